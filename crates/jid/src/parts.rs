@@ -1,0 +1,77 @@
+//! The text of an address and where its parts lie in it; bare and full JIDs share one allocation.
+
+use std::sync::Arc;
+
+use crate::JidError;
+use crate::prep::{domainpart, localpart, resourcepart};
+
+#[derive(Clone)]
+pub(crate) struct Parts {
+    text: Arc<str>,
+    at: Option<u16>, // of the `@`
+    bare: u16,       // length of the bare JID
+}
+
+impl Parts {
+    /// RFC 7622 §3.1: the first `/` ends the bare JID, the first `@` before it ends the localpart.
+    pub(crate) fn parse(text: &str) -> Result<Parts, JidError> {
+        let (bare, resource) = match text.split_once('/') {
+            Some((bare, resource)) => (bare, Some(resource)),
+            None => (text, None),
+        };
+        let (local, domain) = match bare.split_once('@') {
+            Some((local, domain)) => (Some(local), domain),
+            None => (None, bare),
+        };
+        Parts::new(local, domain, resource)
+    }
+
+    pub(crate) fn new(local: Option<&str>, domain: &str, resource: Option<&str>) -> Result<Parts, JidError> {
+        let local = local.map(localpart).transpose()?;
+        let domain = domainpart(domain)?;
+        let resource = resource.map(resourcepart).transpose()?;
+        let mut text = String::with_capacity(
+            local.as_ref().map_or(0, |part| part.len() + 1)
+                + domain.len()
+                + resource.as_ref().map_or(0, |part| part.len() + 1),
+        );
+        let mut at = None;
+        if let Some(local) = &local {
+            text.push_str(local);
+            at = Some(short(text.len()));
+            text.push('@');
+        }
+        text.push_str(&domain);
+        let bare = short(text.len());
+        if let Some(resource) = &resource {
+            text.push('/');
+            text.push_str(resource);
+        }
+        Ok(Parts { text: text.into(), at, bare })
+    }
+
+    pub(crate) fn has_resource(&self) -> bool {
+        self.text.len() > usize::from(self.bare)
+    }
+    pub(crate) fn whole(&self) -> &str {
+        &self.text
+    }
+    pub(crate) fn bare(&self) -> &str {
+        self.text.get(..usize::from(self.bare)).unwrap_or_default()
+    }
+    pub(crate) fn local(&self) -> Option<&str> {
+        self.at.and_then(|at| self.text.get(..usize::from(at)))
+    }
+    pub(crate) fn domain(&self) -> &str {
+        let start = self.at.map_or(0, |at| usize::from(at) + 1);
+        self.text.get(start..usize::from(self.bare)).unwrap_or_default()
+    }
+    pub(crate) fn resource(&self) -> Option<&str> {
+        self.text.get(usize::from(self.bare) + 1..)
+    }
+}
+
+/// Parts are at most 1023 bytes, so three of them fit.
+fn short(length: usize) -> u16 {
+    u16::try_from(length).unwrap_or(u16::MAX)
+}

@@ -1,0 +1,81 @@
+# Everything that is done with this repository is done through these targets; CI calls nothing else.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+QUICK := target/quick/starling
+# How long `make fuzz` gives each target.
+FUZZ_SECONDS ?= 60
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## a server to try: makes two accounts and prints where to talk
+	cargo run --release -p starling-server --bin starling -- run --quickstart
+
+.PHONY: build
+build: ## the optimised program, target/release/starling
+	cargo build --release -p starling-server
+
+.PHONY: fmt
+fmt: ## formats the source
+	cargo fmt --all
+
+.PHONY: lint
+lint: ## formatting, clippy without a warning, licences and bans if cargo-deny is there
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; \
+	else echo 'cargo-deny is not installed, so licences and bans were not checked: `make deny` installs it'; fi
+
+.PHONY: deny
+deny: ## licences, bans, sources and advisories; installs cargo-deny, which takes minutes
+	command -v cargo-deny >/dev/null || cargo install cargo-deny --locked
+	cargo deny check bans licenses sources
+	@echo 'advisories come from the network; without it the next line fails'
+	cargo deny check advisories
+
+.PHONY: check
+check: ## the tests that need no services: units, suites and stories on the embedded store, tidy
+	cargo test --workspace
+
+.PHONY: test
+test: ## all that must hold; installs and starts what it needs
+	scripts/test.sh
+
+.PHONY: test-stores
+test-stores: ## the suites of the ports, on every store there is
+	cargo test -p starling-ports --features testsuite
+	cargo test -p starling-store-embedded
+
+.PHONY: stories
+stories: ## the stories only
+	scripts/test.sh stories
+
+.PHONY: interop
+interop: ## real clients against a real server
+	scripts/test.sh interop
+
+.PHONY: fault
+fault: ## the kill tests, many more rounds than `make test` has
+	STARLING_KILL_ROUNDS=$${STARLING_KILL_ROUNDS:-200} scripts/test.sh kill
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZ_SECONDS (60)
+	FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/lib/fuzz.sh
+
+.PHONY: bench
+bench: ## figures on loopback: docs/benchmarks.md
+	scripts/lib/bench.sh
+
+.PHONY: docs
+docs: ## writes the pages that are made from the source
+	scripts/lib/docs.sh write
+
+.PHONY: ci
+ci: lint test ## what CI runs
+
+.PHONY: bench-peers load cluster up down image image-oci k8s-check k8s-e2e
+bench-peers load cluster up down image image-oci k8s-check k8s-e2e:
+	@echo 'make $@ does not exist yet'; exit 1

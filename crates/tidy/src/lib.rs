@@ -1,0 +1,22 @@
+//! Checks the rules of this repository: each rule is a pure function from files to what is wrong with them.
+#![forbid(unsafe_code)]
+
+mod floors;
+mod logs;
+mod metrics;
+mod pages;
+mod source;
+mod text;
+mod tree;
+mod xep;
+
+pub use floors::{floors, no_tokio_below_floor_three};
+pub use logs::log_style;
+pub use metrics::metric_names;
+pub use pages::{Page, pages, stale};
+pub use text::{first_line_is_purpose, no_bare_allow, no_ignored_tests, no_todo, short_files};
+pub use tree::{File, read, root};
+pub use xep::xep_lists;
+
+/// What is wrong, one line each: `path:line: what`. Empty if the rule holds.
+pub type Findings = Vec<String>;

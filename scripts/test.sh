@@ -1,0 +1,114 @@
+#!/usr/bin/env bash
+# All that must hold, part by part, with the time each took; the last line is `N passed, N failed`.
+#
+#   scripts/test.sh              every part
+#   scripts/test.sh stories …    these parts only
+#
+# A part is a function `part_NAME` and a line in `parts`. Results are counted from what the part prints: `test result:` lines of
+# cargo, `N passed, N failed[, N skipped]` lines of the client tests. A skipped client test is a failure, so is a part that stops
+# with an error without naming one, or that runs no test at all.
+set -uo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+export CARGO_TERM_COLOR=never CARGO_TERM_PROGRESS_WHEN=never
+quick=target/quick/starling
+
+# In this order. Each line: the part, what must exist for it, what it is.
+parts=(
+  "units    crates                              units, suites and tidy"
+  "docs     docs/reference/config.md            generated pages are fresh"
+  "stories  crates/server/tests/stories.rs      stories on the embedded store"
+  "kill     crates/server/tests/kill.rs         kill -9, and what is there afterwards"
+  "interop  scripts/interop/run.sh              real clients"
+  "fuzz     fuzz/corpus                         the fuzz corpus, replayed"
+)
+
+# The test targets of the server that have a part of their own.
+own_parts() {
+  local name
+  for name in stories kill; do
+    [ -e "crates/server/tests/$name.rs" ] && echo "$name"
+  done
+}
+
+build_server() {
+  cargo build --profile quick -p starling-server && export STARLING_BIN=$PWD/$quick
+}
+
+part_units() {
+  local other=() test
+  for test in crates/server/tests/*.rs; do
+    test=$(basename "$test" .rs)
+    [ "$test" = '*' ] || own_parts | grep -qx "$test" || other+=(--test "$test")
+  done
+  cargo test --workspace --exclude starling-server --no-fail-fast
+  local code=$?
+  cargo test -p starling-server --bins "${other[@]}" --no-fail-fast && [ $code = 0 ]
+}
+
+part_docs() {
+  scripts/lib/docs.sh check
+}
+
+part_stories() {
+  build_server && cargo test -p starling-server --test stories --no-fail-fast
+}
+
+part_kill() {
+  build_server && cargo test -p starling-server --test kill --no-fail-fast
+}
+
+part_interop() {
+  build_server && scripts/interop/run.sh "$quick"
+}
+
+part_fuzz() {
+  scripts/lib/fuzz.sh replay
+}
+
+# count FILE CODE: "passed failed" of one part's output.
+count() {
+  awk -v code="$2" '
+    /^test result: / { for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) p += $(i-1); if ($i ~ /^(failed|ignored)/) f += $(i-1) } next }
+    /^[0-9]+ passed, [0-9]+ failed(, [0-9]+ skipped)?$/ { p += $1; f += $3; if (NF > 4) f += $5 }
+    END { if (f == 0 && (code != 0 || p == 0)) f = 1; print p + 0, f + 0 }' "$1"
+}
+
+logs=target/test
+mkdir -p "$logs"
+passed=0 failed=0 table=()
+
+wanted() {
+  [ $# = 1 ] && return
+  local name=$1 one
+  shift
+  for one in "$@"; do [ "$one" = "$name" ] && return; done
+  return 1
+}
+
+for one in "$@"; do
+  printf '%s\n' "${parts[@]}" | grep -q "^$one " || { echo "no such part: $one" >&2; exit 64; }
+done
+
+for part in "${parts[@]}"; do
+  read -r name needs what <<<"$part"
+  wanted "$name" "$@" || continue
+  if [ ! -e "$needs" ]; then
+    # Not written yet: it is said, and whoever asked for it by name does not get a pass.
+    table+=("$(printf '%-9s %6s  does not exist yet: %s' "$name" - "$what")")
+    [ $# = 0 ] || failed=$((failed + 1))
+    continue
+  fi
+  echo "== $name: $what"
+  start=$SECONDS
+  "part_$name" 2>&1 | tee "$logs/$name.log"
+  code=${PIPESTATUS[0]}
+  read -r good bad < <(count "$logs/$name.log" "$code")
+  passed=$((passed + good)) failed=$((failed + bad))
+  table+=("$(printf '%-9s %4d s  %d passed, %d failed: %s' "$name" $((SECONDS - start)) "$good" "$bad" "$what")")
+done
+
+echo
+printf '%s\n' "${table[@]}"
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ] && [ "$passed" != 0 ]

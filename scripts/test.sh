@@ -17,32 +17,25 @@ quick=target/quick/starling
 parts=(
   "units    crates                              units, suites and tidy"
   "docs     docs/reference/config.md            generated pages are fresh"
-  "stories  crates/server/tests/stories.rs      stories on the embedded store"
-  "kill     crates/server/tests/kill.rs         kill -9, and what is there afterwards"
+  "stories  crates/server/tests/stories/main.rs stories on the embedded store"
+  "kill     crates/server/tests/kill/main.rs    kill -9, and what is there afterwards"
   "interop  scripts/interop/run.sh              real clients"
   "fuzz     fuzz/corpus                         the fuzz corpus, replayed"
 )
-
-# The test targets of the server that have a part of their own.
-own_parts() {
-  local name
-  for name in stories kill; do
-    [ -e "crates/server/tests/$name.rs" ] && echo "$name"
-  done
-}
 
 build_server() {
   cargo build --profile quick -p starling-server && export STARLING_BIN=$PWD/$quick
 }
 
+# The server's other test targets; `stories` and `kill` are parts of their own.
 part_units() {
-  local other=() test
-  for test in crates/server/tests/*.rs; do
-    test=$(basename "$test" .rs)
-    [ "$test" = '*' ] || own_parts | grep -qx "$test" || other+=(--test "$test")
+  local other=() test code
+  for test in crates/server/tests/*.rs crates/server/tests/*/main.rs; do
+    test=${test#crates/server/tests/} test=${test%/main.rs} test=${test%.rs}
+    case $test in '*' | stories | kill) ;; *) other+=(--test "$test") ;; esac
   done
   cargo test --workspace --exclude starling-server --no-fail-fast
-  local code=$?
+  code=$?
   cargo test -p starling-server --bins "${other[@]}" --no-fail-fast && [ $code = 0 ]
 }
 

@@ -7,21 +7,34 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 made=$(mktemp -d)
 trap 'rm -rf "$made"' EXIT
 
-# print PAGE ARGUMENT…: what the program prints for a page. An empty page is an error: the program does not know it yet.
-print() {
-  local page=$1
-  shift
-  cargo run --quiet -p starling-server --bin starling -- "$@" >"$made/$page" && [ -s "$made/$page" ] && return
-  echo "starling $* prints nothing, so docs/reference/$page cannot be made" >&2
-  return 1
+starling() {
+  cargo run --quiet -p starling-server --bin starling -- "$@"
 }
 
+# help COMMAND…: its help, and that of each command below it.
+help() {
+  local text one
+  text=$(starling "$@" --help) || return
+  printf '## starling%s\n\n```text\n%s\n```\n\n' "${*:+ $*}" "$text"
+  for one in $(awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on && $1 != "help" && /^  [a-z]/ { print $1 }' <<<"$text"); do
+    help "$@" "$one" || return
+  done
+}
+
+cli_page() {
+  printf '# Command line\n\nMade by `make docs` from what `--help` prints.\n\n'
+  help
+}
+
+# print_page PAGE: an empty page is an error.
 pages=(config.md cli.md)
 print_page() {
   case $1 in
-    config.md) print config.md config doc ;;
-    cli.md) print cli.md help --markdown ;;
-  esac
+    config.md) starling config doc ;;
+    cli.md) cli_page ;;
+  esac >"$made/$1" && [ -s "$made/$1" ] && return
+  echo "the program does not print docs/reference/$1" >&2
+  return 1
 }
 
 case ${1-} in

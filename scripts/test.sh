@@ -44,11 +44,11 @@ part_docs() {
 }
 
 part_stories() {
-  build_server && cargo test -p starling-server --test stories --no-fail-fast
+  cargo test --profile quick -p starling-server --test stories --no-fail-fast
 }
 
 part_kill() {
-  build_server && cargo test -p starling-server --test kill --no-fail-fast
+  cargo test --profile quick -p starling-server --test kill --no-fail-fast
 }
 
 part_interop() {

@@ -1,4 +1,4 @@
-//! Where metrics get their names: in the `metrics.rs` of their crate, each with a doc line.
+//! Where metrics get their names: in the `metrics.rs` of their crate, each described.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub(crate) struct Metric {
     pub(crate) package: String,
 }
 
-/// A metric's name stands in a `metrics.rs`, once, below a doc line that says what it counts.
+/// A metric's name stands in a `metrics.rs`, once, with `describe_…!` or a doc line that says what it counts.
 pub fn metric_names(files: &[File]) -> Findings {
     let mut found = Findings::new();
     for file in files.iter().filter(|file| file.is_source() && !declares(file)) {
@@ -58,6 +58,13 @@ pub(crate) fn declared(files: &[File]) -> Vec<Metric> {
                 let describe =
                     || (call.name.to_owned(), about(&file.text, line_start(&file.text, call.line)));
                 named.entry(name.to_owned()).or_insert_with(describe);
+            }
+        }
+        for call in calls(&without(&file.text, Part::Comment), &DESCRIBED) {
+            let name = call.arguments.first().copied().and_then(literal);
+            let text = call.arguments.last().copied().and_then(literal);
+            if let (Some((_, about)), Some(text)) = (name.and_then(|name| named.get_mut(name)), text) {
+                text.clone_into(about); // what operators see is what the page says
             }
         }
         let package = file.package().to_owned();
@@ -153,6 +160,14 @@ mod tests {
         assert_eq!((found[0].kind.as_str(), found[0].about.as_str()), ("counter", "Sockets accepted."));
         assert_eq!(found[1].about, "Stanzas refused.");
         assert!(metric_names(&files).is_empty());
+    }
+
+    #[test]
+    fn a_description_is_preferred_to_a_doc_line() {
+        let text =
+            "//! M.\nfn f() {\n    describe_gauge!(\"n\", \"Sockets open\");\n    gauge!(\"n\").set(1);\n}\n";
+
+        assert_eq!(declared(&[file("crates/a/src/metrics.rs", text)])[0].about, "Sockets open");
     }
 
     #[test]

@@ -1,0 +1,87 @@
+//! How the embedded store keeps things, and for how long.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that one process keeps. Every field has a default that is right for one laptop.
+#[derive(Debug, Clone, serde::Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// The directory of the store; made if it is missing. One process at a time opens it.
+    pub data_dir: PathBuf,
+    /// How many stanzas a session may leave unacknowledged before the rest waits in the store.
+    pub log_max_stanzas: usize,
+    /// How many bytes of stanzas a session may leave unacknowledged before the rest waits in the store.
+    pub log_max_bytes: usize,
+    /// How long a session waits to be resumed after its connection is lost (XEP-0198 §5), at most.
+    #[serde(with = "humantime_serde")]
+    pub resume_within: Duration,
+    /// How long a message of an account without archive waits to be collected.
+    #[serde(with = "humantime_serde")]
+    pub spool_ttl: Duration,
+    /// How long archived messages are kept.
+    #[serde(with = "humantime_serde")]
+    pub archive_ttl: Duration,
+    /// Whether a write is on the disk before it is answered. `false` breaks the promise that an acknowledged
+    /// message outlives a crash of the machine: for benchmarks only.
+    pub sync: bool,
+    /// How long every commit is held back. For tests that look at what happens meanwhile.
+    #[serde(with = "humantime_serde")]
+    pub commit_delay: Duration,
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            data_dir: PathBuf::from("data"),
+            log_max_stanzas: 1000,
+            log_max_bytes: 1024 * 1024,
+            resume_within: Duration::from_secs(300),
+            spool_ttl: DAY * 365,
+            archive_ttl: DAY * 365,
+            sync: true,
+            commit_delay: Duration::ZERO,
+        }
+    }
+}
+
+/// A value that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {why}")]
+pub struct Invalid {
+    /// Which key of the file.
+    pub field: &'static str,
+    /// What is wrong with it, and what would be right.
+    pub why: &'static str,
+}
+
+impl Config {
+    /// Checked before the store is opened, and by `starling config check`.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let wrong = |field, why| Err(Invalid { field, why });
+        if self.data_dir.as_os_str().is_empty() {
+            return wrong("data-dir", "must name a directory");
+        }
+        if self.log_max_stanzas < 10 {
+            return wrong("log-max-stanzas", "must be at least 10, or no client gets anything done");
+        }
+        if self.log_max_bytes < 10_000 {
+            return wrong(
+                "log-max-bytes",
+                "must be at least 10000, the smallest stanza every server accepts (RFC 6120 §13.12)",
+            );
+        }
+        if self.resume_within > DAY {
+            return wrong("resume-within", "must not be longer than 24h");
+        }
+        if self.spool_ttl < DAY {
+            return wrong("spool-ttl", "must be at least 24h: messages of who is offline wait there");
+        }
+        if self.archive_ttl < DAY {
+            return wrong("archive-ttl", "must be at least 24h: messages of who is offline wait there");
+        }
+        Ok(())
+    }
+}

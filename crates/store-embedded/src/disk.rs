@@ -1,0 +1,255 @@
+//! The database under all ports: its tables, its format, its opening and reopening.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode};
+use parking_lot::{RwLock, RwLockReadGuard};
+use starling_ports::Result;
+
+use crate::codec::{self, Out};
+use crate::error::{OpenError, failed, unavailable};
+
+/// What this program writes. A store of a higher one is refused, of a lower one migrated.
+pub(crate) const FORMAT: u32 = 1;
+/// `MIGRATIONS[n]` makes format n + 2 of format n + 1.
+const MIGRATIONS: &[fn(&Tables) -> fjall::Result<()>] = &[];
+/// The group that was written last, in every group: see `Disk::check_sequence`.
+const SEQUENCE: &[u8] = b"sequence";
+
+/// Which table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Space {
+    Meta,
+    Accounts,
+    Archive,
+    Spool,
+    /// Everything small that belongs to one account.
+    Data,
+    /// Sessions saved by a clean stop.
+    Sessions,
+}
+
+impl Space {
+    pub(crate) const ALL: [Space; 6] =
+        [Space::Meta, Space::Accounts, Space::Archive, Space::Spool, Space::Data, Space::Sessions];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Space::Meta => "meta",
+            Space::Accounts => "accounts",
+            Space::Archive => "archive",
+            Space::Spool => "spool",
+            Space::Data => "data",
+            Space::Sessions => "sessions",
+        }
+    }
+}
+
+/// The open database.
+pub(crate) struct Tables {
+    db: Database,
+    spaces: [Keyspace; 6],
+}
+
+impl Tables {
+    fn open(path: &Path) -> fjall::Result<Tables> {
+        // One worker: with several, 3.1 can stall when journals rotate under load.
+        let db = Database::builder(path).worker_threads(1).open()?;
+        let options = || KeyspaceCreateOptions::default().max_memtable_size(16 * 1024 * 1024);
+        let open = |space: Space| db.keyspace(space.name(), options);
+        let [meta, accounts, archive, spool, data, sessions] = Space::ALL.map(open);
+        Ok(Tables { spaces: [meta?, accounts?, archive?, spool?, data?, sessions?], db })
+    }
+
+    pub(crate) fn space(&self, space: Space) -> &Keyspace {
+        let [meta, accounts, archive, spool, data, sessions] = &self.spaces;
+        match space {
+            Space::Meta => meta,
+            Space::Accounts => accounts,
+            Space::Archive => archive,
+            Space::Spool => spool,
+            Space::Data => data,
+            Space::Sessions => sessions,
+        }
+    }
+
+    pub(crate) fn get(&self, space: Space, key: &[u8]) -> Result<Option<fjall::UserValue>> {
+        self.space(space).get(key).map_err(failed)
+    }
+
+    pub(crate) fn db(&self) -> &Database {
+        &self.db
+    }
+}
+
+/// A key and what lies under it.
+pub(crate) fn pair(guard: Guard) -> Result<(fjall::UserKey, fjall::UserValue)> {
+    guard.into_inner().map_err(failed)
+}
+
+/// One change.
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    Put(Space, Vec<u8>, Vec<u8>),
+    Remove(Space, Vec<u8>),
+}
+
+/// The database, which may be closed for a moment: a failed write makes fjall refuse all later ones, until it is
+/// opened again.
+pub(crate) struct Disk {
+    root: PathBuf,
+    tables: RwLock<Option<Tables>>,
+}
+
+impl Disk {
+    /// Opens the store in `data_dir`, or makes one. Also returns the number of its last group, for the writer.
+    pub(crate) fn open(data_dir: &Path) -> Result<(Disk, Journalled), OpenError> {
+        let root = data_dir.join("store");
+        fs::create_dir_all(&root)
+            .map_err(|error| OpenError::new(&root, error, "check that the directory can be made"))?;
+        let format = read_format(&root)?;
+        let tables = Tables::open(&root.join("db")).map_err(|error| OpenError::of(&root, &error))?;
+        let journalled = Journalled::open(&root, &tables)?;
+        migrate(&root, &tables, format)?;
+        Ok((Disk { root, tables: RwLock::new(Some(tables)) }, journalled))
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// For one short read; never held across an await.
+    pub(crate) fn read(&self) -> Result<Reading<'_>> {
+        let guard = self.tables.read();
+        RwLockReadGuard::try_map(guard, Option::as_ref).map_err(|_| unavailable("the store is closed"))
+    }
+
+    /// One atomic step; with `sync` it is on the disk when this returns.
+    pub(crate) fn write(&self, ops: Vec<Op>, sync: bool) -> Result<()> {
+        let tables = self.read()?;
+        let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
+        let mut batch = tables.db.batch().durability(Some(mode));
+        for op in ops {
+            match op {
+                Op::Put(space, key, value) => batch.insert(tables.space(space), key, value),
+                Op::Remove(space, key) => batch.remove(tables.space(space), key),
+            }
+        }
+        batch.commit().map_err(unavailable)
+    }
+
+    /// After a failed write. Waits for the reads under way.
+    pub(crate) fn reopen(&self) -> Result<()> {
+        let mut tables = self.tables.write();
+        drop(tables.take());
+        *tables = Some(Tables::open(&self.root.join("db")).map_err(unavailable)?);
+        Ok(())
+    }
+
+    pub(crate) fn close(&self) {
+        drop(self.tables.write().take());
+    }
+}
+
+/// The tables, for a moment.
+pub(crate) type Reading<'a> = parking_lot::MappedRwLockReadGuard<'a, Tables>;
+
+/// Counts the groups on the disk, in the database and, after each is durable, in a file beside it. When a journal is
+/// damaged fjall drops what follows the damage, as if it had been torn off by a crash; the file tells the two apart.
+pub(crate) struct Journalled {
+    file: File,
+    pub(crate) last: u64,
+}
+
+impl Journalled {
+    fn open(root: &Path, tables: &Tables) -> Result<Journalled, OpenError> {
+        let bad =
+            |reason: String| OpenError::new(root, reason, "restore a backup with `starling store restore`");
+        let stored = tables.get(Space::Meta, SEQUENCE).map_err(|error| bad(error.to_string()))?;
+        let found = match &stored {
+            None => 0,
+            Some(stored) => codec::unseal(SEQUENCE, stored, "the number of the last write")
+                .and_then(|mut value| value.number())
+                .map_err(|error| bad(error.to_string()))?,
+        };
+        let path = root.join("sequence");
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(|error| bad(format!("{}: {error}", path.display())))?;
+        let mut known = [0; 8];
+        let known = file.read_exact_at(&mut known, 0).map_or(0, |()| u64::from_le_bytes(known));
+        if found < known {
+            let reason = format!(
+                "the journal is damaged: write {known} was acknowledged, but only those up to {found} can be read"
+            );
+            let mend = "restore a backup with `starling store restore`, or delete the file `sequence` there to go on without them";
+            return Err(OpenError::new(root, reason, mend));
+        }
+        Ok(Journalled { file, last: found })
+    }
+
+    /// To be part of the group `number`.
+    pub(crate) fn op(number: u64) -> Op {
+        let mut out = Out::new();
+        out.number(number);
+        Op::Put(Space::Meta, SEQUENCE.to_vec(), out.seal(SEQUENCE))
+    }
+
+    /// The group `number` is written. Without fsync: the kernel keeps it when the process dies, and if the machine
+    /// does, an older number here only asks for less.
+    pub(crate) fn written(&mut self, number: u64) {
+        self.last = number;
+        if let Err(error) = self.file.write_all_at(&number.to_le_bytes(), 0) {
+            tracing::warn!(%error, "cannot note the last write");
+        }
+    }
+}
+
+fn read_format(root: &Path) -> Result<Option<u32>, OpenError> {
+    let path = root.join("format");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(OpenError::new(root, error, "check that its files can be read")),
+    };
+    let Ok(format) = text.trim().parse() else {
+        return Err(OpenError::new(
+            root,
+            "the file `format` holds no number",
+            "restore a backup with `starling store restore`",
+        ));
+    };
+    if format > FORMAT {
+        let reason = format!("its format is {format}, this program knows only those up to {FORMAT}");
+        return Err(OpenError::new(
+            root,
+            reason,
+            "run the version of starling that wrote it, or a newer one",
+        ));
+    }
+    Ok(Some(format))
+}
+
+/// Brings an older store to this format, step by step; killed in between it goes on where it was.
+fn migrate(root: &Path, tables: &Tables, format: Option<u32>) -> Result<(), OpenError> {
+    let Some(mut format) = format else { return write_format(root, FORMAT) };
+    for step in MIGRATIONS.iter().skip(format.saturating_sub(1) as usize) {
+        step(tables).map_err(|error| OpenError::of(root, &error))?;
+        tables.db().persist(PersistMode::SyncAll).map_err(|error| OpenError::of(root, &error))?;
+        format += 1;
+        write_format(root, format)?;
+    }
+    if format < FORMAT { write_format(root, FORMAT) } else { Ok(()) }
+}
+
+pub(crate) fn write_format(root: &Path, format: u32) -> Result<(), OpenError> {
+    let (path, new) = (root.join("format"), root.join("format.new"));
+    let write = || {
+        fs::write(&new, format!("{format}\n"))?;
+        File::open(&new)?.sync_all()?;
+        fs::rename(&new, &path)?;
+        File::open(root)?.sync_all()
+    };
+    write().map_err(|error| OpenError::new(root, error, "check that its files can be written"))
+}

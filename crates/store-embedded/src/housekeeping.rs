@@ -1,0 +1,131 @@
+//! What is done now and then: saving positions, emptying the spool, expiring, unloading.
+
+use std::sync::{Arc, Weak, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use starling_ports::Result;
+use starling_ports::archive::Table;
+use starling_ports::ids::Timestamp;
+
+use crate::data::encode_position;
+use crate::disk::{Op, Space, pair};
+use crate::error::OpenError;
+use crate::{Store, row};
+
+/// How often positions are saved: so much may be repeated after a kill.
+const OFTEN: Duration = Duration::from_millis(250);
+/// How often slots are unloaded.
+const SELDOM: Duration = Duration::from_secs(30);
+/// How long a slot lies unused before it is unloaded.
+const IDLE: Duration = Duration::from_secs(600);
+/// How many rows are looked at in one step of expiry.
+const STEP: usize = 2000;
+
+/// A thread that does it until it is stopped.
+pub(crate) struct Housekeeping(Mutex<Option<(mpsc::Sender<()>, JoinHandle<()>)>>);
+
+impl Housekeeping {
+    pub(crate) fn new() -> Housekeeping {
+        Housekeeping(Mutex::new(None))
+    }
+
+    pub(crate) fn start(&self, store: &Arc<Store>) -> Result<(), OpenError> {
+        let (stop, stopped) = mpsc::channel();
+        let weak = Arc::downgrade(store);
+        let thread =
+            std::thread::Builder::new().name("store-keeper".to_owned()).spawn(move || keep(&weak, &stopped));
+        let thread =
+            thread.map_err(|error| OpenError::new(store.disk.root(), error, "raise the limit of threads"))?;
+        *self.0.lock() = Some((stop, thread));
+        Ok(())
+    }
+
+    pub(crate) fn stop(&self) {
+        let Some((stop, thread)) = self.0.lock().take() else { return };
+        drop(stop);
+        // The last handle of the store may be let go by the thread itself.
+        if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+            tracing::error!("the housekeeping of the store panicked");
+        }
+    }
+}
+
+fn keep(store: &Weak<Store>, stopped: &mpsc::Receiver<()>) {
+    let (mut last, mut cursor) = (Instant::now(), Cursor::default());
+    while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(OFTEN) {
+        let Some(store) = store.upgrade() else { return };
+        let mut ops = store.changed_positions();
+        match store.expired_rows(&mut cursor) {
+            Ok(removals) => ops.extend(removals),
+            Err(error) => tracing::warn!(%error, "cannot look for expired rows"),
+        }
+        if let Err(error) = store.writer.later_blocking(ops) {
+            tracing::debug!(%error, "positions are not saved");
+        }
+        if last.elapsed() >= SELDOM {
+            last = Instant::now();
+            store.slots.unload(store.clock.now(), IDLE);
+        }
+    }
+}
+
+/// How far expiry has come in a table.
+#[derive(Default)]
+struct Cursor {
+    in_spool: bool,
+    key: Vec<u8>,
+    /// Not before then does the next round begin.
+    pause: Option<Instant>,
+}
+
+const ROUND: Duration = Duration::from_secs(3600);
+
+impl Store {
+    /// Positions that are to be saved, and rows of the spool that were acknowledged.
+    pub(crate) fn changed_positions(&self) -> Vec<Op> {
+        let mut ops = Vec::new();
+        self.slots.each(|shared| {
+            let mut slot = shared.lock();
+            let owner = slot.account().clone();
+            if let Some(position) = slot.take_position() {
+                ops.push(encode_position(&owner, &position));
+            }
+            let gone = slot.take_collected();
+            ops.extend(gone.into_iter().map(|id| Op::Remove(Space::Spool, row::key(&owner, id))));
+        });
+        ops
+    }
+
+    /// Walks through the tables, a step a call; a round an hour.
+    fn expired_rows(&self, cursor: &mut Cursor) -> Result<Vec<Op>> {
+        if cursor.pause.is_some_and(|since| since.elapsed() < ROUND) {
+            return Ok(Vec::new());
+        }
+        let (table, ttl) = match cursor.in_spool {
+            false => (Table::Archive, self.config.archive_ttl),
+            true => (Table::Spool, self.config.spool_ttl),
+        };
+        let space = crate::rows::space(table);
+        let micros = u64::try_from(ttl.as_micros()).unwrap_or(u64::MAX);
+        let until = Timestamp(self.clock.now().0.saturating_sub(micros));
+        let tables = self.disk.read()?;
+        let (mut ops, mut seen) = (Vec::new(), 0);
+        let low = std::ops::Bound::Excluded(cursor.key.clone());
+        for guard in tables.space(space).range((low, std::ops::Bound::Unbounded)).take(STEP) {
+            let (key, _) = pair(guard)?;
+            seen += 1;
+            cursor.key = key.to_vec();
+            if row::id_of(&key).is_some_and(|id| id.number < until.0) {
+                ops.push(Op::Remove(space, cursor.key.clone())); // ids follow the clock (session-log §1)
+            }
+        }
+        if seen < STEP {
+            cursor.key.clear();
+            cursor.pause = cursor.in_spool.then(Instant::now);
+            cursor.in_spool = !cursor.in_spool;
+        }
+        Ok(ops)
+    }
+}

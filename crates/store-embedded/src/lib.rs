@@ -1,0 +1,31 @@
+//! Every port on one machine: memory, and an embedded store on disk.
+#![forbid(unsafe_code)]
+
+mod accounts;
+mod backup;
+mod check;
+mod codec;
+mod config;
+mod data;
+mod disk;
+mod error;
+mod housekeeping;
+mod random;
+mod rosters;
+mod row;
+mod rows;
+mod saved;
+mod sessions;
+mod slot;
+mod slots;
+mod store;
+#[cfg(test)]
+mod tests;
+mod turns;
+mod writer;
+
+pub use backup::restore;
+pub use check::Report;
+pub use config::{Config, Invalid};
+pub use error::OpenError;
+pub use store::Store;

@@ -1,0 +1,123 @@
+//! Rosters: one value a roster; a write is one step of its version.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use starling_jid::BareJid;
+use starling_ports::Result;
+use starling_ports::roster::{Contact, Edit, Roster, Rosters, Subscription, Written};
+
+use crate::Store;
+use crate::codec::{In, Out};
+use crate::data::{Kind, key};
+use crate::disk::{Op, Space};
+
+/// How many removals are remembered for answering with what changed since.
+const REMOVED: usize = 256;
+
+fn encode(key: &[u8], roster: &Roster) -> Vec<u8> {
+    let mut out = Out::new();
+    out.number(roster.version);
+    out.number(roster.since);
+    out.list(&roster.contacts, |out, contact| {
+        let state = contact.state;
+        let bits =
+            [state.to, state.from, state.pending_out, state.pending_in, state.approved, contact.listed];
+        out.byte(bits.iter().rev().fold(0, |bits, bit| bits << 1 | u8::from(*bit)));
+        out.text(contact.jid.as_str());
+        out.option(contact.name.as_deref(), Out::text);
+        out.list(&contact.groups, |out, group| out.text(group));
+        out.number(contact.version);
+        out.option(contact.request.as_deref(), Out::bytes);
+    });
+    out.list(&roster.removed, |out, (jid, version)| {
+        out.text(jid.as_str());
+        out.number(*version);
+    });
+    out.seal(key)
+}
+
+pub(crate) fn decode(value: &mut In<'_>) -> Result<Roster> {
+    let (version, since) = (value.number()?, value.number()?);
+    let contacts = value.list(|value| {
+        let bits = value.byte()?;
+        let bit = |at: u8| bits & (1 << at) != 0;
+        Ok(Contact {
+            jid: value.bare()?,
+            name: value.option(|value| value.text().map(Into::into))?,
+            groups: value.list(|value| value.text().map(Into::into))?,
+            state: Subscription {
+                to: bit(0),
+                from: bit(1),
+                pending_out: bit(2),
+                pending_in: bit(3),
+                approved: bit(4),
+            },
+            version: value.number()?,
+            request: value.option(|value| value.bytes().map(Bytes::copy_from_slice))?,
+            listed: bit(5),
+        })
+    })?;
+    let removed = value.list(|value| Ok((value.bare()?, value.number()?)))?;
+    Ok(Roster { version, contacts, removed, since })
+}
+
+/// The next version of `roster`.
+fn apply(roster: &Roster, edits: Vec<Edit>) -> Roster {
+    let mut next = roster.clone();
+    next.version += 1;
+    for edit in edits {
+        let jid = match &edit {
+            Edit::Put(contact) => contact.jid.clone(),
+            Edit::Remove(jid) => jid.clone(),
+        };
+        let place = next.contacts.binary_search_by(|contact| contact.jid.cmp(&jid));
+        match (edit, place) {
+            (Edit::Put(mut contact), place) => {
+                contact.version = next.version;
+                next.removed.retain(|(removed, _)| *removed != jid);
+                match place {
+                    Ok(at) => next.contacts.splice(at..=at, [contact]).for_each(drop),
+                    Err(at) => next.contacts.insert(at, contact),
+                }
+            }
+            (Edit::Remove(_), Ok(at)) => {
+                next.contacts.remove(at);
+                next.removed.push((jid, next.version));
+            }
+            (Edit::Remove(_), Err(_)) => {}
+        }
+    }
+    let forgotten = next.removed.len().saturating_sub(REMOVED);
+    if let Some((_, version)) = next.removed.drain(..forgotten).next_back() {
+        next.since = version;
+    }
+    next
+}
+
+impl Store {
+    fn roster_now(&self, owner: &BareJid) -> Result<Roster> {
+        Ok(self.datum(&key(owner, Kind::Roster), "a roster", decode)?.unwrap_or_default())
+    }
+}
+
+#[async_trait]
+impl Rosters for Store {
+    async fn get(&self, owner: &BareJid) -> Result<Arc<Roster>> {
+        self.roster_now(owner).map(Arc::new)
+    }
+
+    async fn write(&self, owner: &BareJid, version: u64, edits: Vec<Edit>) -> Result<Written> {
+        let _turn = self.turns.of(owner).await;
+        let roster = self.roster_now(owner)?;
+        if roster.version != version {
+            return Ok(Written::Stale(Arc::new(roster)));
+        }
+        let next = apply(&roster, edits);
+        let key = key(owner, Kind::Roster);
+        let value = encode(&key, &next);
+        self.writer.write(vec![Op::Put(Space::Data, key, value)]).await?;
+        Ok(Written::Done(Arc::new(next)))
+    }
+}

@@ -1,0 +1,73 @@
+//! A row of the archive as it lies on the disk.
+
+use starling_jid::BareJid;
+use starling_ports::Result;
+use starling_ports::archive::{Direction, Row};
+use starling_ports::ids::ArchiveId;
+use starling_stanza::Wire;
+
+use crate::codec::{self, Out, id_key};
+
+const WHAT: &str = "a row of the archive";
+
+/// The rows of one owner lie together, in the order of their ids. No JID contains a zero byte (RFC 7622 §3).
+pub(crate) fn prefix(owner: &BareJid) -> Vec<u8> {
+    let mut key = Vec::with_capacity(owner.as_str().len() + 17);
+    key.extend_from_slice(owner.as_str().as_bytes());
+    key.push(0);
+    key
+}
+
+pub(crate) fn key(owner: &BareJid, id: ArchiveId) -> Vec<u8> {
+    let mut key = prefix(owner);
+    key.extend_from_slice(&id_key(id));
+    key
+}
+
+/// The id at the end of a key.
+pub(crate) fn id_of(key: &[u8]) -> Option<ArchiveId> {
+    let both = u128::from_be_bytes(*key.last_chunk::<16>()?);
+    Some(ArchiveId { number: (both >> 64) as u64, random: both as u64 })
+}
+
+pub(crate) fn encode(key: &[u8], row: &Row) -> Vec<u8> {
+    let mut out = Out::new();
+    out.number(row.at.0);
+    let direction = u8::from(row.direction == Direction::Sent);
+    out.byte(direction | u8::from(row.deliverable) << 1 | u8::from(row.copied) << 2);
+    out.text(row.with.as_str());
+    out.option(row.resource.as_deref(), Out::text);
+    out.option(row.origin, Out::wide);
+    out.bytes(row.wire.as_bytes());
+    out.seal(key)
+}
+
+pub(crate) fn decode(key: &[u8], stored: &[u8]) -> Result<Row> {
+    let mut value = codec::unseal(key, stored, WHAT)?;
+    let id = id_of(key).ok_or(crate::error::corrupt(WHAT))?;
+    let at = value.timestamp()?;
+    let bits = value.byte()?;
+    Ok(Row {
+        id,
+        at,
+        with: value.bare()?,
+        direction: if bits & 1 == 0 { Direction::Received } else { Direction::Sent },
+        resource: value.option(|value| value.text().map(Into::into))?,
+        deliverable: bits & 2 != 0,
+        copied: bits & 4 != 0,
+        origin: value.option(|value| value.wide())?,
+        wire: value.wire()?,
+    })
+}
+
+/// Whether the stanza has the attribute that begins with `name` (as in ` to='`) and has this value. Reads no more
+/// than the start tag, in which `>` stands for nothing else: canonical XML escapes it in attributes.
+pub(crate) fn start_tag_has(wire: &Wire, name: &str, value: &str) -> bool {
+    let mut wanted = Vec::from(name.as_bytes());
+    starling_xml::escape_attr(&mut wanted, value);
+    wanted.push(b'\'');
+    let bytes = wire.as_bytes();
+    let start =
+        bytes.iter().position(|byte| *byte == b'>').and_then(|end| bytes.get(..end)).unwrap_or_default();
+    start.windows(wanted.len()).any(|window| window == wanted)
+}

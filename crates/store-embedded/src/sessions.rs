@@ -1,0 +1,252 @@
+//! The port `Sessions`: each method is one step in one slot, with the store read before it and written after it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use starling_jid::BareJid;
+use starling_ports::Result;
+use starling_ports::archive::{Query, Row, Table};
+use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, SessionId, Timestamp};
+use starling_ports::sessions::{
+    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Ended, Planned, Pulled, SessionInfo,
+    Sessions, View, ViewVersion,
+};
+
+use crate::Store;
+use crate::slot::{Estate, Need, Owed, Scan};
+
+/// How many rows one step of a pull reads from the store.
+const ROWS: usize = 256;
+/// How many steps a pull makes that find nothing for its session, before it lets others work.
+const STEPS: usize = 32;
+
+impl Store {
+    /// What lies in both tables after `after`, in the order of ids.
+    fn scan(&self, account: &BareJid, after: u64, last: u64) -> Result<Scan> {
+        let after = ArchiveId { number: after, random: u64::MAX };
+        let query = Query { after: Some(after), ..Query::default() };
+        let archive = self.page_now(Table::Archive, account, &query, ROWS)?;
+        let spool = self.page_now(Table::Spool, account, &query, ROWS)?;
+        // Beyond the end of an incomplete page the other table must not run ahead.
+        let ends = [&archive, &spool].into_iter().filter(|page| !page.complete);
+        let end = ends.filter_map(|page| page.rows.last().map(|row| row.id)).min();
+        let of = |table: Table| move |row: Row| (table, row);
+        let rows = archive
+            .rows
+            .into_iter()
+            .map(of(Table::Archive))
+            .chain(spool.rows.into_iter().map(of(Table::Spool)));
+        let mut rows: Vec<_> = rows.filter(|(_, row)| end.is_none_or(|end| row.id <= end)).collect();
+        rows.sort_by_key(|(_, row)| row.id);
+        Ok(Scan { rows, complete: end.is_none(), last })
+    }
+
+    /// Books the end of a session, and stores what its estate has made owed.
+    async fn settle_estate(&self, account: &BareJid, estate: Estate) -> Ended {
+        self.slots.end_session(estate.ended.id, account, estate.handled, self.clock.now());
+        if let Err(error) = self.store_owed(account).await {
+            // It stays owed in memory: the next reader or writer of the account stores it.
+            tracing::warn!(%error, "what a session left is not stored yet");
+        }
+        estate.ended
+    }
+}
+
+#[async_trait]
+impl Sessions for Store {
+    async fn view(&self, account: &BareJid) -> Result<Arc<View>> {
+        Ok(self.slot(account)?.lock().view())
+    }
+
+    async fn commit(
+        &self,
+        account: &BareJid,
+        version: ViewVersion,
+        planned: Vec<Planned>,
+    ) -> Result<CommitReply> {
+        let slot = self.slot(account)?;
+        let reply = self.step(|context| slot.lock().commit(context, version, planned));
+        if matches!(reply, CommitReply::Wait) {
+            self.store_owed(account).await?; // rule 13: whoever is answered `wait` stores what is owed
+        }
+        Ok(reply)
+    }
+
+    async fn settle(
+        &self,
+        account: &BareJid,
+        stored: &[ArchiveId],
+        handled: Option<(SessionId, Epoch, Handled)>,
+    ) -> Result<()> {
+        self.slot(account)?.lock().settle(stored, handled);
+        Ok(())
+    }
+
+    async fn bind(&self, bind: Bind) -> Result<Bound> {
+        let account = bind.jid.bare();
+        let slot = self.slot(&account)?;
+        let (id, sender, replaced) = self.step(|context| slot.lock().bind(context, bind));
+        self.slots.add_session(id, account.clone(), sender);
+        let replaced = match replaced {
+            Some(estate) => Some(self.settle_estate(&account, estate).await),
+            None => None,
+        };
+        Ok(Bound { id, epoch: Epoch(1), replaced })
+    }
+
+    async fn change(
+        &self,
+        account: &BareJid,
+        session: SessionId,
+        epoch: Epoch,
+        change: Change,
+    ) -> Result<Changed> {
+        let slot = self.slot(account)?;
+        Ok(self.step(|context| slot.lock().change(context, session, epoch, change)))
+    }
+
+    async fn pull(
+        &self,
+        account: &BareJid,
+        session: SessionId,
+        epoch: Epoch,
+        after: LogNumber,
+        limit: usize,
+    ) -> Result<Pulled> {
+        let slot = self.slot(account)?;
+        for _ in 0..STEPS {
+            let (need, owed, last) = {
+                let mut slot = slot.lock();
+                let need = slot.pull(&self.limits, session, epoch, after, limit);
+                (need, slot.owed(), slot.last())
+            };
+            match need {
+                Need::Ready(pulled) => {
+                    let returned = |owed: &Owed| {
+                        pulled.entries.iter().any(|entry| entry.committed.id == Some(owed.row.id))
+                    };
+                    self.store_rows(account, owed.into_iter().filter(returned).collect()).await?;
+                    return Ok(pulled);
+                }
+                Need::Page(from) => {
+                    self.store_rows(account, owed).await?;
+                    let scan = self.scan(account, from, last)?;
+                    let pulled =
+                        self.step(|context| slot.lock().absorb(context, session, epoch, scan, limit));
+                    if let Some(pulled) = pulled {
+                        return Ok(pulled);
+                    }
+                }
+            }
+        }
+        Ok(Pulled { entries: Vec::new(), more: true })
+    }
+
+    async fn acknowledge(
+        &self,
+        account: &BareJid,
+        session: SessionId,
+        epoch: Epoch,
+        upto: LogNumber,
+    ) -> Result<bool> {
+        let slot = self.slot(account)?;
+        let (known, refill) = {
+            let mut slot = slot.lock();
+            (slot.acknowledge(session, epoch, upto), slot.wants_refill())
+        };
+        if let Some(after) = refill {
+            self.store_owed(account).await?;
+            let (waiting, more) = self.waiting_after(account, Some(after))?;
+            let mut slot = slot.lock();
+            if slot.wants_refill() == Some(after) {
+                slot.refill(waiting, more);
+            }
+        }
+        Ok(known)
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Claimed> {
+        let failed = || Claimed::Failed { handled: self.slots.last_handled(claim.session, &claim.account) };
+        let Some((account, _)) = self.slots.session(claim.session) else { return Ok(failed()) };
+        if account != claim.account {
+            return Ok(Claimed::Failed { handled: None });
+        }
+        self.store_owed(&account).await?; // rule 6: what `h` covers is stored before it is told
+        let slot = self.slot(&account)?;
+        let claimed = slot.lock().claim(&claim);
+        Ok(claimed.unwrap_or_else(failed))
+    }
+
+    async fn detach(
+        &self,
+        account: &BareJid,
+        session: SessionId,
+        epoch: Epoch,
+        why: Detach,
+    ) -> Result<Option<Ended>> {
+        let slot = self.slot(account)?;
+        let estate = self.step(|context| slot.lock().detach(context, session, epoch, why));
+        Ok(match estate {
+            Some(estate) => Some(self.settle_estate(account, estate).await),
+            None => None,
+        })
+    }
+
+    async fn expire(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>> {
+        let mut over = Vec::new();
+        self.slots.each(|shared| {
+            if over.len() < limit {
+                let slot = shared.lock();
+                over.extend(slot.expired(now).into_iter().map(|id| (slot.account().clone(), id)));
+            }
+        });
+        let mut ended = Vec::new();
+        for (account, id) in over.into_iter().take(limit) {
+            let slot = self.slot(&account)?;
+            let estate = self.step(|context| {
+                let mut slot = slot.lock();
+                // It may have been resumed meanwhile.
+                if slot.expired(now).contains(&id) { slot.end(context, id) } else { None }
+            });
+            if let Some(estate) = estate {
+                ended.push(self.settle_estate(&account, estate).await);
+            }
+        }
+        Ok(ended)
+    }
+
+    async fn end_all(&self, account: &BareJid, except: Option<SessionId>) -> Result<Vec<Ended>> {
+        let slot = self.slot(account)?;
+        let ids = slot.lock().session_ids(except);
+        let mut ended = Vec::new();
+        for id in ids {
+            let estate = self.step(|context| slot.lock().end(context, id));
+            if let Some(estate) = estate {
+                ended.push(self.settle_estate(account, estate).await);
+            }
+        }
+        Ok(ended)
+    }
+
+    async fn refresh(&self, account: &BareJid) -> Result<()> {
+        self.refresh_now(account)
+    }
+
+    async fn list(&self, account: Option<&BareJid>, limit: usize) -> Result<Vec<SessionInfo>> {
+        let mut infos = Vec::new();
+        match account {
+            Some(account) => infos = self.slot(account)?.lock().infos(),
+            None => self.slots.each(|shared| {
+                if infos.len() < limit {
+                    infos.extend(shared.lock().infos());
+                }
+            }),
+        }
+        infos.truncate(limit);
+        Ok(infos)
+    }
+
+    async fn save(&self) -> Result<()> {
+        self.save_sessions().await
+    }
+}

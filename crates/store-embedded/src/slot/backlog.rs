@@ -1,0 +1,151 @@
+//! Pull: the one way in which entries come out of a log, and out of the store behind it (rules 16 and 17).
+
+use std::sync::Arc;
+
+use starling_ports::archive::{Direction, Row, Table};
+use starling_ports::delivery::{Copy, Entry};
+use starling_ports::ids::{Epoch, LogNumber, SessionId};
+use starling_ports::sessions::Pulled;
+
+use super::commit::late;
+use super::log::{Logged, Stanza};
+use super::session::Session;
+use super::{Context, Limits, Slot};
+
+/// What a pull comes to.
+pub(crate) enum Need {
+    /// The entries, in order; those whose rows are owed are to be stored first.
+    Ready(Pulled),
+    /// The store is to be read after this number.
+    Page(u64),
+}
+
+/// What the store had after the session's place in it.
+pub(crate) struct Scan {
+    /// In the order of their ids.
+    pub(crate) rows: Vec<(Table, Row)>,
+    /// Nothing was left beyond them.
+    pub(crate) complete: bool,
+    /// The last number given out when the scan began.
+    pub(crate) last: u64,
+}
+
+const NOTHING: Pulled = Pulled { entries: Vec::new(), more: false };
+
+impl Slot {
+    /// See `Sessions::pull`. With nothing to hand out but `more`, the log is full: pull again after an acknowledgement.
+    pub(crate) fn pull(
+        &mut self,
+        limits: &Limits,
+        id: SessionId,
+        epoch: Epoch,
+        after: LogNumber,
+        limit: usize,
+    ) -> Need {
+        let Some(session) = self.owned_mut(id, epoch) else { return Need::Ready(NOTHING) };
+        let numbered = session.log.len();
+        let skip = usize::try_from(after.0.saturating_sub(session.acknowledged)).unwrap_or(usize::MAX);
+        if session.is_flowing(false) && numbered.saturating_sub(skip) < limit {
+            session.flush(limits, limit - numbered.saturating_sub(skip));
+        }
+        let entries = entries(session, skip, limit);
+        let rest = session.log.len() > skip.saturating_add(entries.len());
+        let held = !session.held.is_empty() && session.is_flowing(false);
+        let pulls = session
+            .backlog
+            .filter(|_| session.attached && session.held.is_empty() && session.has_room(limits));
+        match pulls {
+            Some(backlog) if entries.is_empty() && !rest => Need::Page(backlog.after),
+            _ => Need::Ready(Pulled { entries, more: rest || held || session.backlog.is_some() }),
+        }
+    }
+
+    /// Numbers what the store had. `None`: nothing of it was for this session, read on.
+    pub(crate) fn absorb(
+        &mut self,
+        context: &Context<'_>,
+        id: SessionId,
+        epoch: Epoch,
+        scan: Scan,
+        limit: usize,
+    ) -> Option<Pulled> {
+        let Some(at) = self.sessions.iter().position(|session| session.id == id && session.epoch == epoch)
+        else {
+            return Some(NOTHING);
+        };
+        let start = self.sessions.get(at)?.highest();
+        let mut left = limit;
+        let mut finished = scan.complete && scan.last == self.last;
+        for (table, row) in scan.rows {
+            let number = row.id.number;
+            let copy = self.wants(at, &row);
+            let session = self.sessions.get_mut(at)?;
+            let Some(backlog) = session.backlog.filter(|backlog| backlog.after < number) else { continue };
+            if let Some((copy, is_late)) = copy {
+                if left == 0 || !session.has_room(context.limits) {
+                    finished = false;
+                    break;
+                }
+                let stanza = Arc::new(Stanza::stored(table, row));
+                session.push(Logged { copy, late: is_late, ..late(stanza) });
+                left -= 1;
+            }
+            session.backlog = Some(super::session::Backlog { after: number, ..backlog });
+        }
+        let session = self.sessions.get_mut(at)?;
+        if finished {
+            // The switch to live, under the slot's lock: nothing was committed since the scan (rule 17).
+            session.backlog = None;
+            let mut behind = std::mem::take(&mut session.behind);
+            session.held.append(&mut behind);
+            if session.is_flowing(false) {
+                session.flush(context.limits, left);
+            }
+        }
+        let skip = usize::try_from(start.saturating_sub(session.acknowledged)).unwrap_or(0);
+        let entries = entries(session, skip, limit);
+        if entries.is_empty() && !finished && session.has_room(context.limits) {
+            return None;
+        }
+        let held = !session.held.is_empty() && session.is_flowing(false);
+        Some(Pulled { entries, more: session.backlog.is_some() || held })
+    }
+
+    /// Whether a stored row goes to the session at `at`: how, and whether it comes late.
+    fn wants(&self, at: usize, row: &Row) -> Option<(Copy, bool)> {
+        let session = self.sessions.get(at)?;
+        let backlog = session.backlog?;
+        if session.holds(row.id) {
+            return None;
+        }
+        let own = row.resource.as_deref() == Some(session.jid.resource());
+        if row.id.number <= backlog.before {
+            // It waits for a device; one that is connected and holds it may still acknowledge it.
+            let elsewhere = |other: &Session| other.attached && other.id != session.id && other.holds(row.id);
+            let waits =
+                row.deliverable && self.pending.contains(row.id) && !self.sessions.iter().any(elsewhere);
+            return (waits && (own || session.takes_bare())).then_some((Copy::Original, true));
+        }
+        match row.direction {
+            Direction::Received if own => Some((Copy::Original, false)),
+            Direction::Received if row.resource.is_none() => {
+                session.takes_bare().then_some((Copy::Original, false))
+            }
+            Direction::Received => {
+                let copied = session.flags.carbons && row.copied;
+                copied.then_some((Copy::CarbonReceived, false))
+            }
+            Direction::Sent => {
+                let mine = crate::row::start_tag_has(&row.wire, " from='", session.jid.as_str());
+                (session.flags.carbons && row.copied && !mine).then_some((Copy::CarbonSent, false))
+            }
+        }
+    }
+}
+
+/// At most `limit` numbered entries behind the first `skip`.
+fn entries(session: &Session, skip: usize, limit: usize) -> Vec<Entry> {
+    let first = session.acknowledged + 1;
+    let numbered = session.log.iter().enumerate().skip(skip).take(limit);
+    numbered.map(|(at, logged)| logged.entry(first + at as u64)).collect()
+}

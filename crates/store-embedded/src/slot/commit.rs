@@ -1,0 +1,222 @@
+//! The commit: gives ids, appends to logs, numbers for those that can take it.
+
+use std::sync::Arc;
+
+use starling_ports::archive::Direction;
+use starling_ports::delivery::{Committed, Copy};
+use starling_ports::ids::{ArchiveId, SessionId};
+use starling_ports::sessions::{CommitReply, Handed, Keep, Outcome, Planned, Role, ViewVersion};
+use starling_stanza::Kind;
+
+use super::log::{Logged, Stanza};
+use super::seen::Past;
+use super::session::{Backlog, Session};
+use super::{Context, Limits, OWED, Slot};
+
+/// What a target did with an entry.
+enum Took {
+    /// It has a number and goes out.
+    Handed(Vec<Handed>),
+    /// It waits in memory for its number.
+    Held,
+    /// It comes from the store.
+    Backlog,
+    /// It is lost to this session: presence or an unstorable message of a full one.
+    Dropped,
+}
+
+impl Slot {
+    /// See `Sessions::commit`.
+    pub(crate) fn commit(
+        &mut self,
+        context: &mut Context<'_>,
+        version: ViewVersion,
+        planned: Vec<Planned>,
+    ) -> CommitReply {
+        self.touched = context.now;
+        if version.0 != self.version {
+            return CommitReply::Stale(self.view());
+        }
+        let oldest = self.owed.first_key_value().map(|(_, owed)| owed.row.at);
+        if self.owed.len() >= OWED || oldest.is_some_and(|at| context.now.since(at) > context.limits.owed_for)
+        {
+            return CommitReply::Wait;
+        }
+        let mut outcomes = Vec::with_capacity(planned.len());
+        for stanza in planned {
+            match self.commit_one(context, stanza) {
+                Some(outcome) => outcomes.push(outcome),
+                None if outcomes.is_empty() => return CommitReply::Wait,
+                None => break,
+            }
+        }
+        CommitReply::Done(outcomes)
+    }
+
+    fn commit_one(&mut self, context: &mut Context<'_>, planned: Planned) -> Option<Outcome> {
+        if let Some(key) = &planned.key {
+            match self.seen.look(key, planned.hash, || (context.sender)(key.session)) {
+                Past::New => {}
+                Past::Done(id, stanza) => return Some(self.seen_outcome(id, stanza.as_ref())),
+                Past::Fenced => return Some(Outcome::Seen { id: None, row: None, handed: Vec::new() }),
+            }
+        }
+        let direction = direction(&planned);
+        if let Some(origin) = &planned.origin
+            && let Some(id) = self.seen.origin(origin.digest, direction, context.now)
+        {
+            return Some(self.seen_outcome(Some(id), None));
+        }
+        if self.refuses(context.limits, &planned) {
+            return None;
+        }
+        let id = planned.keep.as_ref().map(|_| self.next_id(context));
+        let is_answer = planned.key.is_none_or(|key| key.role == Role::Answer);
+        let stanza = Arc::new(Stanza {
+            committed: Arc::new(Committed { id, at: context.now, wire: planned.wire }),
+            keep: planned.keep,
+            origin: planned.origin.map(|origin| origin.digest),
+            has_row: false.into(),
+        });
+        if let Some(id) = stanza.deliverable() {
+            self.pending.add(id);
+        }
+        if let Some(key) = &planned.key {
+            self.seen.remember(key, planned.hash, id, &stanza);
+        }
+        if let (Some(digest), Some(id)) = (stanza.origin, id) {
+            self.seen.remember_origin(digest, direction, id, context.now);
+        }
+        let (mut handed, mut taken, mut backlogs) = (Vec::new(), 0, 0);
+        for (target, copy) in planned.targets {
+            let Some(session) = self.session_mut(target) else { continue };
+            let logged =
+                Logged { stanza: stanza.clone(), copy, late: false, coalesce: planned.coalesce.clone() };
+            match offer(session, context.limits, logged, planned.urgent, is_answer) {
+                Took::Handed(entries) => {
+                    handed.extend(entries);
+                    taken += 1;
+                }
+                Took::Backlog => backlogs += 1,
+                Took::Held | Took::Dropped => {}
+            }
+        }
+        let needs_no_row = |keep: &Keep| keep.only_if_nobody && taken > 0 && backlogs == 0;
+        let row = if stanza.keep.as_ref().is_some_and(needs_no_row) { None } else { self.owe(&stanza) };
+        Some(Outcome::Done { id, row, handed })
+    }
+
+    /// Notes that the row of `stanza` is to be stored.
+    pub(crate) fn owe(
+        &mut self,
+        stanza: &Stanza,
+    ) -> Option<(starling_ports::archive::Table, starling_ports::archive::Row)> {
+        let owed = stanza.row()?;
+        stanza.has_row.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.owed.insert(owed.row.id, owed.clone());
+        Some((owed.table, owed.row))
+    }
+
+    /// `max(last + 1, clock)`, with 64 bits that nobody guesses.
+    fn next_id(&mut self, context: &mut Context<'_>) -> ArchiveId {
+        self.last = (self.last + 1).max(context.now.0);
+        ArchiveId { number: self.last, random: (context.random)() }
+    }
+
+    /// What was committed before: what of it is still owed, and who still holds it under which number.
+    fn seen_outcome(&self, id: Option<ArchiveId>, stanza: Option<&Arc<Stanza>>) -> Outcome {
+        let is_same = |logged: &Logged| match stanza {
+            Some(stanza) => Arc::ptr_eq(stanza, &logged.stanza),
+            None => id.is_some() && logged.stanza.id() == id,
+        };
+        let mut handed = Vec::new();
+        for session in self.sessions.iter().filter(|session| session.attached) {
+            for (at, logged) in session.log.iter().enumerate().filter(|(_, logged)| is_same(logged)) {
+                let entry = logged.entry(session.acknowledged + 1 + at as u64);
+                let (jid, node, epoch) = (session.jid.clone(), session.node, session.epoch);
+                handed.push(Handed { session: session.id, jid, node, epoch, entry });
+            }
+        }
+        let row = id.and_then(|id| self.owed.get(&id)).map(|owed| (owed.table, owed.row.clone()));
+        Outcome::Seen { id, row, handed }
+    }
+
+    /// Rule 20: a request of somebody else that no target can keep is answered by `wait`. Answers are never refused:
+    /// the client that asked for them stops being read instead.
+    fn refuses(&self, limits: &Limits, planned: &Planned) -> bool {
+        let is_foreign = planned.key.is_some_and(|key| key.role == Role::Receive);
+        if planned.wire.kind() != Kind::Iq
+            || planned.keep.is_some()
+            || !is_foreign
+            || planned.targets.is_empty()
+        {
+            return false;
+        }
+        let full = |id: &SessionId| self.session(*id).is_some_and(|session| is_full(session, limits));
+        planned.targets.iter().all(|(id, _)| full(id))
+    }
+}
+
+/// Neither a number nor a place to wait for one.
+fn is_full(session: &Session, limits: &Limits) -> bool {
+    let can_number =
+        session.backlog.is_none() && session.attached && session.has_room(limits) && session.held.is_empty();
+    !can_number && session.is_crowded(limits)
+}
+
+fn direction(planned: &Planned) -> Direction {
+    match (&planned.keep, planned.key.map(|key| key.role)) {
+        (Some(keep), _) => keep.direction,
+        (None, Some(Role::Sent)) => Direction::Sent,
+        (None, _) => Direction::Received,
+    }
+}
+
+fn offer(session: &mut Session, limits: &Limits, logged: Logged, urgent: bool, is_answer: bool) -> Took {
+    let storable = logged.stanza.is_storable();
+    if session.backlog.is_some() {
+        if storable {
+            return Took::Backlog;
+        }
+        // What the server itself says is in no order with what others have sent, and the client waits for it.
+        if is_answer
+            && logged.coalesce.is_none()
+            && session.attached
+            && session.log.len() < limits.stanzas * 2
+        {
+            return Took::Handed(vec![session.push(logged)]);
+        }
+        return hold(session, limits, logged, is_answer);
+    }
+    let room = session.has_room(limits) || (is_answer && !storable && session.log.len() < limits.stanzas * 2);
+    if room && session.is_flowing(urgent) {
+        let mut handed = session.flush(limits, usize::MAX);
+        if session.held.is_empty() {
+            handed.push(session.push(logged));
+            return Took::Handed(handed);
+        }
+        session.hold(logged); // the log is full now: it goes out after those before it
+        return Took::Handed(handed);
+    }
+    if storable && !session.may_hold(limits) {
+        let after = logged.stanza.id().map_or(0, |id| id.number.saturating_sub(1));
+        session.backlog = Some(Backlog { after, before: 0 });
+        return Took::Backlog;
+    }
+    hold(session, limits, logged, is_answer)
+}
+
+fn hold(session: &mut Session, limits: &Limits, logged: Logged, is_answer: bool) -> Took {
+    let replaces = logged.coalesce.is_some()
+        && session.held.iter().chain(&session.behind).any(|waiting| waiting.coalesce == logged.coalesce);
+    if session.is_crowded(limits) && !replaces && !is_answer {
+        return Took::Dropped;
+    }
+    session.hold(logged);
+    Took::Held
+}
+
+/// How a session sees a message that it did not get when it was committed.
+pub(crate) fn late(stanza: Arc<Stanza>) -> Logged {
+    Logged { stanza, copy: Copy::Original, late: true, coalesce: None }
+}

@@ -1,0 +1,228 @@
+//! Binding, claiming, detaching, and what is left when a session ends (rules 18 and 21).
+
+use std::sync::Arc;
+
+use starling_ports::delivery::Copy;
+use starling_ports::ids::{Handled, LogNumber, SessionId};
+use starling_ports::sessions::{Bind, Change, Changed, Claim, Claimed, Detach, Ended, Flags};
+use starling_stanza::{Kind, Wire};
+
+use super::commit::late;
+use super::log::Logged;
+use super::session::{Backlog, Session};
+use super::{Context, Slot};
+
+/// How many addresses a session's directed presence is remembered for.
+const DIRECTED: usize = 1000;
+
+/// What a session leaves.
+pub(crate) struct Estate {
+    pub(crate) ended: Ended,
+    /// The last `h`, as its client counts, for who tries to resume it.
+    pub(crate) handled: Handled,
+}
+
+impl Slot {
+    /// A new session; a former one of the same resource ends in the same step.
+    pub(crate) fn bind(
+        &mut self,
+        context: &mut Context<'_>,
+        bind: Bind,
+    ) -> (SessionId, Arc<super::Sender>, Option<Estate>) {
+        self.touched = context.now;
+        let mut bits = || u128::from((context.random)());
+        let id = SessionId((bits() << 64) | bits());
+        let same = self.sessions.iter().find(|session| session.jid == bind.jid).map(|session| session.id);
+        let replaced = same.and_then(|same| self.end(context, same));
+        let session = Session::new(id, bind.jid, bind.node, context.now);
+        let sender = session.sender.clone();
+        self.sessions.push(session);
+        self.decide_anew();
+        (id, sender, replaced)
+    }
+
+    /// Changes a session's own state.
+    pub(crate) fn change(
+        &mut self,
+        context: &Context<'_>,
+        id: SessionId,
+        epoch: starling_ports::ids::Epoch,
+        change: Change,
+    ) -> Changed {
+        let first = self.pending.before_first();
+        let last = self.last;
+        let waits = !self.pending.is_empty();
+        let Some(session) = self.owned_mut(id, epoch) else { return Changed::Fenced };
+        match change {
+            Change::Presence(available) => {
+                let took = session.takes_bare();
+                let priority = |available: &Option<Arc<_>>| {
+                    available.as_ref().map(|a: &Arc<starling_ports::sessions::Availability>| a.priority)
+                };
+                let same = priority(&session.available) == priority(&available);
+                session.available = available;
+                let begins = session.takes_bare() && !took && waits;
+                if begins {
+                    let after = session.backlog.map_or(first, |backlog| backlog.after.min(first));
+                    session.backlog = Some(Backlog { after, before: last });
+                }
+                if same {
+                    self.view = None; // no decision depends on the words
+                } else {
+                    self.decide_anew();
+                }
+                if begins { Changed::Pull } else { Changed::Nothing }
+            }
+            Change::Directed { to, available } => {
+                session.directed.retain(|known| *known != to);
+                if available {
+                    session.directed.push(to);
+                    let most = session.directed.len().saturating_sub(DIRECTED);
+                    session.directed.drain(..most);
+                }
+                Changed::Nothing
+            }
+            Change::Flags(flags) => {
+                let flags = Flags { sm: session.flags.sm, resumable: session.flags.resumable, ..flags };
+                let changed = flags != session.flags;
+                let wakes = session.flags.inactive && !flags.inactive && !session.held.is_empty();
+                session.flags = flags;
+                if changed {
+                    self.decide_anew();
+                }
+                if wakes { Changed::Pull } else { Changed::Nothing }
+            }
+            Change::EnableSm { resume, base } => {
+                session.flags.sm = true;
+                session.flags.resumable = resume.is_some();
+                session.resume = resume.map(|resume| resume.min(context.limits.resume_within));
+                session.base = base;
+                let gone = session.trim(base.sent.0);
+                self.done(gone);
+                self.decide_anew();
+                Changed::Nothing
+            }
+        }
+    }
+
+    /// Resumes a session.
+    pub(crate) fn claim(&mut self, claim: &Claim) -> Option<Claimed> {
+        let session = self.session_mut(claim.session).filter(|session| session.flags.resumable)?;
+        let number = session.extend(claim.h);
+        if number > session.highest() {
+            return Some(Claimed::TooHigh {
+                sent: LogNumber(session.highest().saturating_sub(session.base.sent.0)),
+            });
+        }
+        let mut fenced = None;
+        if session.token != Some(claim.token) {
+            fenced = session.attached.then_some((session.node, session.epoch));
+            session.epoch.0 += 1;
+            session.sender.claim(session.epoch.0);
+        }
+        session.token = Some(claim.token);
+        session.node = claim.node;
+        session.attached = true;
+        session.expires = None;
+        session.flags.inactive = false; // XEP-0352 §5: a resumed stream begins active
+        let gone = session.trim(number);
+        let claimed = Claimed::Resumed {
+            jid: session.jid.clone(),
+            epoch: session.epoch,
+            handled: Handled(session.sender.handled()),
+            base: session.base,
+            acknowledged: LogNumber(session.acknowledged),
+            flags: session.flags,
+            fenced,
+        };
+        self.done(gone);
+        self.view = None;
+        Some(claimed)
+    }
+
+    /// The socket is gone. `Some` if the session has ended by it.
+    pub(crate) fn detach(
+        &mut self,
+        context: &mut Context<'_>,
+        id: SessionId,
+        epoch: starling_ports::ids::Epoch,
+        why: Detach,
+    ) -> Option<Estate> {
+        self.touched = context.now;
+        let session = self.owned_mut(id, epoch).filter(|session| session.attached)?;
+        match (why, session.resume) {
+            (Detach::Lost, Some(resume)) => {
+                session.attached = false;
+                session.token = None;
+                session.expires = Some(context.now.after(resume));
+                self.view = None;
+                None
+            }
+            _ => self.end(context, id),
+        }
+    }
+
+    /// Ends a session: what waits goes to the account's other sessions, or goes on waiting in the store.
+    pub(crate) fn end(&mut self, context: &mut Context<'_>, id: SessionId) -> Option<Estate> {
+        let at = self.sessions.iter().position(|session| session.id == id)?;
+        let session = self.sessions.remove(at);
+        session.sender.end();
+        self.touched = context.now;
+        let handled = Handled(session.sender.handled().saturating_sub(session.base.handled.0));
+        let mut ended = Ended {
+            id,
+            jid: session.jid,
+            node: session.node,
+            epoch: session.epoch,
+            attached: session.attached,
+            available: session.available,
+            directed: session.directed,
+            undelivered: Vec::new(),
+            handed: Vec::new(),
+        };
+        for logged in session.log.into_iter().chain(session.held).chain(session.behind) {
+            match logged.stanza.deliverable() {
+                Some(pending) if self.pending.contains(pending) => {
+                    self.bequeath(context, &logged, &mut ended)
+                }
+                Some(_) => {}
+                None => ended.undelivered.extend(bounces(&logged)),
+            }
+        }
+        self.decide_anew();
+        Some(Estate { ended, handled })
+    }
+
+    /// To sessions whose logs never held it; only if there is none does it stay pending.
+    fn bequeath(&mut self, context: &Context<'_>, logged: &Logged, ended: &mut Ended) {
+        let Some(id) = logged.stanza.deliverable() else { return };
+        let (mut taken, last) = (false, self.last);
+        for session in self.sessions.iter_mut().filter(|session| session.takes_bare()) {
+            let comes = session.backlog.is_some_and(|backlog| backlog.after < id.number);
+            if comes || session.holds(id) {
+                taken |= session.holds(id);
+                continue;
+            }
+            let heir = late(logged.stanza.clone());
+            if session.is_flowing(true) && session.has_room(context.limits) && session.held.is_empty() {
+                ended.handed.push(session.push(heir));
+                taken = true;
+            } else if session.backlog.is_none() && session.may_hold(context.limits) {
+                session.hold(heir);
+                taken = true;
+            } else if session.backlog.is_none() {
+                session.backlog = Some(Backlog { after: id.number.saturating_sub(1), before: last });
+            }
+        }
+        if !taken && !logged.stanza.has_row() {
+            self.owe(&logged.stanza);
+        }
+    }
+}
+
+/// What the store does not keep is told to its sender.
+fn bounces(logged: &Logged) -> Option<Wire> {
+    let wire = &logged.stanza.committed.wire;
+    let is_own_copy = logged.copy != Copy::Original || logged.stanza.keep.is_some();
+    (wire.kind() != Kind::Presence && !is_own_copy).then(|| wire.clone())
+}

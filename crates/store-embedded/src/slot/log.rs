@@ -1,0 +1,101 @@
+//! The log of one session: what was sent to it and not acknowledged yet, in the order of its numbers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use starling_jid::Jid;
+use starling_ports::archive::{Row, Table};
+use starling_ports::delivery::{Committed, Copy, Entry};
+use starling_ports::ids::{ArchiveId, LogNumber};
+use starling_ports::sessions::Keep;
+
+use super::Owed;
+
+/// A committed stanza, shared by all logs that it lies in.
+#[derive(Debug)]
+pub(crate) struct Stanza {
+    pub(crate) committed: Arc<Committed>,
+    pub(crate) keep: Option<Keep>,
+    pub(crate) origin: Option<u128>,
+    /// Whether a row is stored, or owed.
+    pub(crate) has_row: AtomicBool,
+}
+
+impl Stanza {
+    pub(crate) fn id(&self) -> Option<ArchiveId> {
+        self.committed.id
+    }
+
+    /// The id, if the message waits for a device of the account.
+    pub(crate) fn deliverable(&self) -> Option<ArchiveId> {
+        self.keep.as_ref().filter(|keep| keep.deliverable).and(self.id())
+    }
+
+    pub(crate) fn has_row(&self) -> bool {
+        self.has_row.load(Ordering::Relaxed)
+    }
+
+    /// Whether the store has it for those who come later.
+    pub(crate) fn is_storable(&self) -> bool {
+        self.keep.is_some()
+    }
+
+    /// The row that keeps it.
+    pub(crate) fn row(&self) -> Option<Owed> {
+        let (keep, id) = (self.keep.as_ref()?, self.id()?);
+        let row = Row {
+            id,
+            at: self.committed.at,
+            with: keep.with.clone(),
+            direction: keep.direction,
+            resource: keep.resource.clone(),
+            deliverable: keep.deliverable,
+            copied: keep.copied,
+            origin: self.origin,
+            wire: self.committed.wire.clone(),
+        };
+        Some(Owed { table: keep.table, row })
+    }
+
+    /// The stanza of a stored row.
+    pub(crate) fn stored(table: Table, row: Row) -> Stanza {
+        let keep = Keep {
+            with: row.with,
+            direction: row.direction,
+            resource: row.resource,
+            deliverable: row.deliverable,
+            copied: row.copied,
+            table,
+            only_if_nobody: false,
+        };
+        let committed = Arc::new(Committed { id: Some(row.id), at: row.at, wire: row.wire });
+        Stanza { committed, keep: Some(keep), origin: row.origin, has_row: true.into() }
+    }
+}
+
+/// One entry of a log.
+#[derive(Debug, Clone)]
+pub(crate) struct Logged {
+    pub(crate) stanza: Arc<Stanza>,
+    pub(crate) copy: Copy,
+    pub(crate) late: bool,
+    /// What waits under the same address, without a number, is replaced by a newer one.
+    pub(crate) coalesce: Option<Jid>,
+}
+
+impl Logged {
+    pub(crate) fn bytes(&self) -> usize {
+        self.stanza.committed.wire.len()
+    }
+
+    pub(crate) fn entry(&self, number: u64) -> Entry {
+        let table = self.stanza.keep.as_ref().map(|keep| keep.table);
+        Entry {
+            number: LogNumber(number),
+            committed: self.stanza.committed.clone(),
+            copy: self.copy.clone(),
+            late: self.late,
+            archived: table == Some(Table::Archive),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! One session of a slot: who holds it, what it asked for, and its log.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use starling_jid::{FullJid, Jid};
+use starling_ports::ids::{ArchiveId, Epoch, LogNumber, NodeId, SessionId, Timestamp};
+use starling_ports::sessions::{Availability, Flags, Handed, SessionInfo, SessionView, SmBase};
+
+use super::log::Logged;
+use super::seen::Sender;
+use super::{Limits, Slot};
+
+/// What is not numbered yet goes out at this many entries, though the client is inactive (XEP-0352).
+const INACTIVE: usize = 100;
+
+/// Where a session stands that gets its messages from the store (rule 17).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Backlog {
+    /// The last number that it has read.
+    pub(crate) after: u64,
+    /// Up to here were committed before the session was there for them: it gets only what still waits.
+    pub(crate) before: u64,
+}
+
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) id: SessionId,
+    pub(crate) jid: FullJid,
+    pub(crate) node: NodeId,
+    pub(crate) epoch: Epoch,
+    pub(crate) token: Option<u128>,
+    pub(crate) flags: Flags,
+    pub(crate) available: Option<Arc<Availability>>,
+    pub(crate) directed: Vec<Jid>,
+    pub(crate) attached: bool,
+    pub(crate) since: Timestamp,
+    /// While it waits to be resumed.
+    pub(crate) expires: Option<Timestamp>,
+    pub(crate) resume: Option<Duration>,
+    pub(crate) sender: Arc<Sender>,
+    /// Everything up to this number is acknowledged; the log begins after it.
+    pub(crate) acknowledged: u64,
+    /// From where XEP-0198 counts.
+    pub(crate) base: SmBase,
+    pub(crate) log: VecDeque<Logged>,
+    /// Without a number yet, before any backlog.
+    pub(crate) held: VecDeque<Logged>,
+    /// Without a number yet, behind the backlog.
+    pub(crate) behind: VecDeque<Logged>,
+    pub(crate) bytes: usize,
+    pub(crate) backlog: Option<Backlog>,
+}
+
+impl Session {
+    pub(crate) fn new(id: SessionId, jid: FullJid, node: NodeId, now: Timestamp) -> Session {
+        Session {
+            id,
+            jid,
+            node,
+            epoch: Epoch(1),
+            token: None,
+            flags: Flags::default(),
+            available: None,
+            directed: Vec::new(),
+            attached: true,
+            since: now,
+            expires: None,
+            resume: None,
+            sender: Arc::new(Sender::new(0, 1)),
+            acknowledged: 0,
+            base: SmBase::default(),
+            log: VecDeque::new(),
+            held: VecDeque::new(),
+            behind: VecDeque::new(),
+            bytes: 0,
+            backlog: None,
+        }
+    }
+
+    /// The highest number handed out.
+    pub(crate) fn highest(&self) -> u64 {
+        self.acknowledged + self.log.len() as u64
+    }
+
+    pub(crate) fn has_room(&self, limits: &Limits) -> bool {
+        self.log.len() < limits.stanzas && self.bytes < limits.bytes
+    }
+
+    /// Room for one more without a number.
+    pub(crate) fn may_hold(&self, limits: &Limits) -> bool {
+        self.log.len() + self.held.len() < limits.stanzas && self.bytes < limits.bytes
+    }
+
+    /// Whether entries get their number as soon as they are committed.
+    pub(crate) fn is_flowing(&self, urgent: bool) -> bool {
+        self.attached && (urgent || !self.flags.inactive || self.held.len() >= INACTIVE)
+    }
+
+    /// Whether it takes messages addressed to the bare JID (RFC 6121 §8.5.2.1.1).
+    pub(crate) fn takes_bare(&self) -> bool {
+        self.available.as_ref().is_some_and(|available| available.priority >= 0)
+    }
+
+    pub(crate) fn backlog_after(&self) -> Option<u64> {
+        self.backlog.map(|backlog| backlog.after)
+    }
+
+    fn queued(&self) -> impl Iterator<Item = &Logged> {
+        self.log.iter().chain(&self.held).chain(&self.behind)
+    }
+
+    /// Whether the message lies in its log already.
+    pub(crate) fn holds(&self, id: ArchiveId) -> bool {
+        self.queued().any(|logged| logged.stanza.id() == Some(id))
+    }
+
+    /// Gives the next number.
+    pub(crate) fn push(&mut self, logged: Logged) -> Handed {
+        self.bytes += logged.bytes();
+        self.number(logged)
+    }
+
+    /// The same for what was counted when it was held.
+    fn number(&mut self, logged: Logged) -> Handed {
+        let entry = logged.entry(self.highest() + 1);
+        self.log.push_back(logged);
+        Handed { session: self.id, jid: self.jid.clone(), node: self.node, epoch: self.epoch, entry }
+    }
+
+    /// Numbers what was held, as far as there is room.
+    pub(crate) fn flush(&mut self, limits: &Limits, most: usize) -> Vec<Handed> {
+        let mut handed = Vec::new();
+        // What is held has been counted in bytes already.
+        while self.log.len() < limits.stanzas && handed.len() < most {
+            let Some(logged) = self.held.pop_front() else { break };
+            handed.push(self.number(logged));
+        }
+        handed
+    }
+
+    /// Keeps an entry without a number; one of the same address makes room for it.
+    pub(crate) fn hold(&mut self, logged: Logged) {
+        if let Some(address) = &logged.coalesce {
+            for queue in [&mut self.held, &mut self.behind] {
+                let same = queue.iter().position(|waiting| waiting.coalesce.as_ref() == Some(address));
+                if let Some(old) = same.and_then(|at| queue.remove(at)) {
+                    self.bytes = self.bytes.saturating_sub(old.bytes());
+                }
+            }
+        }
+        self.bytes += logged.bytes();
+        if self.backlog.is_some() { self.behind.push_back(logged) } else { self.held.push_back(logged) }
+    }
+
+    /// How much unstorable waits without a number.
+    pub(crate) fn is_crowded(&self, limits: &Limits) -> bool {
+        self.held.len() + self.behind.len() >= limits.stanzas || self.bytes >= limits.bytes * 2
+    }
+
+    /// Drops everything up to `upto`, and returns it.
+    pub(crate) fn trim(&mut self, upto: u64) -> Vec<Logged> {
+        let count = usize::try_from(upto.saturating_sub(self.acknowledged)).unwrap_or(usize::MAX);
+        let gone: Vec<Logged> = self.log.drain(..count.min(self.log.len())).collect();
+        self.acknowledged += gone.len() as u64;
+        self.bytes = self.bytes.saturating_sub(gone.iter().map(Logged::bytes).sum());
+        if self.log.is_empty() {
+            self.log.shrink_to(16); // an idle session keeps no buffers
+        }
+        gone
+    }
+
+    /// XEP-0198 counts modulo 2^32 from the base: the number at or above what is acknowledged that `h` means.
+    pub(crate) fn extend(&self, h: u32) -> u64 {
+        let base = self.base.sent.0;
+        let counted = self.acknowledged.saturating_sub(base);
+        let near = (counted & !u64::from(u32::MAX)) | u64::from(h);
+        let number = if near < counted { near + (1 << 32) } else { near };
+        // A client that repeats an older `h` than it told before has lost nothing: it acknowledged more already.
+        if number > self.highest().saturating_sub(base) && near < counted && counted - near < 1 << 31 {
+            return self.acknowledged;
+        }
+        base + number
+    }
+
+    pub(crate) fn view(&self) -> SessionView {
+        SessionView {
+            id: self.id,
+            jid: self.jid.clone(),
+            node: self.node,
+            flags: self.flags,
+            available: self.available.clone(),
+            attached: self.attached,
+        }
+    }
+
+    pub(crate) fn info(&self) -> SessionInfo {
+        SessionInfo {
+            jid: self.jid.clone(),
+            id: self.id,
+            node: self.node,
+            epoch: self.epoch,
+            attached: self.attached,
+            priority: self.available.as_ref().map(|available| available.priority),
+            unacknowledged: self.log.len(),
+            since: self.since,
+        }
+    }
+}
+
+impl Slot {
+    /// The client has handled everything up to `upto`. `None` if that is above the highest number handed out; else
+    /// whether a refill of what waits is due.
+    pub(crate) fn acknowledge(&mut self, id: SessionId, epoch: Epoch, upto: LogNumber) -> bool {
+        let Some(session) = self.owned_mut(id, epoch) else { return true }; // what a fenced owner says has no effect
+        if upto.0 > session.highest() {
+            return false;
+        }
+        let gone = session.trim(upto.0);
+        self.done(gone);
+        true
+    }
+
+    /// The first acknowledgement ends *pending*; the row of the spool goes with it.
+    pub(crate) fn done(&mut self, gone: Vec<Logged>) {
+        for logged in gone {
+            let Some(id) = logged.stanza.deliverable() else { continue };
+            let spooled = logged
+                .stanza
+                .keep
+                .as_ref()
+                .is_some_and(|keep| keep.table == starling_ports::archive::Table::Spool);
+            if self.pending.acknowledge(id) && spooled && logged.stanza.has_row() {
+                self.collected.push(id);
+            }
+        }
+    }
+
+    pub(crate) fn wants_refill(&self) -> Option<ArchiveId> {
+        self.pending.wants_refill()
+    }
+
+    pub(crate) fn refill(&mut self, waiting: Vec<ArchiveId>, more: bool) {
+        self.pending.refill(waiting, more);
+    }
+}

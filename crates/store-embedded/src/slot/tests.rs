@@ -1,0 +1,1 @@
+//! Histories, one or more for each rule of the session log.

@@ -1,0 +1,122 @@
+//! The slots of all accounts: found by account or by session, loaded when first asked for, unloaded when idle.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use starling_jid::BareJid;
+use starling_ports::ids::{Handled, SessionId, Timestamp};
+
+use crate::slot::{Sender, Slot};
+
+const SHARDS: usize = 64;
+/// How long the last `h` of an ended session is known (rule 4).
+const ENDED_FOR: Duration = Duration::from_secs(24 * 3600);
+/// How many ended sessions are known.
+const ENDED: usize = 100_000;
+
+type Shard<K, V> = Mutex<HashMap<K, V>>;
+
+/// An account's slot, locked for one step at a time and never across an await.
+pub(crate) type Shared = Arc<Mutex<Slot>>;
+
+pub(crate) struct Slots {
+    hasher: RandomState,
+    accounts: Vec<Shard<BareJid, Shared>>,
+    sessions: Vec<Shard<SessionId, (BareJid, Arc<Sender>)>>,
+    ended: Mutex<HashMap<SessionId, (BareJid, Handled, Timestamp)>>,
+    /// Above the version of every view ever given out.
+    version: AtomicU64,
+}
+
+impl Slots {
+    pub(crate) fn new() -> Slots {
+        Slots {
+            hasher: RandomState::new(),
+            accounts: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            sessions: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            ended: Mutex::default(),
+            version: AtomicU64::new(1),
+        }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the number of shards")]
+    fn shard(&self, account: &BareJid) -> &Shard<BareJid, Shared> {
+        &self.accounts[self.hasher.hash_one(account) as usize % SHARDS]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the number of shards")]
+    fn session_shard(&self, id: SessionId) -> &Shard<SessionId, (BareJid, Arc<Sender>)> {
+        &self.sessions[id.0 as usize % SHARDS]
+    }
+
+    pub(crate) fn loaded(&self, account: &BareJid) -> Option<Shared> {
+        self.shard(account).lock().get(account).cloned()
+    }
+
+    /// The slot, which `load` makes of what the store has; if another was quicker, that one.
+    pub(crate) fn insert(&self, account: &BareJid, load: impl FnOnce(u64) -> Slot) -> Shared {
+        let mut shard = self.shard(account).lock();
+        let made = || Arc::new(Mutex::new(load(self.version.load(Ordering::Acquire))));
+        shard.entry(account.clone()).or_insert_with(made).clone()
+    }
+
+    /// The account of a session, and how far what it sent is handled.
+    pub(crate) fn session(&self, id: SessionId) -> Option<(BareJid, Arc<Sender>)> {
+        self.session_shard(id).lock().get(&id).cloned()
+    }
+
+    pub(crate) fn sender(&self, id: SessionId) -> Option<Arc<Sender>> {
+        self.session_shard(id).lock().get(&id).map(|(_, sender)| sender.clone())
+    }
+
+    pub(crate) fn add_session(&self, id: SessionId, account: BareJid, sender: Arc<Sender>) {
+        self.session_shard(id).lock().insert(id, (account, sender));
+    }
+
+    pub(crate) fn end_session(&self, id: SessionId, account: &BareJid, handled: Handled, now: Timestamp) {
+        self.session_shard(id).lock().remove(&id);
+        let mut ended = self.ended.lock();
+        if ended.len() >= ENDED {
+            ended.retain(|_, (_, _, at)| now.since(*at) < ENDED_FOR / 2);
+        }
+        if ended.len() < ENDED {
+            ended.insert(id, (account.clone(), handled, now));
+        }
+    }
+
+    /// The last `h` of a session that is over.
+    pub(crate) fn last_handled(&self, id: SessionId, account: &BareJid) -> Option<Handled> {
+        self.ended.lock().get(&id).filter(|(owner, ..)| owner == account).map(|(_, handled, _)| *handled)
+    }
+
+    /// Every slot that is loaded, in batches, so that no lock is held for long.
+    pub(crate) fn each(&self, mut act: impl FnMut(&Shared)) {
+        for shard in &self.accounts {
+            let slots: Vec<Shared> = shard.lock().values().cloned().collect();
+            slots.iter().for_each(&mut act);
+        }
+    }
+
+    /// Unloads what nobody has used for `idle`, and forgets what is over for a day.
+    pub(crate) fn unload(&self, now: Timestamp, idle: Duration) {
+        for shard in &self.accounts {
+            shard.lock().retain(|_, shared| {
+                if Arc::strong_count(shared) > 1 {
+                    return true; // somebody works with it
+                }
+                let mut slot = shared.lock();
+                slot.tidy();
+                let unused = slot.is_unused(now, idle);
+                if unused {
+                    self.version.fetch_max(slot.version() + 1, Ordering::AcqRel);
+                }
+                !unused
+            });
+        }
+        self.ended.lock().retain(|_, (_, _, at)| now.since(*at) < ENDED_FOR);
+    }
+}

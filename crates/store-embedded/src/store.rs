@@ -1,0 +1,191 @@
+//! The store: one value that implements every port which keeps something.
+
+use std::sync::Arc;
+
+use starling_jid::BareJid;
+use starling_ports::Result;
+use starling_ports::archive::{Query, Table};
+use starling_ports::clock::Clock;
+use starling_ports::ids::{ArchiveId, NodeId};
+
+use crate::config::Config;
+use crate::disk::Disk;
+use crate::error::OpenError;
+use crate::housekeeping::Housekeeping;
+use crate::random::Random;
+use crate::slot::{Context, Facts, Limits, Owed, Slot};
+use crate::slots::{Shared, Slots};
+use crate::turns::Turns;
+use crate::writer::Writer;
+
+/// How many of the newest rows are searched for origin-ids when an account is loaded.
+const RECENT: usize = 200;
+/// How many waiting ids are read at once.
+const WAITING: usize = 10_000;
+
+/// Everything that one process keeps: sessions in memory, the rest on disk.
+pub struct Store {
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) node: NodeId,
+    pub(crate) limits: Limits,
+    pub(crate) disk: Arc<Disk>,
+    pub(crate) writer: Writer,
+    pub(crate) slots: Slots,
+    pub(crate) turns: Turns,
+    pub(crate) random: Random,
+    housekeeping: Housekeeping,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("data_dir", &self.config.data_dir).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the store in `config.data_dir`, or makes one; no other process may have it open. An older format is
+    /// migrated, a newer one refused. Sessions that a clean stop saved wait to be resumed on `node`.
+    pub fn open(config: &Config, clock: Arc<dyn Clock>, node: NodeId) -> Result<Arc<Store>, OpenError> {
+        let (disk, journalled) = Disk::open(&config.data_dir)?;
+        let disk = Arc::new(disk);
+        let limits = Limits {
+            stanzas: config.log_max_stanzas,
+            bytes: config.log_max_bytes,
+            resume_within: config.resume_within,
+            owed_for: std::time::Duration::from_secs(5) + config.commit_delay * 2,
+        };
+        let store = Arc::new(Store {
+            writer: Writer::start(disk.clone(), journalled, config)?,
+            config: config.clone(),
+            clock,
+            node,
+            limits,
+            disk,
+            slots: Slots::new(),
+            turns: Turns::new(),
+            random: Random::new(),
+            housekeeping: Housekeeping::new(),
+        });
+        let restored = store.restore_sessions();
+        restored.map_err(|error| {
+            OpenError::new(store.disk.root(), error, "restore a backup with `starling store restore`")
+        })?;
+        store.housekeeping.start(&store)?;
+        Ok(store)
+    }
+
+    /// Writes what waits and lets go of the directory. Whoever still asks gets `Unavailable`.
+    pub fn close(&self) {
+        self.housekeeping.stop();
+        if let Err(error) = self.writer.later_now(self.changed_positions()) {
+            tracing::warn!(%error, "cannot save positions");
+        }
+        self.writer.stop();
+        self.disk.close();
+    }
+
+    /// The account's slot.
+    pub(crate) fn slot(&self, account: &BareJid) -> Result<Shared> {
+        if let Some(slot) = self.slots.loaded(account) {
+            return Ok(slot);
+        }
+        let facts = self.facts(account)?;
+        let now = self.clock.now();
+        Ok(self.slots.insert(account, |version| Slot::new(account.clone(), facts, version, now)))
+    }
+
+    fn facts(&self, account: &BareJid) -> Result<Facts> {
+        let position = self.position_now(account)?;
+        let (waiting, more) = self.waiting_after(account, position.low)?;
+        let newest = Query { backwards: true, ..Query::default() };
+        let mut origins = Vec::new();
+        for table in [Table::Archive, Table::Spool] {
+            let page = self.page_now(table, account, &newest, RECENT)?;
+            origins.extend(
+                page.rows.iter().filter_map(|row| Some((row.origin?, row.direction, row.id, row.at))),
+            );
+        }
+        origins.sort_by_key(|(.., at)| *at);
+        let last = self.last_now(Table::Archive, account)?.max(self.last_now(Table::Spool, account)?);
+        Ok(Facts {
+            exists: self.account_now(account)?.is_some(),
+            blocked: self.block_list_now(account)?,
+            preferences: self.preferences_now(account)?.unwrap_or_default(),
+            last: last.max(position.low).max(position.acknowledged.last().copied()),
+            position,
+            waiting,
+            more,
+            origins,
+        })
+    }
+
+    /// Ids of deliverable rows above `after`, oldest first, and whether there are more.
+    pub(crate) fn waiting_after(
+        &self,
+        account: &BareJid,
+        after: Option<ArchiveId>,
+    ) -> Result<(Vec<ArchiveId>, bool)> {
+        let mut ids = Vec::new();
+        let mut more = false;
+        for table in [Table::Archive, Table::Spool] {
+            let (found, rest) = self.deliverable_ids(table, account, after, WAITING)?;
+            ids.extend(found);
+            more |= rest;
+        }
+        ids.sort_unstable();
+        more |= ids.len() > WAITING;
+        ids.truncate(WAITING);
+        Ok((ids, more))
+    }
+
+    /// What a step in a slot needs.
+    pub(crate) fn step<T>(&self, act: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        let sender = |id| self.slots.sender(id);
+        let mut random = || self.random.next();
+        let mut context =
+            Context { now: self.clock.now(), limits: &self.limits, random: &mut random, sender: &sender };
+        act(&mut context)
+    }
+
+    /// Stores what is committed at `account` and not stored yet (rules 12 and 13).
+    pub(crate) async fn store_owed(&self, account: &BareJid) -> Result<()> {
+        let Some(slot) = self.slots.loaded(account) else { return Ok(()) };
+        let owed = slot.lock().owed();
+        self.store_rows(account, owed).await
+    }
+
+    pub(crate) async fn store_rows(&self, account: &BareJid, owed: Vec<Owed>) -> Result<()> {
+        if owed.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<ArchiveId> = owed.iter().map(|owed| owed.row.id).collect();
+        let put = |owed: &Owed| crate::rows::puts(owed.table, account, std::slice::from_ref(&owed.row));
+        self.writer.write(owed.iter().flat_map(put).collect()).await?;
+        if let Some(slot) = self.slots.loaded(account) {
+            slot.lock().settle(&ids, None);
+        }
+        Ok(())
+    }
+
+    /// An account was made or removed.
+    pub(crate) fn forget(&self, account: &BareJid) {
+        if let Err(error) = self.refresh_now(account) {
+            tracing::warn!(%error, "cannot read an account anew");
+        }
+    }
+
+    pub(crate) fn refresh_now(&self, account: &BareJid) -> Result<()> {
+        let Some(slot) = self.slots.loaded(account) else { return Ok(()) };
+        let exists = self.account_now(account)?.is_some();
+        let (blocked, preferences) = (self.block_list_now(account)?, self.preferences_now(account)?);
+        slot.lock().refresh(exists, blocked, preferences.unwrap_or_default());
+        Ok(())
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

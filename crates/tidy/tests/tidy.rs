@@ -3,7 +3,7 @@
 use starling_tidy::{self as tidy, File, Findings};
 
 fn files() -> Vec<File> {
-    let files = tidy::read(&tidy::root()).expect("the repository can be read");
+    let files = tidy::read(&tidy::root()).unwrap_or_default();
     assert!(
         files.iter().any(|file| file.path == "crates/tidy/src/lib.rs"),
         "the rules look at the right folder"

@@ -114,7 +114,10 @@ impl Sessions for Store {
         limit: usize,
     ) -> Result<Pulled> {
         let slot = self.slot(account)?;
-        for _ in 0..STEPS {
+        for step in 1_usize.. {
+            if step.is_multiple_of(STEPS) {
+                tokio::task::yield_now().await;
+            }
             let (need, owed, last) = {
                 let mut slot = slot.lock();
                 let need = slot.pull(&self.limits, session, epoch, after, limit);

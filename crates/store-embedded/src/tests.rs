@@ -1,95 +1,98 @@
-//! What holds for the whole store.
+//! What holds for the whole store: the suites of the ports, and what only a store on disk can do.
 
+mod disk;
+mod sessions;
+
+use std::path::Path;
 use std::sync::Arc;
 
-use starling_jid::{BareJid, FullJid};
-use starling_ports::archive::{Archive, Direction, Query, Row, Table};
-use starling_ports::clock::SystemClock;
-use starling_ports::delivery::Copy;
-use starling_ports::ids::{ArchiveId, LogNumber, NodeId, Timestamp};
-use starling_ports::sessions::{Bind, CommitReply, Keep, Outcome, Planned, Sessions};
-use starling_stanza::Wire;
+use starling_jid::BareJid;
+use starling_ports::clock::Clock;
+use starling_ports::ids::{NodeId, Timestamp};
+use starling_ports::suite;
 
-use crate::{Config, Store};
+use crate::{Config, OpenError, Store};
 
-fn open(dir: &std::path::Path) -> Arc<Store> {
-    let config = Config { data_dir: dir.to_owned(), ..Config::default() };
-    Store::open(&config, Arc::new(SystemClock), NodeId::default()).unwrap()
+fn config(dir: &Path) -> Config {
+    Config { data_dir: dir.to_owned(), ..Config::default() }
+}
+
+/// Stands still, early in 1970: the suites number their rows from 1, and none of them has expired.
+struct Early;
+
+impl Clock for Early {
+    fn now(&self) -> Timestamp {
+        Timestamp(1_000_000)
+    }
+}
+
+fn open_with(config: &Config) -> Result<Arc<Store>, OpenError> {
+    Store::open(config, Arc::new(Early), NodeId::default())
+}
+
+fn try_open(dir: &Path) -> Result<Arc<Store>, OpenError> {
+    open_with(&config(dir))
+}
+
+fn open(dir: &Path) -> Arc<Store> {
+    try_open(dir).unwrap()
 }
 
 fn bob() -> BareJid {
     BareJid::new("bob@example.org").unwrap()
 }
 
-fn wire(body: &str) -> Wire {
-    let xml = format!("<message from='alice@example.org/desk'><body>{body}</body>");
-    Wire::from_bytes(xml.into_bytes().into()).unwrap()
+/// Runs suites on one store.
+macro_rules! suite {
+    ($($name:ident: $($port:ident)::+ ( $($store:ident),* );)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                let dir = tempfile::tempdir().unwrap();
+                let store = open(dir.path());
+                suite::$($port)::+::$name($(&*{ let $store = store.clone(); $store }),*).await;
+            }
+        )*
+    };
 }
 
-fn row(number: u64) -> Row {
-    Row {
-        id: ArchiveId { number, random: 1 },
-        at: Timestamp(number),
-        with: BareJid::new("alice@example.org").unwrap(),
-        direction: Direction::Received,
-        resource: None,
-        deliverable: true,
-        copied: true,
-        origin: None,
-        wire: wire(&number.to_string()),
-    }
+suite! {
+    a_row_comes_back_as_it_was: archive(store);
+    putting_twice_keeps_one: archive(store);
+    pages_from_both_ends_miss_none: archive(store);
+    a_full_last_page_is_complete: archive(store);
+    bounds_exclude_their_ids_and_hold_together: archive(store);
+    filters_pass_over_other_rows: archive(store);
+    owners_do_not_mix: archive(store);
+    last_is_the_highest_of_both_tables: archive(store);
+    deleting_takes_what_is_named: archive(store);
+    a_name_is_given_once: accounts(store);
+    keys_and_suspension_change_apart: accounts(store);
+    a_removed_account_is_gone: accounts(store);
+    names_are_listed_in_order: accounts(store);
+    nobody_has_an_empty_roster: roster(store);
+    contacts_come_back_in_order: roster(store);
+    an_old_version_changes_nothing: roster(store);
+    a_removal_is_remembered: roster(store);
+    removals_are_bounded: roster(store);
+    the_newest_list_is_there: blocklist(store);
+    preferences_come_back: preferences(store);
+    documents_do_not_mix: documents(store);
+    the_last_activity_is_there_soon: last_activity(store);
+    the_position_is_there_soon: position(store);
+    a_stale_view_commits_nothing: sessions(store, store);
+    a_message_goes_its_way: sessions(store, store);
+    a_retry_is_answered: sessions(store, store);
+    a_reader_stores_what_is_committed: sessions(store, store);
+    offline_messages_wait_for_an_acknowledgement: sessions(store, store);
+    a_session_is_resumed: sessions(store, store);
+    an_ended_session_leaves_its_h: sessions(store);
+    all_sessions_of_an_account_end: sessions(store);
 }
 
 #[tokio::test]
-async fn what_was_put_is_there_after_the_store_was_dropped() {
+async fn a_waiting_session_expires() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
-    store.put(Table::Archive, &bob(), vec![row(1), row(2)]).await.unwrap();
-    drop(store);
-
-    let store = open(dir.path());
-    let page = store.page(Table::Archive, &bob(), &Query::default(), 10).await.unwrap();
-    assert_eq!(page.rows, [row(1), row(2)]);
-}
-
-#[tokio::test]
-async fn a_message_is_numbered_pushed_and_acknowledged() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path());
-    let jid = FullJid::new("bob@example.org/phone").unwrap();
-    let bound = store.bind(Bind { jid, node: NodeId::default() }).await.unwrap();
-    let view = store.view(&bob()).await.unwrap();
-    let keep = Keep {
-        with: BareJid::new("alice@example.org").unwrap(),
-        direction: Direction::Received,
-        resource: None,
-        deliverable: true,
-        copied: true,
-        table: Table::Archive,
-        only_if_nobody: false,
-    };
-    let planned = Planned {
-        key: None,
-        hash: 0,
-        origin: None,
-        wire: wire("hello"),
-        keep: Some(keep),
-        targets: vec![(bound.id, Copy::Original)],
-        urgent: true,
-        coalesce: None,
-    };
-    let reply = store.commit(&bob(), view.version, vec![planned]).await.unwrap();
-    let CommitReply::Done(outcomes) = reply else { panic!("{reply:?}") };
-    let Some(Outcome::Done { id: Some(id), row: Some((table, row)), handed }) = outcomes.into_iter().next()
-    else {
-        panic!()
-    };
-    assert_eq!((handed.len(), handed[0].entry.number), (1, LogNumber(1)));
-    store.put(table, &bob(), vec![row]).await.unwrap();
-    store.settle(&bob(), &[id], None).await.unwrap();
-    let pulled = store.pull(&bob(), bound.id, bound.epoch, LogNumber(0), 10).await.unwrap();
-    assert_eq!(pulled.entries.len(), 1);
-    assert_eq!(store.view(&bob()).await.unwrap().waiting, 0);
-    assert!(!store.acknowledge(&bob(), bound.id, bound.epoch, LogNumber(2)).await.unwrap());
-    assert!(store.acknowledge(&bob(), bound.id, bound.epoch, LogNumber(1)).await.unwrap());
+    suite::sessions::a_waiting_session_expires(&*store, Early.now()).await;
 }

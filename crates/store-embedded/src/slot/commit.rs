@@ -19,8 +19,12 @@ enum Took {
     Handed(Vec<Handed>),
     /// It waits in memory for its number.
     Held,
+    /// The same, and the connection, whose log is full, is to hear of it.
+    HeldWith(Handed),
     /// It comes from the store.
     Backlog,
+    /// The same from now on: the connection is to hear of it.
+    BacklogWith(Handed),
     /// It is lost to this session: presence or an unstorable message of a full one.
     Dropped,
 }
@@ -97,7 +101,12 @@ impl Slot {
                     handed.extend(entries);
                     taken += 1;
                 }
+                Took::BacklogWith(hint) => {
+                    handed.push(hint);
+                    backlogs += 1;
+                }
                 Took::Backlog => backlogs += 1,
+                Took::HeldWith(hint) => handed.push(hint),
                 Took::Held | Took::Dropped => {}
             }
         }
@@ -195,13 +204,14 @@ fn offer(session: &mut Session, limits: &Limits, logged: Logged, urgent: bool, i
             handed.push(session.push(logged));
             return Took::Handed(handed);
         }
-        session.hold(logged); // the log is full now: it goes out after those before it
+        handed.push(session.hint(&logged)); // the log is full now: it goes out after those before it
+        session.hold(logged);
         return Took::Handed(handed);
     }
     if storable && !session.may_hold(limits) {
         let after = logged.stanza.id().map_or(0, |id| id.number.saturating_sub(1));
         session.backlog = Some(Backlog { after, before: 0 });
-        return Took::Backlog;
+        return if session.wants_hint() { Took::BacklogWith(session.hint(&logged)) } else { Took::Backlog };
     }
     hold(session, limits, logged, is_answer)
 }
@@ -212,8 +222,9 @@ fn hold(session: &mut Session, limits: &Limits, logged: Logged, is_answer: bool)
     if session.is_crowded(limits) && !replaces && !is_answer {
         return Took::Dropped;
     }
+    let hint = session.wants_hint().then(|| session.hint(&logged));
     session.hold(logged);
-    Took::Held
+    hint.map_or(Took::Held, Took::HeldWith)
 }
 
 /// How a session sees a message that it did not get when it was committed.

@@ -208,9 +208,11 @@ impl Slot {
                 ended.handed.push(session.push(heir));
                 taken = true;
             } else if session.backlog.is_none() && session.may_hold(context.limits) {
+                ended.handed.extend(session.wants_hint().then(|| session.hint(&heir)));
                 session.hold(heir);
                 taken = true;
             } else if session.backlog.is_none() {
+                ended.handed.extend(session.wants_hint().then(|| session.hint(&heir)));
                 session.backlog = Some(Backlog { after: id.number.saturating_sub(1), before: last });
             }
         }

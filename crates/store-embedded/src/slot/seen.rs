@@ -150,6 +150,11 @@ impl Seen {
         self.order.push_back((digest, side(direction), id, at));
     }
 
+    #[cfg(test)]
+    pub(crate) fn remembered(&self, session: SessionId) -> usize {
+        self.streams.get(&session).map_or(0, |stream| stream.records.len())
+    }
+
     /// Sessions that are over send nothing again.
     pub(crate) fn forget_ended(&mut self) {
         let alive = |stream: &Stream| {

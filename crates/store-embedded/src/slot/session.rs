@@ -122,6 +122,17 @@ impl Session {
         self.number(logged)
     }
 
+    /// Says to the connection that something waits which it was not handed.
+    pub(crate) fn hint(&self, logged: &Logged) -> Handed {
+        let entry = logged.entry(LogNumber::BEHIND.0);
+        Handed { session: self.id, jid: self.jid.clone(), node: self.node, epoch: self.epoch, entry }
+    }
+
+    /// Whether the connection would pull if it knew that something waits.
+    pub(crate) fn wants_hint(&self) -> bool {
+        self.attached && !self.flags.inactive
+    }
+
     /// The same for what was counted when it was held.
     fn number(&mut self, logged: Logged) -> Handed {
         let entry = logged.entry(self.highest() + 1);

@@ -1,1 +1,210 @@
-//! Histories, one or more for each rule of the session log.
+//! Histories, one or more for each rule of the session log that concerns one process.
+
+mod ends;
+mod queues;
+mod retries;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use starling_jid::{BareJid, FullJid, Jid};
+use starling_ports::archive::{Direction, Row, Table};
+use starling_ports::delivery::{Copy, Entry};
+use starling_ports::ids::{Epoch, LogNumber, NodeId, SessionId, Timestamp};
+use starling_ports::sessions::{
+    Availability, Bind, Change, Changed, CommitReply, Flags, Keep, Origin, Outcome, Planned, Role, SenderKey,
+    SmBase,
+};
+use starling_stanza::Wire;
+
+use super::{Context, Estate, Facts, Limits, Need, Scan, Sender, Slot};
+
+/// A slot with its store, both in memory.
+struct World {
+    slot: Slot,
+    limits: Limits,
+    now: Timestamp,
+    stored: Vec<(Table, Row)>,
+    /// The session of Alice that sends.
+    sender: Arc<Sender>,
+    bits: u64,
+}
+
+const ALICE: SessionId = SessionId(7);
+
+fn world() -> World {
+    let limits = Limits {
+        stanzas: 10,
+        bytes: 100_000,
+        resume_within: Duration::from_secs(300),
+        owed_for: Duration::from_secs(5),
+    };
+    let account = BareJid::new("bob@example.org").unwrap();
+    let facts = Facts { exists: true, ..Facts::default() };
+    let now = Timestamp(1_000_000);
+    let sender = Arc::new(Sender::new(0, 1));
+    World { slot: Slot::new(account, facts, 1, now), limits, now, stored: Vec::new(), sender, bits: 0 }
+}
+
+impl World {
+    fn step<T>(&mut self, act: impl FnOnce(&mut Slot, &mut Context<'_>) -> T) -> T {
+        let known = self.sender.clone();
+        let sender = move |id| (id == ALICE).then(|| known.clone());
+        let bits = &mut self.bits;
+        let mut random = || {
+            *bits += 1;
+            *bits
+        };
+        let mut context =
+            Context { now: self.now, limits: &self.limits, random: &mut random, sender: &sender };
+        act(&mut self.slot, &mut context)
+    }
+
+    fn bind(&mut self, resource: &str) -> SessionId {
+        let jid = FullJid::new(&format!("bob@example.org/{resource}")).unwrap();
+        self.step(|slot, context| slot.bind(context, Bind { jid, node: NodeId::default() })).0
+    }
+
+    fn change(&mut self, id: SessionId, change: Change) -> Changed {
+        let epoch = self.epoch(id);
+        self.step(|slot, context| slot.change(context, id, epoch, change))
+    }
+
+    /// A session that is available.
+    fn online(&mut self, resource: &str) -> SessionId {
+        let id = self.bind(resource);
+        self.change(id, Change::Presence(Some(available(0))));
+        id
+    }
+
+    /// A session that is available and may be resumed.
+    fn resumable(&mut self, resource: &str) -> SessionId {
+        let id = self.bind(resource);
+        self.change(id, Change::EnableSm { resume: Some(Duration::from_secs(300)), base: SmBase::default() });
+        self.change(id, Change::Presence(Some(available(0))));
+        id
+    }
+
+    fn epoch(&self, id: SessionId) -> Epoch {
+        self.slot.session(id).unwrap().epoch
+    }
+
+    fn try_commit(&mut self, planned: Planned) -> CommitReply {
+        let version = self.slot.view().version;
+        self.step(|slot, context| slot.commit(context, version, vec![planned]))
+    }
+
+    /// Commits and stores.
+    fn commit(&mut self, planned: Planned) -> Outcome {
+        let reply = self.try_commit(planned);
+        let CommitReply::Done(outcomes) = reply else { panic!("{reply:?}") };
+        self.store();
+        outcomes.into_iter().next().unwrap()
+    }
+
+    fn store(&mut self) {
+        let owed = self.slot.owed();
+        let ids: Vec<_> = owed.iter().map(|owed| owed.row.id).collect();
+        self.stored.extend(owed.into_iter().map(|owed| (owed.table, owed.row)));
+        self.stored.sort_by_key(|(_, row)| row.id);
+        self.slot.settle(&ids, None);
+    }
+
+    fn pull(&mut self, id: SessionId, after: u64, limit: usize) -> (Vec<Entry>, bool) {
+        let epoch = self.epoch(id);
+        for _ in 0..100 {
+            let limits = self.limits.clone();
+            let from = match self.slot.pull(&limits, id, epoch, LogNumber(after), limit) {
+                Need::Ready(pulled) => return (pulled.entries, pulled.more),
+                Need::Page(from) => from,
+            };
+            let rest: Vec<_> = self.stored.iter().filter(|(_, row)| row.id.number > from).cloned().collect();
+            let (rows, last) = (rest.iter().take(4).cloned().collect(), self.slot.last());
+            let scan = Scan { rows, complete: rest.len() <= 4, last };
+            if let Some(pulled) = self.step(|slot, context| slot.absorb(context, id, epoch, scan, limit)) {
+                return (pulled.entries, pulled.more);
+            }
+        }
+        panic!("a pull that never ends")
+    }
+
+    fn acknowledge(&mut self, id: SessionId, upto: u64) -> bool {
+        let epoch = self.epoch(id);
+        self.slot.acknowledge(id, epoch, LogNumber(upto))
+    }
+
+    fn end(&mut self, id: SessionId) -> Estate {
+        let estate = self.step(|slot, context| slot.end(context, id)).unwrap();
+        self.store();
+        estate
+    }
+
+    fn waiting(&mut self) -> usize {
+        self.slot.pending.len()
+    }
+}
+
+fn available(priority: i8) -> Arc<Availability> {
+    Arc::new(Availability { priority, presence: wire("presence", "") })
+}
+
+fn wire(name: &str, body: &str) -> Wire {
+    Wire::from_bytes(format!("<{name} from='alice@example.org/desk'>{body}").into_bytes().into()).unwrap()
+}
+
+/// A message to the bare JID that is kept.
+fn message(number: u64, targets: &[SessionId]) -> Planned {
+    Planned {
+        key: Some(SenderKey { session: ALICE, epoch: Epoch(1), number, role: Role::Receive }),
+        hash: number,
+        origin: None,
+        wire: wire("message", &number.to_string()),
+        keep: Some(Keep {
+            with: BareJid::new("alice@example.org").unwrap(),
+            direction: Direction::Received,
+            resource: None,
+            deliverable: true,
+            copied: true,
+            table: Table::Archive,
+            only_if_nobody: false,
+        }),
+        targets: targets.iter().map(|id| (*id, Copy::Original)).collect(),
+        urgent: true,
+        coalesce: None,
+    }
+}
+
+/// What is never stored.
+fn passing(number: u64, name: &str, targets: &[SessionId]) -> Planned {
+    Planned {
+        wire: wire(name, &number.to_string()),
+        keep: None,
+        urgent: name == "iq",
+        ..message(number, targets)
+    }
+}
+
+fn presence(number: u64, from: &str, targets: &[SessionId]) -> Planned {
+    Planned { coalesce: Some(Jid::new(from).unwrap()), ..passing(number, "presence", targets) }
+}
+
+fn handed(outcome: &Outcome) -> Vec<u64> {
+    let (Outcome::Done { handed, .. } | Outcome::Seen { handed, .. }) = outcome;
+    handed.iter().map(|handed| handed.entry.number.0).collect()
+}
+
+fn bodies(entries: &[Entry]) -> Vec<String> {
+    let text = |entry: &Entry| {
+        let bytes = entry.committed.wire.as_bytes();
+        String::from_utf8_lossy(bytes).rsplit('>').next().unwrap().to_owned()
+    };
+    entries.iter().map(text).collect()
+}
+
+fn inactive(inactive: bool) -> Change {
+    Change::Flags(Flags { inactive, ..Flags::default() })
+}
+
+fn with_origin(digest: u128, planned: Planned) -> Planned {
+    Planned { origin: Some(Origin { digest }), ..planned }
+}

@@ -1,0 +1,251 @@
+//! For `Sessions`, with the `Archive` in which its rows are kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use starling_jid::BareJid;
+
+use super::{fresh_user, wire};
+use crate::archive::{Archive, Direction, Query, Table};
+use crate::delivery::Copy;
+use crate::ids::{Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
+use crate::sessions::{
+    Availability, Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Keep, Outcome, Planned,
+    Role, SenderKey, Sessions, SmBase,
+};
+
+async fn bind(sessions: &dyn Sessions, account: &BareJid, resource: &str) -> Bound {
+    let jid = account.with_resource(resource).unwrap();
+    sessions.bind(Bind { jid, node: NodeId::default() }).await.unwrap()
+}
+
+async fn online(sessions: &dyn Sessions, account: &BareJid, resource: &str) -> Bound {
+    let bound = bind(sessions, account, resource).await;
+    let presence = Change::Presence(Some(Arc::new(Availability { priority: 0, presence: wire("") })));
+    sessions.change(account, bound.id, bound.epoch, presence).await.unwrap();
+    bound
+}
+
+async fn enable(sessions: &dyn Sessions, account: &BareJid, bound: &Bound) {
+    let change = Change::EnableSm { resume: Some(Duration::from_secs(60)), base: SmBase::default() };
+    sessions.change(account, bound.id, bound.epoch, change).await.unwrap();
+}
+
+fn message(sender: SessionId, number: u64, targets: &[SessionId]) -> Planned {
+    Planned {
+        key: Some(SenderKey { session: sender, epoch: Epoch(1), number, role: Role::Receive }),
+        hash: number,
+        origin: None,
+        wire: wire(&number.to_string()),
+        keep: Some(Keep {
+            with: BareJid::new("alice@example.org").unwrap(),
+            direction: Direction::Received,
+            resource: None,
+            deliverable: true,
+            copied: true,
+            table: Table::Archive,
+            only_if_nobody: false,
+        }),
+        targets: targets.iter().map(|id| (*id, Copy::Original)).collect(),
+        urgent: true,
+        coalesce: None,
+    }
+}
+
+/// Commits and stores one stanza.
+async fn deliver(
+    sessions: &dyn Sessions,
+    archive: &dyn Archive,
+    account: &BareJid,
+    planned: Planned,
+) -> Outcome {
+    let version = sessions.view(account).await.unwrap().version;
+    let reply = sessions.commit(account, version, vec![planned]).await.unwrap();
+    let CommitReply::Done(outcomes) = reply else { panic!("{reply:?}") };
+    let outcome = outcomes.into_iter().next().unwrap();
+    if let Outcome::Done { id: Some(id), row: Some((table, row)), .. } = &outcome {
+        archive.put(*table, account, vec![row.clone()]).await.unwrap();
+        sessions.settle(account, &[*id], None).await.unwrap();
+    }
+    outcome
+}
+
+fn sender() -> SessionId {
+    SessionId(u128::from(fresh_user().as_str().len() as u64) << 64 | u128::from(std::process::id()))
+}
+
+/// The view names the sessions; a stale one commits nothing.
+pub async fn a_stale_view_commits_nothing(sessions: &dyn Sessions, archive: &dyn Archive) {
+    let account = fresh_user();
+    let old = sessions.view(&account).await.unwrap();
+    assert!(old.sessions.is_empty());
+    let desk = online(sessions, &account, "desk").await;
+    let reply = sessions.commit(&account, old.version, vec![message(sender(), 1, &[desk.id])]).await.unwrap();
+    let CommitReply::Stale(view) = reply else { panic!("{reply:?}") };
+    assert!(view.version > old.version);
+    assert!(view.session("desk").is_some_and(|session| session.available.is_some() && session.attached));
+    let page = archive.page(Table::Archive, &account, &Query::default(), 10).await.unwrap();
+    assert!(page.rows.is_empty());
+}
+
+/// Committed, numbered, stored, pulled, acknowledged.
+pub async fn a_message_goes_its_way(sessions: &dyn Sessions, archive: &dyn Archive) {
+    let account = fresh_user();
+    let desk = online(sessions, &account, "desk").await;
+    let Outcome::Done { id, handed, .. } =
+        deliver(sessions, archive, &account, message(sender(), 1, &[desk.id])).await
+    else {
+        panic!("it was never sent before")
+    };
+    assert_eq!((handed.len(), handed[0].session, handed[0].entry.number), (1, desk.id, LogNumber(1)));
+    let pulled = sessions.pull(&account, desk.id, desk.epoch, LogNumber(0), 10).await.unwrap();
+    assert_eq!(pulled.entries.iter().map(|entry| entry.committed.id).collect::<Vec<_>>(), [id]);
+    assert!(!sessions.acknowledge(&account, desk.id, desk.epoch, LogNumber(2)).await.unwrap());
+    assert!(sessions.acknowledge(&account, desk.id, desk.epoch, LogNumber(1)).await.unwrap());
+    let pulled = sessions.pull(&account, desk.id, desk.epoch, LogNumber(0), 10).await.unwrap();
+    assert!(pulled.entries.is_empty() && !pulled.more);
+}
+
+/// Rule 3, and the row once.
+pub async fn a_retry_is_answered(sessions: &dyn Sessions, archive: &dyn Archive) {
+    let (account, sender) = (fresh_user(), sender());
+    let desk = online(sessions, &account, "desk").await;
+    let Outcome::Done { id, .. } = deliver(sessions, archive, &account, message(sender, 1, &[desk.id])).await
+    else {
+        panic!()
+    };
+    let again = deliver(sessions, archive, &account, message(sender, 1, &[desk.id])).await;
+    let Outcome::Seen { id: known, row: None, handed } = again else { panic!("{again:?}") };
+    assert_eq!((known, handed.len()), (id, 1));
+    assert_eq!(archive.page(Table::Archive, &account, &Query::default(), 10).await.unwrap().rows.len(), 1);
+}
+
+/// Rule 12: a reader finds what is committed, though its committer has not stored it yet.
+pub async fn a_reader_stores_what_is_committed(sessions: &dyn Sessions, archive: &dyn Archive) {
+    let account = fresh_user();
+    let version = sessions.view(&account).await.unwrap().version;
+    let planned = (1..=3).map(|number| message(sender(), number, &[])).collect();
+    let CommitReply::Done(outcomes) = sessions.commit(&account, version, planned).await.unwrap() else {
+        panic!()
+    };
+    let rows: Vec<_> = outcomes
+        .into_iter()
+        .filter_map(|outcome| match outcome {
+            Outcome::Done { row, .. } | Outcome::Seen { row, .. } => row.map(|(_, row)| row),
+        })
+        .collect();
+    assert_eq!(archive.page(Table::Archive, &account, &Query::default(), 10).await.unwrap().rows, rows);
+}
+
+/// What came while nobody was there comes late, and until it is acknowledged again and again.
+pub async fn offline_messages_wait_for_an_acknowledgement(sessions: &dyn Sessions, archive: &dyn Archive) {
+    let account = fresh_user();
+    for number in 1..=5 {
+        deliver(sessions, archive, &account, message(sender(), number, &[])).await;
+    }
+    assert_eq!(sessions.view(&account).await.unwrap().waiting, 5);
+    for expected in [5, 5, 0] {
+        let desk = online(sessions, &account, "desk").await;
+        let pulled = sessions.pull(&account, desk.id, desk.epoch, LogNumber(0), 100).await.unwrap();
+        assert_eq!(pulled.entries.len(), expected);
+        assert!(pulled.entries.iter().all(|entry| entry.late));
+        let again = online(sessions, &account, "desk").await;
+        assert!(again.replaced.is_some());
+        let pulled = sessions.pull(&account, again.id, again.epoch, LogNumber(0), 100).await.unwrap();
+        assert_eq!(pulled.entries.len(), expected, "nothing is deleted on being read");
+        if expected == 5 && sessions.view(&account).await.unwrap().waiting == 5 {
+            sessions.acknowledge(&account, again.id, again.epoch, LogNumber(5)).await.unwrap();
+            sessions.detach(&account, again.id, again.epoch, Detach::Closed).await.unwrap();
+            assert_eq!(sessions.view(&account).await.unwrap().waiting, 0);
+            let after = online(sessions, &account, "desk").await;
+            assert!(
+                sessions
+                    .pull(&account, after.id, after.epoch, LogNumber(0), 100)
+                    .await
+                    .unwrap()
+                    .entries
+                    .is_empty()
+            );
+            return;
+        }
+    }
+}
+
+/// XEP-0198 §5: what the client has not got comes again under its numbers; the former owner is fenced.
+pub async fn a_session_is_resumed(sessions: &dyn Sessions, archive: &dyn Archive) {
+    let account = fresh_user();
+    let desk = online(sessions, &account, "desk").await;
+    enable(sessions, &account, &desk).await;
+    for number in 1..=3 {
+        deliver(sessions, archive, &account, message(sender(), number, &[desk.id])).await;
+    }
+    sessions.settle(&account, &[], Some((desk.id, desk.epoch, Handled(4)))).await.unwrap();
+    assert!(sessions.detach(&account, desk.id, desk.epoch, Detach::Lost).await.unwrap().is_none());
+    deliver(sessions, archive, &account, message(sender(), 4, &[desk.id])).await;
+    let claim = |account: &BareJid, h, token| Claim {
+        account: account.clone(),
+        session: desk.id,
+        node: NodeId::default(),
+        h,
+        token,
+    };
+
+    let foreign = sessions.claim(claim(&fresh_user(), 0, 1)).await.unwrap();
+    assert!(matches!(foreign, Claimed::Failed { handled: None }), "by its own account only: {foreign:?}");
+    let high = sessions.claim(claim(&account, 4, 1)).await.unwrap();
+    assert!(matches!(high, Claimed::TooHigh { sent: LogNumber(3) }), "{high:?}");
+    let Claimed::Resumed { epoch, handled, acknowledged, .. } =
+        sessions.claim(claim(&account, 2, 1)).await.unwrap()
+    else {
+        panic!()
+    };
+    assert!(epoch > desk.epoch);
+    assert_eq!((handled, acknowledged), (Handled(4), LogNumber(2)));
+    let pulled = sessions.pull(&account, desk.id, epoch, acknowledged, 10).await.unwrap();
+    assert_eq!(
+        pulled.entries.iter().map(|entry| entry.number).collect::<Vec<_>>(),
+        [LogNumber(3), LogNumber(4)]
+    );
+    let fenced = sessions.change(&account, desk.id, desk.epoch, Change::Presence(None)).await.unwrap();
+    assert!(matches!(fenced, Changed::Fenced));
+}
+
+/// Rule 4: the last `h` of a session that is over is known.
+pub async fn an_ended_session_leaves_its_h(sessions: &dyn Sessions) {
+    let account = fresh_user();
+    let desk = online(sessions, &account, "desk").await;
+    enable(sessions, &account, &desk).await;
+    sessions.settle(&account, &[], Some((desk.id, desk.epoch, Handled(9)))).await.unwrap();
+    let ended = sessions.detach(&account, desk.id, desk.epoch, Detach::Closed).await.unwrap().unwrap();
+    assert!(ended.id == desk.id && ended.available.is_some());
+    let claim = Claim { account, session: desk.id, node: NodeId::default(), h: 0, token: 1 };
+    assert!(matches!(sessions.claim(claim).await.unwrap(), Claimed::Failed { handled: Some(Handled(9)) }));
+}
+
+/// Rule 18: when its time is over, and not before.
+pub async fn a_waiting_session_expires(sessions: &dyn Sessions, now: Timestamp) {
+    let account = fresh_user();
+    let desk = online(sessions, &account, "desk").await;
+    enable(sessions, &account, &desk).await;
+    sessions.detach(&account, desk.id, desk.epoch, Detach::Lost).await.unwrap();
+    let ids = async |at: Timestamp| -> Vec<SessionId> {
+        sessions.expire(at, 1000).await.unwrap().into_iter().map(|ended| ended.id).collect()
+    };
+    assert!(!ids(now.after(Duration::from_secs(30))).await.contains(&desk.id));
+    assert!(sessions.view(&account).await.unwrap().sessions.len() == 1);
+    assert!(ids(now.after(Duration::from_secs(90))).await.contains(&desk.id));
+    assert!(sessions.view(&account).await.unwrap().sessions.is_empty());
+}
+
+/// All, or all but one.
+pub async fn all_sessions_of_an_account_end(sessions: &dyn Sessions) {
+    let account = fresh_user();
+    let (desk, phone) = (online(sessions, &account, "desk").await, online(sessions, &account, "phone").await);
+    assert_eq!(sessions.list(Some(&account), 10).await.unwrap().len(), 2);
+    assert_eq!(sessions.list(Some(&account), 1).await.unwrap().len(), 1);
+    assert!(sessions.list(None, 100_000).await.unwrap().iter().any(|info| info.id == desk.id));
+    let ended = sessions.end_all(&account, Some(phone.id)).await.unwrap();
+    assert_eq!(ended.iter().map(|ended| ended.id).collect::<Vec<_>>(), [desk.id]);
+    assert_eq!(sessions.end_all(&account, None).await.unwrap().len(), 1);
+    assert!(sessions.list(Some(&account), 10).await.unwrap().is_empty());
+}

@@ -1,0 +1,147 @@
+//! Rules 15, 18 and 19: what a session leaves.
+
+use starling_ports::sessions::{Claim, Detach};
+
+use super::*;
+
+#[test]
+fn rule_15_no_row_for_what_a_session_took_and_one_for_what_nobody_took() {
+    let mut world = world();
+    let desk = world.online("desk");
+    let spooled = |number, targets: &[SessionId]| {
+        let mut planned = message(number, targets);
+        let keep = planned.keep.as_mut().unwrap();
+        (keep.table, keep.only_if_nobody) = (Table::Spool, true);
+        planned
+    };
+    assert!(matches!(world.commit(spooled(1, &[desk])), Outcome::Done { row: None, .. }));
+    assert!(matches!(world.commit(spooled(2, &[])), Outcome::Done { row: Some((Table::Spool, _)), .. }));
+    assert_eq!(world.stored.len(), 1);
+
+    world.end(desk); // it acknowledged nothing: now nobody has taken it
+    assert_eq!(world.stored.len(), 2);
+    let phone = world.online("phone");
+    let (entries, _) = world.pull(phone, 0, 10);
+    assert_eq!(entries.len(), 2);
+    assert!(entries.iter().all(|entry| entry.late && !entry.archived));
+    world.acknowledge(phone, 2);
+    assert_eq!(world.slot.take_collected().len(), 2, "an acknowledged row of the spool goes");
+}
+
+#[test]
+fn rule_18_what_waits_goes_to_the_other_session_and_the_rest_bounces() {
+    let mut world = world();
+    let (desk, phone) = (world.online("desk"), world.online("phone"));
+    world.commit(message(1, &[desk]));
+    world.commit(passing(2, "iq", &[desk]));
+    world.commit(presence(3, "carol@example.org/a", &[desk]));
+    world.commit(message(4, &[desk, phone]));
+    let ended = world.end(desk).ended;
+    assert_eq!(ended.handed.len(), 1, "the other one has lain in its log before");
+    assert!(ended.handed[0].entry.late && ended.handed[0].session == phone);
+    assert_eq!(ended.undelivered.len(), 1);
+    assert!(ended.available.is_some());
+    assert_eq!(world.waiting(), 2);
+    assert_eq!(bodies(&world.pull(phone, 0, 10).0), ["4", "1"]);
+}
+
+#[test]
+fn rule_18_with_no_other_session_it_stays_pending() {
+    let mut world = world();
+    let desk = world.resumable("desk");
+    world.commit(message(1, &[desk]));
+    let epoch = world.epoch(desk);
+    assert!(world.step(|slot, context| slot.detach(context, desk, epoch, Detach::Lost)).is_none());
+    assert!(world.slot.expired(world.now).is_empty());
+    world.now = world.now.after(Duration::from_secs(301));
+    assert_eq!(world.slot.expired(world.now), [desk]);
+    let estate = world.end(desk);
+    assert!(!estate.ended.attached && estate.ended.handed.is_empty());
+    let claim =
+        Claim { account: world.slot.account.clone(), session: desk, node: NodeId::default(), h: 0, token: 1 };
+    assert!(world.slot.claim(&claim).is_none(), "it cannot be resumed");
+    let phone = world.online("phone");
+    assert_eq!(bodies(&world.pull(phone, 0, 10).0), ["1"]);
+}
+
+#[test]
+fn rule_18_a_new_session_of_the_same_resource_replaces_the_old_one() {
+    let mut world = world();
+    let desk = world.online("desk");
+    world.commit(message(1, &[desk]));
+    let jid = FullJid::new("bob@example.org/desk").unwrap();
+    let (id, _, replaced) =
+        world.step(|slot, context| slot.bind(context, Bind { jid, node: NodeId::default() }));
+    assert_eq!(replaced.map(|estate| (estate.ended.id, estate.ended.attached)), Some((desk, true)));
+    assert_eq!(world.slot.sessions().len(), 1);
+    assert!(matches!(world.change(id, Change::Presence(Some(available(0)))), Changed::Pull));
+    assert_eq!(bodies(&world.pull(id, 0, 10).0), ["1"]);
+}
+
+#[test]
+fn rule_19_a_lost_session_without_resumption_ends_and_its_messages_wait() {
+    let mut world = world();
+    let desk = world.online("desk");
+    world.commit(message(1, &[desk]));
+    world.commit(message(2, &[desk]));
+    world.acknowledge(desk, 1);
+    let epoch = world.epoch(desk);
+    assert!(world.step(|slot, context| slot.detach(context, desk, epoch, Detach::Lost)).is_some());
+    assert_eq!(world.waiting(), 1);
+}
+
+#[test]
+fn a_device_that_logs_in_does_not_get_what_another_is_reading() {
+    let mut world = world();
+    let desk = world.online("desk");
+    world.commit(message(1, &[desk]));
+    let phone = world.online("phone");
+    assert!(world.pull(phone, 0, 10).0.is_empty());
+    let handed = world.end(desk).ended.handed;
+    assert_eq!(handed.len(), 1, "but when that one is lost it does");
+    assert_eq!(handed[0].session, phone);
+}
+
+#[test]
+fn enabling_stream_management_counts_what_went_before_as_acknowledged() {
+    let mut world = world();
+    let desk = world.online("desk");
+    world.commit(message(1, &[desk]));
+    let base = SmBase { sent: LogNumber(1), ..SmBase::default() };
+    world.change(desk, Change::EnableSm { resume: Some(Duration::from_secs(9999)), base });
+    assert_eq!(world.waiting(), 0);
+    let session = world.slot.session(desk).unwrap();
+    assert_eq!(session.resume, Some(Duration::from_secs(300)), "no longer than is configured");
+    assert_eq!(session.extend(0), 1);
+}
+
+#[test]
+fn directed_presence_is_remembered_until_it_is_taken_back() {
+    let mut world = world();
+    let desk = world.online("desk");
+    let to = |name: &str| Jid::new(name).unwrap();
+    world.change(desk, Change::Directed { to: to("room@example.net/bob"), available: true });
+    world.change(desk, Change::Directed { to: to("carol@example.org"), available: true });
+    world.change(desk, Change::Directed { to: to("carol@example.org"), available: false });
+    assert_eq!(world.end(desk).ended.directed, [to("room@example.net/bob")]);
+}
+
+#[test]
+fn more_than_is_known_at_once_waits_and_is_read_later() {
+    let mut world = world();
+    let known = super::super::pending::KNOWN;
+    let desk = world.online("desk");
+    for number in 1..=(known as u64 + 50) {
+        world.commit(message(number, &[desk]));
+    }
+    assert_eq!(world.waiting(), known + 50);
+    let first: Vec<_> = world.stored.iter().map(|(_, row)| row.id).collect();
+    for id in &first[..known] {
+        assert!(world.slot.pending.acknowledge(*id));
+    }
+    assert_eq!(world.slot.wants_refill(), Some(first[known - 1]));
+    assert!(world.slot.pending.contains(first[known]));
+    world.slot.refill(first[known..].to_vec(), false);
+    assert_eq!(world.waiting(), 50);
+    assert_eq!(world.slot.wants_refill(), None);
+}

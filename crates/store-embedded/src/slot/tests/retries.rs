@@ -1,0 +1,227 @@
+//! Rules 3, 4, 6, 12, 13, 21 to 24: what is done once, and who may do it.
+
+use starling_ports::ids::{ArchiveId, Handled};
+use starling_ports::sessions::{Claim, Claimed, ViewVersion};
+
+use super::*;
+
+fn id_of(outcome: &Outcome) -> Option<ArchiveId> {
+    match outcome {
+        Outcome::Done { id, .. } | Outcome::Seen { id, .. } => *id,
+    }
+}
+
+#[test]
+fn rule_3_a_retry_is_answered_and_pushed_again_not_done_again() {
+    let mut world = world();
+    let desk = world.online("desk");
+    let first = world.commit(message(1, &[desk]));
+    let again = world.commit(message(1, &[desk]));
+    assert!(matches!(again, Outcome::Seen { row: None, .. }), "{again:?}");
+    assert_eq!(id_of(&first), id_of(&again));
+    assert_eq!((handed(&first), handed(&again)), (vec![1], vec![1]));
+    assert_eq!(world.stored.len(), 1);
+}
+
+#[test]
+fn rule_3_a_retry_before_the_row_is_stored_hands_the_row_out_again() {
+    let mut world = world();
+    let first = world.try_commit(message(1, &[]));
+    assert!(matches!(first, CommitReply::Done(_)));
+    let CommitReply::Done(again) = world.try_commit(message(1, &[])) else { panic!() };
+    assert!(matches!(&again[..], [Outcome::Seen { row: Some(_), .. }]), "{again:?}");
+}
+
+#[test]
+fn rule_3_another_content_under_the_same_number_is_new_only_under_a_higher_epoch() {
+    let mut world = world();
+    world.commit(message(1, &[]));
+    let other = |epoch| {
+        let planned = message(1, &[]);
+        Planned { hash: 99, key: planned.key.map(|key| SenderKey { epoch: Epoch(epoch), ..key }), ..planned }
+    };
+    let same_epoch = world.commit(other(1));
+    assert!(matches!(same_epoch, Outcome::Seen { id: None, row: None, .. }), "{same_epoch:?}");
+    assert_eq!(world.stored.len(), 1);
+    assert!(matches!(world.commit(other(2)), Outcome::Done { .. }));
+    assert_eq!(world.stored.len(), 2);
+}
+
+#[test]
+fn rule_3_two_roles_of_one_stanza_are_two_commits() {
+    let mut world = world();
+    world.commit(message(1, &[]));
+    let own = message(1, &[]);
+    let own = Planned { key: own.key.map(|key| SenderKey { role: Role::Sent, ..key }), ..own };
+    assert!(matches!(world.commit(own), Outcome::Done { .. }));
+}
+
+#[test]
+fn rule_3_what_the_sender_was_told_is_forgotten() {
+    let mut world = world();
+    for number in 1..=100 {
+        world.commit(message(number, &[]));
+        world.sender.handle(number);
+    }
+    assert!(world.slot.seen.remembered(ALICE) <= 1);
+    world.sender.end();
+    world.slot.tidy();
+    assert_eq!(world.slot.seen.remembered(ALICE), 0);
+}
+
+#[test]
+fn rule_4_the_same_message_from_a_new_session_is_answered() {
+    let mut world = world();
+    let first = world.commit(with_origin(5, message(1, &[])));
+    let retry = with_origin(5, message(1, &[]));
+    let retry = Planned { key: retry.key.map(|key| SenderKey { session: SessionId(8), ..key }), ..retry };
+    let again = world.commit(retry);
+    assert!(matches!(again, Outcome::Seen { .. }), "{again:?}");
+    assert_eq!(id_of(&first), id_of(&again));
+    world.now = world.now.after(Duration::from_secs(601));
+    let later = with_origin(5, message(9, &[]));
+    assert!(matches!(world.commit(later), Outcome::Done { .. }), "it is remembered for ten minutes");
+}
+
+#[test]
+fn rule_4_a_retry_after_a_kill_is_known_by_the_rows() {
+    let mut world = world();
+    let id = ArchiveId { number: 900_000, random: 1 };
+    let facts = Facts {
+        exists: true,
+        last: Some(id),
+        origins: vec![(5, Direction::Received, id, world.now)],
+        ..Facts::default()
+    };
+    world.slot = Slot::new(world.slot.account.clone(), facts, 1, world.now);
+    let again = world.commit(with_origin(5, message(1, &[])));
+    assert_eq!(id_of(&again), Some(id));
+    assert!(world.stored.is_empty());
+    let mut own = with_origin(5, message(2, &[]));
+    own.keep.as_mut().unwrap().direction = Direction::Sent;
+    assert!(matches!(world.commit(own), Outcome::Done { .. }), "to oneself: the other side is another row");
+}
+
+#[test]
+fn rule_6_what_the_server_handled_never_falls() {
+    let mut world = world();
+    let desk = world.resumable("desk");
+    world.slot.settle(&[], Some((desk, Epoch(1), Handled(5))));
+    world.slot.settle(&[], Some((desk, Epoch(1), Handled(3))));
+    world.slot.settle(&[], Some((desk, Epoch(9), Handled(8))));
+    assert_eq!(world.slot.session(desk).unwrap().sender.handled(), 5);
+}
+
+#[test]
+fn rule_6_an_h_above_the_highest_number_is_refused() {
+    let mut world = world();
+    let desk = world.resumable("desk");
+    world.commit(message(1, &[desk]));
+    assert!(!world.acknowledge(desk, 2));
+    let claim =
+        Claim { account: world.slot.account.clone(), session: desk, node: NodeId::default(), h: 2, token: 1 };
+    assert!(matches!(world.slot.claim(&claim), Some(Claimed::TooHigh { sent: LogNumber(1) })));
+}
+
+#[test]
+fn rule_6_h_is_extended_beyond_32_bits() {
+    let mut world = world();
+    let desk = world.resumable("desk");
+    let session = world.slot.session_mut(desk).unwrap();
+    session.acknowledged = (1 << 32) - 2;
+    for number in 1..=5 {
+        world.commit(message(number, &[desk]));
+    }
+    let session = world.slot.session(desk).unwrap();
+    assert_eq!(session.extend(u32::MAX), (1 << 32) - 1);
+    assert_eq!(session.extend(2), (1 << 32) + 2);
+    assert_eq!(session.extend(u32::MAX - 1), (1 << 32) - 2);
+}
+
+#[test]
+fn rule_13_nothing_is_committed_while_an_old_row_is_not_stored() {
+    let mut world = world();
+    assert!(matches!(world.try_commit(message(1, &[])), CommitReply::Done(_)));
+    world.now = world.now.after(Duration::from_secs(6));
+    assert!(matches!(world.try_commit(message(2, &[])), CommitReply::Wait));
+    world.store();
+    assert!(matches!(world.try_commit(message(2, &[])), CommitReply::Done(_)));
+}
+
+#[test]
+fn ids_only_grow_though_the_clock_goes_back() {
+    let mut world = world();
+    let first = id_of(&world.commit(message(1, &[]))).unwrap();
+    world.now = Timestamp(5);
+    let second = id_of(&world.commit(message(2, &[]))).unwrap();
+    assert_eq!(second.number, first.number + 1);
+    assert!(second > first && second.random != first.random);
+}
+
+#[test]
+fn rule_21_a_former_owner_has_no_effect_and_the_same_token_gets_the_same_epoch() {
+    let mut world = world();
+    let desk = world.resumable("desk");
+    world.commit(message(1, &[desk]));
+    let claim = |token| Claim {
+        account: BareJid::new("bob@example.org").unwrap(),
+        session: desk,
+        node: NodeId::default(),
+        h: 0,
+        token,
+    };
+    let Some(Claimed::Resumed { epoch, fenced, .. }) = world.slot.claim(&claim(1)) else { panic!() };
+    assert_eq!((epoch, fenced), (Epoch(2), Some((NodeId::default(), Epoch(1)))));
+    let Some(Claimed::Resumed { epoch, fenced, .. }) = world.slot.claim(&claim(1)) else { panic!() };
+    assert_eq!((epoch, fenced), (Epoch(2), None));
+    world.slot.acknowledge(desk, Epoch(1), LogNumber(1));
+    assert_eq!(world.waiting(), 1, "the fenced owner acknowledged nothing");
+    let former = world
+        .step(|slot, context| slot.detach(context, desk, Epoch(1), starling_ports::sessions::Detach::Closed));
+    assert!(former.is_none());
+    let changed = world.step(|slot, context| slot.change(context, desk, Epoch(1), Change::Presence(None)));
+    assert!(matches!(changed, Changed::Fenced));
+    assert!(world.slot.session(desk).is_some());
+}
+
+#[test]
+fn rule_21_what_a_former_owner_still_sends_is_not_done() {
+    let mut world = world();
+    world.sender.claim(2);
+    let late = world.commit(message(1, &[]));
+    assert!(matches!(late, Outcome::Seen { id: None, .. }), "{late:?}");
+    assert!(world.stored.is_empty());
+}
+
+#[test]
+fn rule_24_only_what_decisions_depend_on_makes_a_view_stale() {
+    let mut world = world();
+    let desk = world.resumable("desk");
+    let version = world.slot.view().version;
+    world.commit(message(1, &[desk]));
+    world.acknowledge(desk, 1);
+    world.change(desk, Change::Presence(Some(available(0))));
+    let epoch = world.epoch(desk);
+    world.step(|slot, context| slot.detach(context, desk, epoch, starling_ports::sessions::Detach::Lost));
+    assert!(!world.slot.view().sessions[0].attached);
+    assert_eq!(world.slot.view().version, version);
+
+    world.change(desk, Change::Presence(Some(available(5))));
+    assert_ne!(world.slot.view().version, version);
+    let stale = world.step(|slot, context| slot.commit(context, version, vec![message(2, &[desk])]));
+    let CommitReply::Stale(view) = stale else { panic!("{stale:?}") };
+    assert_eq!(view.version, world.slot.view().version);
+    assert_ne!(view.version, ViewVersion(0));
+}
+
+#[test]
+fn rule_23_a_changed_block_list_makes_everybody_decide_again() {
+    let mut world = world();
+    let before = world.slot.view();
+    let blocked =
+        starling_ports::blocklist::BlockList { items: vec![Jid::new("mallory@example.org").unwrap()] };
+    world.slot.refresh(true, blocked.clone(), starling_ports::preferences::Preferences::default());
+    let after = world.slot.view();
+    assert!(after.version > before.version);
+    assert_eq!(*after.blocked, blocked);
+}

@@ -1,0 +1,245 @@
+//! What lies on the disk: reopened, damaged, locked, copied.
+
+use std::fs;
+use std::time::Duration;
+
+use starling_ports::archive::{Archive, Query, Table};
+use starling_ports::documents::Document;
+use starling_ports::ids::{ArchiveId, Timestamp};
+use starling_ports::suite::accounts::credentials;
+use starling_ports::suite::row;
+use starling_ports::{StoreError, accounts, documents, roster};
+
+use super::*;
+
+#[tokio::test]
+async fn what_was_put_is_there_after_the_store_was_dropped() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.put(Table::Archive, &bob(), vec![row(1, "a"), row(2, "b")]).await.unwrap();
+    accounts::Accounts::create(&*store, &bob(), credentials(1), Timestamp(5)).await.unwrap();
+    drop(store);
+    let store = open(dir.path());
+    let page = store.page(Table::Archive, &bob(), &Query::default(), 10).await.unwrap();
+    assert!(page.rows.is_empty(), "making an account erases what a former one of that name has left");
+    assert!(accounts::Accounts::get(&*store, &bob()).await.unwrap().is_some());
+    store.put(Table::Archive, &bob(), vec![row(1, "a"), row(2, "b")]).await.unwrap();
+    store.close();
+    assert!(store.put(Table::Archive, &bob(), vec![row(3, "c")]).await.is_err());
+    let store = open(dir.path());
+    let page = store.page(Table::Archive, &bob(), &Query::default(), 10).await.unwrap();
+    assert_eq!(page.rows, [row(1, "a"), row(2, "b")]);
+}
+
+#[tokio::test]
+async fn removal_erases_every_table() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    accounts::Accounts::create(&*store, &bob(), credentials(1), Timestamp(5)).await.unwrap();
+    let other = BareJid::new("bob@example.org.net").unwrap();
+    for owner in [&bob(), &other] {
+        for table in [Table::Archive, Table::Spool] {
+            store.put(table, owner, (1..=1500).map(|number| row(number, "a")).collect()).await.unwrap();
+        }
+        documents::Documents::put(&*store, owner, &Document::Vcard, "<vCard/>".into()).await.unwrap();
+        roster::Rosters::write(&*store, owner, 0, Vec::new()).await.unwrap();
+    }
+    assert!(accounts::Accounts::remove(&*store, &bob()).await.unwrap());
+    assert_eq!(store.last(&bob()).await.unwrap(), None);
+    assert_eq!(documents::Documents::size(&*store, &bob()).await.unwrap(), 0);
+    assert_eq!(roster::Rosters::get(&*store, &bob()).await.unwrap().version, 0);
+    assert!(
+        store.last(&other).await.unwrap().is_some()
+            && documents::Documents::size(&*store, &other).await.unwrap() > 0
+    );
+}
+
+#[tokio::test]
+async fn two_opens_of_one_directory_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let error = try_open(dir.path()).unwrap_err();
+    assert!(error.to_string().contains("another process has it open"), "{error}");
+    drop(store);
+    open(dir.path());
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(open(dir.path()));
+    fs::write(dir.path().join("store/format"), "2\n").unwrap();
+    let error = try_open(dir.path()).unwrap_err();
+    assert!(error.reason.contains("format is 2"), "{error}");
+    assert_eq!(error.path, dir.path().join("store"));
+    fs::write(dir.path().join("store/format"), "1\n").unwrap();
+    open(dir.path());
+}
+
+#[tokio::test]
+async fn a_value_with_a_wrong_checksum_is_named_and_never_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.put(Table::Archive, &bob(), vec![row(1, "a"), row(2, "b"), row(3, "c")]).await.unwrap();
+    assert!(store.check().unwrap().is_clean());
+    let key = crate::row::key(&bob(), row(2, "").id);
+    let mut value = crate::row::encode(&key, &row(2, "b"));
+    *value.last_mut().unwrap() ^= 1;
+    store.disk.write(vec![crate::disk::Op::Put(crate::disk::Space::Archive, key, value)], true).unwrap();
+
+    let got = store.get(Table::Archive, &bob(), row(2, "").id).await;
+    assert!(matches!(got, Err(StoreError::Corrupt { .. })), "{got:?}");
+    assert!(store.page(Table::Archive, &bob(), &Query::default(), 10).await.is_err());
+    assert_eq!(store.get(Table::Archive, &bob(), row(3, "").id).await.unwrap(), Some(row(3, "c")));
+    let report = store.check().unwrap();
+    assert_eq!(report.damaged, 1);
+    assert!(
+        report.places[0].contains("archive") && report.places[0].contains("bob@example.org"),
+        "{report:?}"
+    );
+    assert!(store.backup(&dir.path().join("backup")).is_err(), "a damaged store gives no backup");
+}
+
+/// Flips a bit in the bytes `needle` of some file under `dir`.
+fn flip(dir: &Path, needle: &[u8]) -> bool {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if flip(&path, needle) {
+                return true;
+            }
+            continue;
+        }
+        let mut bytes = fs::read(&path).unwrap();
+        if let Some(at) = bytes.windows(needle.len()).position(|window| window == needle) {
+            bytes[at] ^= 4;
+            fs::write(&path, bytes).unwrap();
+            return true;
+        }
+    }
+    false
+}
+
+#[tokio::test]
+async fn a_flipped_bit_on_the_disk_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for number in 1..=50 {
+        let body = format!("the body of number {number} ends here");
+        store.put(Table::Archive, &bob(), vec![row(number, &body)]).await.unwrap();
+    }
+    drop(store);
+    assert!(flip(dir.path(), b"the body of number 20 ends"));
+    match try_open(dir.path()) {
+        Err(error) => assert!(!error.reason.is_empty() && !error.mend.is_empty()),
+        Ok(store) => {
+            let got = store.get(Table::Archive, &bob(), row(20, "").id).await;
+            assert!(matches!(got, Err(StoreError::Corrupt { .. })), "{got:?}");
+            assert!(!store.check().unwrap().is_clean());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_lost_acknowledged_writes_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.put(Table::Archive, &bob(), vec![row(1, "a")]).await.unwrap();
+    drop(store);
+    let path = dir.path().join("store/sequence");
+    let known = u64::from_le_bytes(fs::read(&path).unwrap().try_into().unwrap());
+    fs::write(&path, (known + 1).to_le_bytes()).unwrap();
+    let error = try_open(dir.path()).unwrap_err();
+    assert!(error.reason.contains("the journal is damaged"), "{error}");
+    fs::remove_file(&path).unwrap();
+    open(dir.path());
+}
+
+#[tokio::test]
+async fn a_backup_of_the_running_store_is_restored() {
+    let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(dir.path());
+    accounts::Accounts::create(&*store, &bob(), credentials(1), Timestamp(5)).await.unwrap();
+    let rows: Vec<_> = (1..=500).map(|number| row(number, "a body")).collect();
+    store.put(Table::Archive, &bob(), rows.clone()).await.unwrap();
+    let backup = dir.path().join("backup");
+    store.backup(&backup).unwrap();
+    assert!(store.backup(&backup).is_err(), "it is not empty any more");
+    store.put(Table::Archive, &bob(), vec![row(501, "later")]).await.unwrap();
+
+    crate::restore(&backup, other.path()).unwrap();
+    assert!(crate::restore(&backup, other.path()).is_err(), "there is a store already");
+    assert!(crate::restore(other.path().join("nothing").as_path(), dir.path()).is_err());
+    let restored = open(other.path());
+    let page = restored.page(Table::Archive, &bob(), &Query::default(), 1000).await.unwrap();
+    assert_eq!(page.rows, rows);
+    assert!(accounts::Accounts::get(&*restored, &bob()).await.unwrap().is_some());
+    assert!(restored.check().unwrap().is_clean());
+}
+
+#[tokio::test]
+async fn a_long_archive_is_paged_from_both_ends() {
+    const ROWS: u64 = 100_000;
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { sync: false, ..config(dir.path()) };
+    let store = open_with(&config).unwrap();
+    for start in (0..ROWS).step_by(5000) {
+        let rows = (start + 1..=start + 5000).map(|number| row(number, "hello")).collect();
+        store.put(Table::Archive, &bob(), rows).await.unwrap();
+    }
+    let (mut next, mut query) = (1, Query::default());
+    while next <= ROWS / 2 {
+        let page = store.page(Table::Archive, &bob(), &query, 500).await.unwrap();
+        assert!(page.rows.iter().zip(next..).all(|(row, number)| row.id.number == number));
+        next += page.rows.len() as u64;
+        query.after = page.rows.last().map(|row| row.id);
+    }
+    let (mut last, mut query) = (ROWS, Query { backwards: true, ..Query::default() });
+    while last > ROWS / 2 {
+        let page = store.page(Table::Archive, &bob(), &query, 500).await.unwrap();
+        assert!(page.rows.iter().rev().zip((0..=last).rev()).all(|(row, number)| row.id.number == number));
+        last -= page.rows.len() as u64;
+        query.before = page.rows.first().map(|row| row.id);
+    }
+    assert_eq!(store.last(&bob()).await.unwrap().map(|ArchiveId { number, .. }| number), Some(ROWS));
+}
+
+#[tokio::test]
+async fn many_writers_share_a_commit_and_all_is_held_back_until_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { commit_delay: Duration::from_millis(200), ..config(dir.path()) };
+    let store = open_with(&config).unwrap();
+    let begin = std::time::Instant::now();
+    let mut writers = tokio::task::JoinSet::new();
+    for number in 1..=50 {
+        let store = store.clone();
+        writers.spawn(async move { store.put(Table::Archive, &bob(), vec![row(number, "a")]).await });
+    }
+    while let Some(result) = writers.join_next().await {
+        result.unwrap().unwrap();
+        assert!(begin.elapsed() >= Duration::from_millis(200), "answered before the commit");
+    }
+    assert!(begin.elapsed() < Duration::from_millis(200 * 10), "one commit for many");
+}
+
+#[tokio::test]
+async fn after_a_failed_write_the_store_recovers() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.put(Table::Archive, &bob(), vec![row(1, "a")]).await.unwrap();
+    store.disk.reopen().unwrap();
+    store.put(Table::Archive, &bob(), vec![row(2, "b")]).await.unwrap();
+    let page = store.page(Table::Archive, &bob(), &Query::default(), 10).await.unwrap();
+    assert_eq!(page.rows, [row(1, "a"), row(2, "b")]);
+}
+
+#[test]
+fn defaults_are_valid_and_unknown_keys_are_refused() {
+    Config::default().check().unwrap();
+    let text = r#"{"data-dir": "x", "resume-within": "5m", "archive-ttl": "400days"}"#;
+    let config: Config = serde_json::from_str(text).unwrap();
+    assert_eq!(config.resume_within, Duration::from_secs(300));
+    assert!(serde_json::from_str::<Config>(r#"{"datadir": "x"}"#).is_err());
+    let small = Config { log_max_stanzas: 1, ..Config::default() };
+    assert_eq!(small.check().unwrap_err().field, "log-max-stanzas");
+}

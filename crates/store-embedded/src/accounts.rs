@@ -140,6 +140,7 @@ impl Store {
                 self.writer.write(removals).await?;
             }
         }
+        self.rosters.forget(jid);
         Ok(())
     }
 }

@@ -86,8 +86,7 @@ impl Store {
     /// Positions that are to be saved, and rows of the spool that were acknowledged.
     pub(crate) fn changed_positions(&self) -> Vec<Op> {
         let mut ops = Vec::new();
-        self.slots.each(|shared| {
-            let mut slot = shared.lock();
+        self.slots.each_changed(|slot| {
             let owner = slot.account().clone();
             if let Some(position) = slot.take_position() {
                 ops.push(encode_position(&owner, &position));

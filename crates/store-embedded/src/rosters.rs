@@ -1,9 +1,12 @@
 //! Rosters: one value a roster; a write is one step of its version.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use parking_lot::Mutex;
 use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::roster::{Contact, Edit, Roster, Rosters, Subscription, Written};
@@ -96,28 +99,73 @@ fn apply(roster: &Roster, edits: Vec<Edit>) -> Roster {
     next
 }
 
+const SHARDS: usize = 16;
+/// How many rosters each shard of the cache knows; a full one begins anew.
+const CACHED: usize = 1000;
+
+type Shard = Mutex<HashMap<BareJid, Arc<Roster>>>;
+
+/// The rosters that were asked for lately: each presence asks for one. A shard is locked while its miss is read, so
+/// that what was read can never stand where something newer stood.
+pub(crate) struct Cache {
+    hasher: RandomState,
+    shards: [Shard; SHARDS],
+}
+
+impl Cache {
+    pub(crate) fn new() -> Cache {
+        Cache { hasher: RandomState::new(), shards: std::array::from_fn(|_| Mutex::default()) }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the number of shards")]
+    fn shard(&self, owner: &BareJid) -> &Shard {
+        &self.shards[self.hasher.hash_one(owner) as usize % SHARDS]
+    }
+
+    fn get(&self, owner: &BareJid, read: impl FnOnce() -> Result<Roster>) -> Result<Arc<Roster>> {
+        let mut shard = self.shard(owner).lock();
+        if let Some(roster) = shard.get(owner) {
+            return Ok(roster.clone());
+        }
+        let roster = Arc::new(read()?);
+        if shard.len() >= CACHED {
+            shard.clear();
+        }
+        shard.insert(owner.clone(), roster.clone());
+        Ok(roster)
+    }
+
+    /// It has changed on the disk.
+    pub(crate) fn forget(&self, owner: &BareJid) {
+        self.shard(owner).lock().remove(owner);
+    }
+}
+
 impl Store {
-    fn roster_now(&self, owner: &BareJid) -> Result<Roster> {
-        Ok(self.datum(&key(owner, Kind::Roster), "a roster", decode)?.unwrap_or_default())
+    fn roster_now(&self, owner: &BareJid) -> Result<Arc<Roster>> {
+        let read = || Ok(self.datum(&key(owner, Kind::Roster), "a roster", decode)?.unwrap_or_default());
+        self.rosters.get(owner, read)
     }
 }
 
 #[async_trait]
 impl Rosters for Store {
     async fn get(&self, owner: &BareJid) -> Result<Arc<Roster>> {
-        self.roster_now(owner).map(Arc::new)
+        self.roster_now(owner)
     }
 
     async fn write(&self, owner: &BareJid, version: u64, edits: Vec<Edit>) -> Result<Written> {
         let _turn = self.turns.of(owner).await;
         let roster = self.roster_now(owner)?;
         if roster.version != version {
-            return Ok(Written::Stale(Arc::new(roster)));
+            return Ok(Written::Stale(roster));
         }
         let next = apply(&roster, edits);
         let key = key(owner, Kind::Roster);
         let value = encode(&key, &next);
-        self.writer.write(vec![Op::Put(Space::Data, key, value)]).await?;
+        let written = self.writer.write(vec![Op::Put(Space::Data, key, value)]).await;
+        self.rosters.forget(owner); // also if it failed: it may be on the disk all the same
+        written?;
         Ok(Written::Done(Arc::new(next)))
     }
 }

@@ -102,7 +102,10 @@ impl Sessions for Store {
         change: Change,
     ) -> Result<Changed> {
         let slot = self.slot(account)?;
-        Ok(self.step(|context| slot.lock().change(context, session, epoch, change)))
+        let mut slot = slot.lock();
+        let changed = self.step(|context| slot.change(context, session, epoch, change));
+        self.slots.enlist(&mut slot);
+        Ok(changed)
     }
 
     async fn pull(
@@ -155,7 +158,9 @@ impl Sessions for Store {
         let slot = self.slot(account)?;
         let (known, refill) = {
             let mut slot = slot.lock();
-            (slot.acknowledge(session, epoch, upto), slot.wants_refill())
+            let known = slot.acknowledge(session, epoch, upto);
+            self.slots.enlist(&mut slot);
+            (known, slot.wants_refill())
         };
         if let Some(after) = refill {
             self.store_owed(account).await?;
@@ -163,6 +168,7 @@ impl Sessions for Store {
             let mut slot = slot.lock();
             if slot.wants_refill() == Some(after) {
                 slot.refill(waiting, more);
+                self.slots.enlist(&mut slot);
             }
         }
         Ok(known)
@@ -176,7 +182,12 @@ impl Sessions for Store {
         }
         self.store_owed(&account).await?; // rule 6: what `h` covers is stored before it is told
         let slot = self.slot(&account)?;
-        let claimed = slot.lock().claim(&claim);
+        let claimed = {
+            let mut slot = slot.lock();
+            let claimed = slot.claim(&claim);
+            self.slots.enlist(&mut slot);
+            claimed
+        };
         Ok(claimed.unwrap_or_else(failed))
     }
 

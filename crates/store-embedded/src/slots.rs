@@ -28,6 +28,8 @@ pub(crate) struct Slots {
     accounts: Vec<Shard<BareJid, Shared>>,
     sessions: Vec<Shard<SessionId, (BareJid, Arc<Sender>)>>,
     ended: Mutex<HashMap<SessionId, (BareJid, Handled, Timestamp)>>,
+    /// Accounts whose slots have something to save.
+    changed: Mutex<Vec<BareJid>>,
     /// Above the version of every view ever given out.
     version: AtomicU64,
 }
@@ -39,6 +41,7 @@ impl Slots {
             accounts: (0..SHARDS).map(|_| Mutex::default()).collect(),
             sessions: (0..SHARDS).map(|_| Mutex::default()).collect(),
             ended: Mutex::default(),
+            changed: Mutex::default(),
             version: AtomicU64::new(1),
         }
     }
@@ -91,6 +94,25 @@ impl Slots {
     /// The last `h` of a session that is over.
     pub(crate) fn last_handled(&self, id: SessionId, account: &BareJid) -> Option<Handled> {
         self.ended.lock().get(&id).filter(|(owner, ..)| owner == account).map(|(_, handled, _)| *handled)
+    }
+
+    /// After a step in which something may have been acknowledged.
+    pub(crate) fn enlist(&self, slot: &mut Slot) {
+        if slot.enlist() {
+            self.changed.lock().push(slot.account().clone());
+        }
+    }
+
+    /// Acts on every slot that has something to save.
+    pub(crate) fn each_changed(&self, mut act: impl FnMut(&mut Slot)) {
+        let changed = std::mem::take(&mut *self.changed.lock());
+        for account in changed {
+            let Some(shared) = self.loaded(&account) else { continue };
+            let mut slot = shared.lock();
+            slot.delist();
+            act(&mut slot);
+            self.enlist(&mut slot); // a row of the spool that somebody still has to read
+        }
     }
 
     /// Every slot that is loaded, in batches, so that no lock is held for long.

@@ -34,6 +34,7 @@ pub struct Store {
     pub(crate) slots: Slots,
     pub(crate) turns: Turns,
     pub(crate) random: Random,
+    pub(crate) rosters: crate::rosters::Cache,
     housekeeping: Housekeeping,
 }
 
@@ -65,6 +66,7 @@ impl Store {
             slots: Slots::new(),
             turns: Turns::new(),
             random: Random::new(),
+            rosters: crate::rosters::Cache::new(),
             housekeeping: Housekeeping::new(),
         });
         let restored = store.restore_sessions();

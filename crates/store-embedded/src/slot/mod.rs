@@ -95,6 +95,8 @@ pub(crate) struct Slot {
     seen: Seen,
     /// Rows of the spool that are acknowledged, but that a session with a backlog still has to read.
     collected: Vec<ArchiveId>,
+    /// Whether it stands in the list of those that have something to save.
+    listed: bool,
     touched: Timestamp,
 }
 
@@ -119,6 +121,7 @@ impl Slot {
             pending: Pending::new(facts.position, facts.last, facts.waiting, facts.more),
             seen,
             collected: Vec::new(),
+            listed: false,
             touched: now,
         }
     }
@@ -217,6 +220,18 @@ impl Slot {
     /// All its sessions, but `except`.
     pub(crate) fn session_ids(&self, except: Option<SessionId>) -> Vec<SessionId> {
         self.sessions.iter().map(|session| session.id).filter(|id| Some(*id) != except).collect()
+    }
+
+    /// Whether it is to be put on the list of those that have something to save: once.
+    pub(crate) fn enlist(&mut self) -> bool {
+        let enlist = !self.listed && (self.pending.is_changed() || !self.collected.is_empty());
+        self.listed |= enlist;
+        enlist
+    }
+
+    /// It was taken from the list.
+    pub(crate) fn delist(&mut self) {
+        self.listed = false;
     }
 
     /// The position, if it has changed since it was saved.

@@ -4,17 +4,18 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Everything that one process keeps. Every field has a default that is right for one laptop.
-#[derive(Debug, Clone, serde::Deserialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
     /// The directory of the store; made if it is missing. One process at a time opens it.
+    #[serde(skip)]
     pub data_dir: PathBuf,
     /// How many stanzas a session may leave unacknowledged before the rest waits in the store.
     pub log_max_stanzas: usize,
     /// How many bytes of stanzas a session may leave unacknowledged before the rest waits in the store.
     pub log_max_bytes: usize,
     /// How long a session waits to be resumed after its connection is lost (XEP-0198 §5), at most.
-    #[serde(with = "humantime_serde")]
+    #[serde(skip)]
     pub resume_within: Duration,
     /// How long a message of an account without archive waits to be collected.
     #[serde(with = "humantime_serde")]

@@ -12,6 +12,9 @@ use crate::Store;
 use crate::disk::{Op, Space, pair};
 use crate::row;
 
+/// How many rows a filter passes over before others get their turn.
+const PASSED: usize = 1000;
+
 pub(crate) fn space(table: Table) -> Space {
     match table {
         Table::Archive => Space::Archive,
@@ -82,14 +85,32 @@ impl Store {
         query: &Query,
         limit: usize,
     ) -> Result<Page> {
-        let Some(range) = range(owner, query) else { return Ok(Page { rows: Vec::new(), complete: true }) };
+        self.page_step(table, owner, query, limit, usize::MAX).map(|(page, _)| page)
+    }
+
+    /// The same, but after `most` rows that a filter passed over it stops: then it goes on beyond the id returned.
+    fn page_step(
+        &self,
+        table: Table,
+        owner: &BareJid,
+        query: &Query,
+        limit: usize,
+        most: usize,
+    ) -> Result<(Page, Option<ArchiveId>)> {
+        let mut page = Page { rows: Vec::with_capacity(limit.min(256)), complete: true };
+        let Some(range) = range(owner, query) else { return Ok((page, None)) };
         let tables = self.disk.read()?;
         let mut found = tables.space(space(table)).range(range);
-        let mut page = Page { rows: Vec::with_capacity(limit.min(256)), complete: true };
+        let (mut passed, mut stopped) = (0, None);
         while let Some(guard) = if query.backwards { found.next_back() } else { found.next() } {
             let (key, value) = pair(guard)?;
             let row = row::decode(&key, &value)?;
             if !matches(query, &row) {
+                passed += 1;
+                if passed == most {
+                    stopped = Some(row.id);
+                    break;
+                }
                 continue;
             }
             if page.rows.len() == limit {
@@ -101,7 +122,7 @@ impl Store {
         if query.backwards {
             page.rows.reverse();
         }
-        Ok(page)
+        Ok((page, stopped))
     }
 
     /// Ids of at most `limit` deliverable rows above `after`, and whether there are more.
@@ -147,7 +168,19 @@ impl Archive for Store {
 
     async fn page(&self, table: Table, owner: &BareJid, query: &Query, limit: usize) -> Result<Page> {
         self.store_owed(owner).await?; // rule 12: what is committed is stored before it is read past
-        self.page_now(table, owner, query, limit)
+        let (mut query, mut rows) = (query.clone(), Vec::new());
+        loop {
+            let (mut page, stopped) = self.page_step(table, owner, &query, limit - rows.len(), PASSED)?;
+            if query.backwards {
+                page.rows.append(&mut rows);
+                rows = page.rows;
+            } else {
+                rows.append(&mut page.rows);
+            }
+            let Some(stopped) = stopped else { return Ok(Page { rows, complete: page.complete }) };
+            *if query.backwards { &mut query.before } else { &mut query.after } = Some(stopped);
+            tokio::task::yield_now().await; // a long search lets others work
+        }
     }
 
     async fn get(&self, table: Table, owner: &BareJid, id: ArchiveId) -> Result<Option<Row>> {

@@ -201,6 +201,14 @@ async fn a_long_archive_is_paged_from_both_ends() {
         last -= page.rows.len() as u64;
         query.before = page.rows.first().map(|row| row.id);
     }
+    let (start, end) = (Some(Timestamp(60_000)), Some(Timestamp(60_009)));
+    for backwards in [false, true] {
+        let query = Query { start, end, backwards, ..Query::default() };
+        let page = store.page(Table::Archive, &bob(), &query, 500).await.unwrap();
+        assert!(page.complete && page.rows.iter().map(|row| row.id.number).eq(60_000..=60_009));
+        let page = store.page(Table::Archive, &bob(), &query, 3).await.unwrap();
+        assert!(!page.complete && page.rows.len() == 3);
+    }
     assert_eq!(store.last(&bob()).await.unwrap().map(|ArchiveId { number, .. }| number), Some(ROWS));
 }
 

@@ -1,0 +1,227 @@
+//! One account, a batch of stanzas: view, plan, commit, store, settle, dispatch.
+
+use std::sync::Arc;
+
+use starling_jid::BareJid;
+use starling_ports::Result;
+use starling_ports::archive::{Archive, Row, Table};
+use starling_ports::clock::Clock;
+use starling_ports::delivery::Delivery;
+use starling_ports::ids::ArchiveId;
+use starling_ports::sessions::{CommitReply, Handed, Origin, Outcome, Planned, SenderKey, Sessions, View};
+use starling_stanza::{Condition, Stanza, StanzaError, Wire};
+
+use crate::Plan;
+
+/// How often a decision is made anew because the view has changed under it.
+const MAX_DECISIONS: usize = 32;
+
+/// A stanza on its way to one account.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// Which it is; `None` for what the server itself makes.
+    pub key: Option<SenderKey>,
+    /// Digest of its content, see `Planned::hash`.
+    pub hash: u64,
+    /// Where it carries an origin-id.
+    pub origin: Option<Origin>,
+    /// What modules look into; `None` for bytes that are only handed on.
+    pub stanza: Option<Stanza>,
+    /// Its bytes.
+    pub wire: Wire,
+}
+
+impl Item {
+    /// A stanza of the server's own: it is not retried.
+    pub fn own(stanza: &Stanza) -> Item {
+        Item::bytes(stanza.wire())
+    }
+    /// Bytes that are handed on as they are.
+    pub fn bytes(wire: Wire) -> Item {
+        Item { key: None, hash: 0, origin: None, stanza: None, wire }
+    }
+}
+
+/// What became of one stanza.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Routed {
+    /// Committed, now or before; stored; on its way.
+    Done {
+        /// Its archive id, if it has one.
+        id: Option<ArchiveId>,
+    },
+    /// Nothing was to be done.
+    Dropped,
+    /// Refused before its commit: the sender gets this error.
+    Refused(StanzaError),
+}
+
+/// Carries decisions out.
+#[derive(Clone)]
+pub struct Router {
+    pub(crate) sessions: Arc<dyn Sessions>,
+    archive: Arc<dyn Archive>,
+    pub(crate) delivery: Arc<dyn Delivery>,
+    clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Router {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Router")
+    }
+}
+
+/// A place in the batch: settled without a commit, or waiting for its outcome.
+enum Place {
+    Settled(Routed),
+    Planned,
+}
+
+impl Router {
+    /// On these ports.
+    pub fn new(
+        sessions: Arc<dyn Sessions>,
+        archive: Arc<dyn Archive>,
+        delivery: Arc<dyn Delivery>,
+        clock: Arc<dyn Clock>,
+    ) -> Router {
+        Router { sessions, archive, delivery, clock }
+    }
+
+    /// The slots.
+    pub fn sessions(&self) -> &Arc<dyn Sessions> {
+        &self.sessions
+    }
+
+    /// To the sockets.
+    pub fn delivery(&self) -> &Arc<dyn Delivery> {
+        &self.delivery
+    }
+
+    /// The time.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// Routes `items` at `account`, in their order. `decide` looks at the view alone; it runs again when the view was
+    /// stale. Returns one result for each. On an error nothing is known of the rest: the same items are to be routed again.
+    pub async fn route(
+        &self,
+        account: &BareJid,
+        items: &[Item],
+        decide: &(dyn Fn(&View, &Item) -> Plan + Send + Sync),
+    ) -> Result<Vec<Routed>> {
+        let mut routed = Vec::with_capacity(items.len());
+        if items.is_empty() {
+            return Ok(routed);
+        }
+        let mut view = self.sessions.view(account).await?;
+        let mut decisions = 0;
+        while let Some(rest) = items.get(routed.len()..).filter(|rest| !rest.is_empty()) {
+            let (places, planned) = plan(&view, rest, decide);
+            if planned.is_empty() {
+                routed.extend(places.into_iter().filter_map(Place::settled));
+                break;
+            }
+            decisions += 1;
+            match self.sessions.commit(account, view.version, planned).await? {
+                CommitReply::Done(outcomes) if !outcomes.is_empty() => {
+                    decisions = 0;
+                    self.carry_out(account, places, outcomes, &mut routed).await?;
+                }
+                CommitReply::Stale(newer) if decisions < MAX_DECISIONS => view = newer,
+                CommitReply::Done(_) | CommitReply::Stale(_) | CommitReply::Wait => {
+                    let busy = Routed::Refused(StanzaError::wait(Condition::ResourceConstraint));
+                    routed.extend(places.into_iter().map(|place| place.settled().unwrap_or(busy.clone())));
+                }
+            }
+        }
+        Ok(routed)
+    }
+
+    /// Stores what was committed, then pushes it. Places beyond the prefix that the commit took are left for the next round.
+    async fn carry_out(
+        &self,
+        account: &BareJid,
+        places: Vec<Place>,
+        outcomes: Vec<Outcome>,
+        routed: &mut Vec<Routed>,
+    ) -> Result<()> {
+        let mut pushes = Vec::new();
+        let (mut archived, mut spooled) = (Vec::new(), Vec::new());
+        let mut outcomes = outcomes.into_iter();
+        for place in places {
+            match place {
+                Place::Settled(result) => routed.push(result),
+                Place::Planned => {
+                    let Some(outcome) = outcomes.next() else { break };
+                    let (Outcome::Done { id, row, handed } | Outcome::Seen { id, row, handed }) = outcome;
+                    match row {
+                        Some((Table::Archive, row)) => archived.push(row),
+                        Some((Table::Spool, row)) => spooled.push(row),
+                        None => {}
+                    }
+                    pushes.extend(handed);
+                    routed.push(Routed::Done { id });
+                }
+            }
+        }
+        self.store(account, Table::Archive, archived).await?;
+        self.store(account, Table::Spool, spooled).await?;
+        self.push(account, pushes);
+        Ok(())
+    }
+
+    async fn store(&self, account: &BareJid, table: Table, rows: Vec<Row>) -> Result<()> {
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let ids: Vec<ArchiveId> = rows.iter().map(|row| row.id).collect();
+        self.archive.put(table, account, rows).await?;
+        self.sessions.settle(account, &ids, None).await
+    }
+
+    /// Pushes entries that were handed out to the nodes that hold their sessions.
+    pub fn push(&self, account: &BareJid, handed: Vec<Handed>) {
+        if !handed.is_empty() {
+            crate::dispatch::push(&*self.delivery, account, handed);
+        }
+    }
+}
+
+impl Place {
+    fn settled(self) -> Option<Routed> {
+        match self {
+            Place::Settled(routed) => Some(routed),
+            Place::Planned => None,
+        }
+    }
+}
+
+fn plan(
+    view: &View,
+    items: &[Item],
+    decide: &(dyn Fn(&View, &Item) -> Plan + Send + Sync),
+) -> (Vec<Place>, Vec<Planned>) {
+    let mut places = Vec::with_capacity(items.len());
+    let mut planned = Vec::with_capacity(items.len());
+    for item in items {
+        let plan = decide(view, item);
+        if plan.has_effect() {
+            places.push(Place::Planned);
+            planned.push(Planned {
+                key: item.key,
+                hash: item.hash,
+                origin: item.origin.clone(),
+                wire: item.wire.clone(),
+                keep: plan.keep,
+                targets: plan.targets,
+                urgent: plan.urgent,
+                coalesce: plan.coalesce,
+            });
+        } else {
+            places.push(Place::Settled(plan.refusal.map_or(Routed::Dropped, Routed::Refused)));
+        }
+    }
+    (places, planned)
+}

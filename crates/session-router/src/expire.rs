@@ -1,0 +1,40 @@
+//! Ends sessions that nobody has resumed in time.
+
+use std::future::Future;
+use std::time::Duration;
+
+use starling_ports::sessions::Ended;
+use tokio_util::sync::CancellationToken;
+
+use crate::Router;
+
+const TICK: Duration = Duration::from_secs(1);
+const AT_ONCE: usize = 256;
+
+/// Looks every second, and hands over what has ended, until `stop`.
+pub async fn sweep<F>(router: Router, stop: CancellationToken, ended: impl Fn(Ended) -> F + Send)
+where
+    F: Future<Output = ()> + Send,
+{
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        loop {
+            match router.sessions.expire(router.clock().now(), AT_ONCE).await {
+                Ok(sessions) => {
+                    let more = sessions.len() == AT_ONCE;
+                    for session in sessions {
+                        ended(session).await;
+                    }
+                    if !more {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "sessions could not be expired, trying again");
+                    break;
+                }
+            }
+        }
+    }
+}

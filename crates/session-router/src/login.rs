@@ -1,0 +1,291 @@
+//! Verifies SASL exchanges (RFC 6120 §6, RFC 5802, RFC 4616): the keys never leave it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use starling_jid::{BareJid, Jid, prepare_password, prepare_username};
+use starling_ports::accounts::{Accounts, Credentials, ScramKeys};
+use starling_ports::authentication::{Authentication, Mechanism, Reply, SaslFailure, Step};
+use starling_ports::clock::Clock;
+use starling_stream::sasl::plain;
+use starling_stream::sasl::scram::{self, ClientFinal, ClientFirst, Hash, Meter};
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+
+use crate::backoff::Backoff;
+
+/// Rounds of PBKDF2 for new keys: XEP-0438 §4 wants 10,000 at least.
+pub const ITERATIONS: u32 = 10_000;
+/// Exchanges under way at once; one more is told to come back.
+const MAX_EXCHANGES: usize = 100_000;
+/// Passwords that wait for a core; one more is told to come back.
+const MAX_STRETCHING: usize = 1000;
+
+type Counted = dyn Meter + Send + Sync;
+
+/// The one place that sees keys.
+pub struct Login {
+    accounts: Arc<dyn Accounts>,
+    clock: Arc<dyn Clock>,
+    /// From it come the salts of users who do not exist.
+    secret: [u8; 32],
+    meter: Arc<Counted>,
+    exchanges: Mutex<HashMap<u128, Exchange>>,
+    backoff: Backoff,
+    pool: Semaphore,
+    stretching: AtomicUsize,
+    tasks: TaskTracker,
+}
+
+/// A SCRAM exchange whose first challenge is out.
+struct Exchange {
+    first: ClientFirst,
+    nonce: String,
+    challenge: String,
+    keys: ScramKeys,
+    claim: Claim,
+}
+
+/// Whom a client says it is. One who does not exist is carried along like any other.
+struct Claim {
+    /// For the back-off: the name in its canonical form, or as it was given if it has none.
+    account: BareJid,
+    standing: Standing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Good,
+    Suspended,
+    Unknown,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Login")
+    }
+}
+
+impl Login {
+    /// Verifies against `accounts`. `secret` stays the same for the life of the installation: a user who does not exist
+    /// is told the same salt each time. Passwords are stretched in `tasks`, on as many cores as there are.
+    pub fn new(
+        accounts: Arc<dyn Accounts>,
+        clock: Arc<dyn Clock>,
+        secret: [u8; 32],
+        tasks: TaskTracker,
+    ) -> Login {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Login {
+            accounts,
+            clock,
+            secret,
+            meter: Arc::new(()),
+            exchanges: Mutex::default(),
+            backoff: Backoff::default(),
+            pool: Semaphore::new(cores),
+            stretching: AtomicUsize::new(0),
+            tasks,
+        }
+    }
+
+    /// What is kept of a password. `NotAuthorized` if it is none (RFC 8265 §4), `TemporaryAuthFailure` if too many wait.
+    pub async fn credentials(&self, password: &str) -> Result<Credentials, SaslFailure> {
+        let password = prepare_password(password).map_err(|_| SaslFailure::NotAuthorized)?;
+        self.stretch(move |meter| {
+            let salts: ([u8; 16], [u8; 16]) = (random()?, random()?);
+            let sha1 = scram::derive(Hash::Sha1, &password, &salts.0, ITERATIONS, meter);
+            let sha256 = scram::derive(Hash::Sha256, &password, &salts.1, ITERATIONS, meter);
+            Ok(Credentials { sha1, sha256 })
+        })
+        .await
+    }
+
+    /// Off the threads that move bytes, and no more at once than there are cores.
+    async fn stretch<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Counted) -> Result<T, SaslFailure> + Send + 'static,
+    ) -> Result<T, SaslFailure> {
+        let _waiting = Waiting::enter(&self.stretching).ok_or(SaslFailure::TemporaryAuthFailure)?;
+        let _core = self.pool.acquire().await.map_err(|_| SaslFailure::TemporaryAuthFailure)?;
+        let meter = self.meter.clone();
+        let done = self.tasks.spawn_blocking(move || work(&*meter)).await;
+        done.unwrap_or(Err(SaslFailure::TemporaryAuthFailure))
+    }
+
+    async fn first(&self, step: &Step, hash: Hash, message: &[u8]) -> Result<Reply, SaslFailure> {
+        let first = ClientFirst::parse(message, step.plus_offered)?;
+        if first.binding.is_some() != step.mechanism.is_plus() {
+            return Err(SaslFailure::MalformedRequest); // RFC 5802 §6: the mechanism says what the flag says
+        }
+        let (claim, keys) = self.look_up(&step.domain, &first.username, hash).await?;
+        check_authzid(first.authzid.as_deref(), &claim.account)?;
+        let nonce = format!("{:032x}", u128::from_le_bytes(random()?));
+        let challenge = scram::server_first(&first.nonce, &nonce, &keys.salt, keys.iterations);
+        let mut exchanges = self.exchanges.lock();
+        if exchanges.len() >= MAX_EXCHANGES {
+            return Err(SaslFailure::TemporaryAuthFailure);
+        }
+        let reply = Reply::Challenge(challenge.clone().into_bytes());
+        exchanges.insert(step.exchange, Exchange { first, nonce, challenge, keys, claim });
+        Ok(reply)
+    }
+
+    async fn last(
+        &self,
+        step: &Step,
+        hash: Hash,
+        exchange: Exchange,
+        message: &[u8],
+    ) -> Result<Reply, SaslFailure> {
+        let Exchange { first, nonce, challenge, keys, claim } = exchange;
+        let last = ClientFinal::parse(message)?;
+        self.slow_down(&claim, step).await;
+        let signed = last.auth_message(&first, &challenge);
+        let verified = last.verify(&keys, hash, &signed, &*self.meter);
+        let proved = last.check(&first, &nonce, step.channel_binding.as_deref()).and(verified);
+        let additional = self.judge(&claim, step, proved)?;
+        let additional = format!("v={}", scram::encode(&additional));
+        Ok(Reply::Success { account: claim.account, additional: Some(additional.into_bytes()) })
+    }
+
+    async fn plain(&self, step: &Step, message: &[u8]) -> Result<Reply, SaslFailure> {
+        let plain::Credentials { authzid, authcid, password } = plain::Credentials::parse(message)?;
+        let (claim, keys) = self.look_up(&step.domain, &authcid, Hash::Sha256).await?;
+        check_authzid(authzid.as_deref(), &claim.account)?;
+        self.slow_down(&claim, step).await;
+        let proved = match prepare_password(&password) {
+            Ok(password) => {
+                self.stretch(move |meter| {
+                    let given = scram::derive(Hash::Sha256, &password, &keys.salt, keys.iterations, meter);
+                    if scram::are_same(&given, &keys) { Ok(()) } else { Err(SaslFailure::NotAuthorized) }
+                })
+                .await
+            }
+            Err(_) => Err(SaslFailure::NotAuthorized),
+        };
+        self.judge(&claim, step, proved)?;
+        Ok(Reply::Success { account: claim.account, additional: None })
+    }
+
+    /// The account and its keys; for one who does not exist, keys that nobody's password fits.
+    async fn look_up(
+        &self,
+        domain: &BareJid,
+        username: &str,
+        hash: Hash,
+    ) -> Result<(Claim, ScramKeys), SaslFailure> {
+        let prepared = prepare_username(username).ok();
+        let account =
+            prepared.as_deref().and_then(|local| BareJid::from_parts(Some(local), domain.as_str()).ok());
+        let asked = account.clone().unwrap_or_else(|| domain.clone());
+        let found = self.accounts.get(&asked).await.map_err(|error| {
+            tracing::warn!(%error, "accounts cannot be read");
+            SaslFailure::TemporaryAuthFailure
+        })?;
+        Ok(match found {
+            Some(found) => {
+                let standing = if found.suspended { Standing::Suspended } else { Standing::Good };
+                let keys = if hash == Hash::Sha1 { found.credentials.sha1 } else { found.credentials.sha256 };
+                (Claim { account: asked, standing }, keys)
+            }
+            None => {
+                let name = prepared.as_deref().unwrap_or(username);
+                let keys = scram::fake_keys(&self.secret, name, hash, ITERATIONS);
+                (Claim { account: asked, standing: Standing::Unknown }, keys)
+            }
+        })
+    }
+
+    async fn slow_down(&self, claim: &Claim, step: &Step) {
+        let wait = self.backoff.begin(&claim.account, step.peer, self.clock.now());
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    /// Wrong passwords and unknown users are one and the same; only who has proved itself hears that it is suspended.
+    fn judge<T>(&self, claim: &Claim, step: &Step, proved: Result<T, SaslFailure>) -> Result<T, SaslFailure> {
+        let judged = match (proved, claim.standing) {
+            (Ok(proved), Standing::Good) => Ok(proved),
+            (Ok(_), Standing::Suspended) => Err(SaslFailure::AccountDisabled),
+            (Ok(_), Standing::Unknown) => Err(SaslFailure::NotAuthorized),
+            (Err(failure), _) => Err(failure),
+        };
+        match &judged {
+            Ok(_) => self.backoff.succeeded(&claim.account, step.peer),
+            Err(_) => self.backoff.failed(step.peer, self.clock.now()),
+        }
+        judged
+    }
+
+    async fn answer(&self, step: &Step) -> Result<Reply, SaslFailure> {
+        let known = self.exchanges.lock().remove(&step.exchange);
+        let Some(message) = &step.message else {
+            return Ok(Reply::Challenge(Vec::new())); // RFC 6120 §6.3.10: the client's first message is asked for
+        };
+        match (step.mechanism, known) {
+            (Mechanism::Plain, _) => self.plain(step, message).await,
+            (mechanism, None) => self.first(step, hash_of(mechanism), message).await,
+            (mechanism, Some(exchange)) => self.last(step, hash_of(mechanism), exchange, message).await,
+        }
+    }
+}
+
+#[async_trait]
+impl Authentication for Login {
+    async fn step(&self, step: Step) -> Reply {
+        let reply = self.answer(&step).await;
+        reply.unwrap_or_else(|failure| {
+            tracing::debug!(%failure, mechanism = step.mechanism.as_str(), "a login was refused");
+            Reply::Failure(failure)
+        })
+    }
+    fn abort(&self, exchange: u128) {
+        self.exchanges.lock().remove(&exchange);
+    }
+}
+
+/// One of those who wait for a core.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Waiting<'_> {
+    fn enter(count: &AtomicUsize) -> Option<Waiting<'_>> {
+        let waiting = Waiting(count);
+        (count.fetch_add(1, Ordering::Relaxed) < MAX_STRETCHING).then_some(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn hash_of(mechanism: Mechanism) -> Hash {
+    match mechanism {
+        Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => Hash::Sha1,
+        Mechanism::ScramSha256 | Mechanism::ScramSha256Plus | Mechanism::Plain => Hash::Sha256,
+    }
+}
+
+/// RFC 6120 §6.3.8: a client may name itself, and nobody else.
+fn check_authzid(authzid: Option<&str>, account: &BareJid) -> Result<(), SaslFailure> {
+    match authzid {
+        None => Ok(()),
+        Some(name) if Jid::new(name).is_ok_and(|jid| jid.is_bare() && jid.bare() == *account) => Ok(()),
+        Some(_) => Err(SaslFailure::InvalidAuthzid),
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], SaslFailure> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|_| SaslFailure::TemporaryAuthFailure)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests;

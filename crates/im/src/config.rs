@@ -1,0 +1,123 @@
+//! What may be set about messaging.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How the server treats its users' messages. Every field has a default that is right for one laptop.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Whether messages are archived (XEP-0313); each user may turn it off for itself.
+    pub archive: bool,
+    /// How many messages one page of the archive has at most.
+    pub archive_max_page: usize,
+    /// How long a session waits to be resumed after its socket is lost (XEP-0198); `0s` turns resumption off.
+    #[serde(with = "humantime_serde")]
+    pub resume_within: Duration,
+    /// How many sessions one account may have at once.
+    pub max_sessions: usize,
+    /// How many contacts one roster may have.
+    pub max_roster_items: usize,
+    /// How many addresses one account may block.
+    pub max_blocked: usize,
+    /// How many bytes of vCard and private XML one account may keep.
+    pub max_document_bytes: usize,
+    /// Whether the version of the server is told to who asks (XEP-0092).
+    pub tell_version: bool,
+    /// What may wait for one account.
+    pub quotas: Quotas,
+    /// In-band registration.
+    pub registration: Registration,
+    /// Whom to write to about this server (XEP-0157), as URIs such as `mailto:abuse@example.org`.
+    pub contact: Contact,
+}
+
+/// Past these the sender gets `resource-constraint`, before any ack. 0 turns one off.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Quotas {
+    /// How many messages may wait for an account.
+    pub offline_messages: usize,
+    /// How many bytes they may take.
+    pub offline_bytes: usize,
+}
+
+/// Whether strangers may make accounts (XEP-0077).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Registration {
+    /// Off, unless somebody wants it.
+    pub enabled: bool,
+    /// How many accounts one address may make in an hour. 0 turns the limit off.
+    pub per_address_and_hour: u32,
+}
+
+/// XEP-0157 §2.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Contact {
+    /// For reports of abuse.
+    pub abuse: Vec<String>,
+    /// Who runs it.
+    pub admin: Vec<String>,
+    /// For reports of security faults.
+    pub security: Vec<String>,
+    /// For help.
+    pub support: Vec<String>,
+}
+
+/// A field that cannot be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {why}")]
+pub struct Invalid {
+    /// As it is written in the file.
+    pub field: &'static str,
+    /// Why not.
+    pub why: &'static str,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            archive: true,
+            archive_max_page: 50,
+            resume_within: Duration::from_secs(300),
+            max_sessions: 20,
+            max_roster_items: 2000,
+            max_blocked: 1000,
+            max_document_bytes: 1 << 20,
+            tell_version: true,
+            quotas: Quotas::default(),
+            registration: Registration::default(),
+            contact: Contact::default(),
+        }
+    }
+}
+
+impl Default for Quotas {
+    fn default() -> Quotas {
+        Quotas { offline_messages: 10_000, offline_bytes: 64 << 20 }
+    }
+}
+
+impl Default for Registration {
+    fn default() -> Registration {
+        Registration { enabled: false, per_address_and_hour: 10 }
+    }
+}
+
+impl Config {
+    /// Checked before the first socket is bound.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let rules = [
+            (self.archive_max_page > 0, "archive-max-page", "a page has at least one message"),
+            (self.max_sessions > 0, "max-sessions", "nobody could sign in"),
+            (self.resume_within <= Duration::from_secs(86_400), "resume-within", "at most one day"),
+        ];
+        match rules.into_iter().find(|(holds, ..)| !holds) {
+            Some((_, field, why)) => Err(Invalid { field, why }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! What the server does on an account's behalf, at that account and at others.
+
+mod ended;
+mod presence;
+mod roster;
+mod session;
+mod subscription;
+
+pub(crate) use roster::Change as RosterChange;

@@ -1,0 +1,132 @@
+//! RFC 6121 §4: presence to everybody who may see it, and what an account's new session gets to see itself.
+
+use std::sync::Arc;
+
+use starling_jid::{BareJid, Jid};
+use starling_ports::Result;
+use starling_ports::ingress::SessionRef;
+use starling_ports::sessions::{Availability, Change, View};
+use starling_session_router::{Item, Plan};
+use starling_stanza::{Presence, PresenceType, Wire};
+use starling_xml::ns;
+
+use crate::Context;
+use crate::context::addressed;
+use crate::rules;
+
+impl Context {
+    /// §4.2, §4.4, §4.5: presence without `to`.
+    pub(crate) async fn broadcast(&self, session: &SessionRef, presence: &Presence) -> Result<()> {
+        let account = session.jid.bare();
+        let view = self.stores.sessions.view(&account).await?;
+        let Some(before) = view.sessions.iter().find(|one| one.id == session.id) else { return Ok(()) };
+        let was_available = before.available.is_some();
+        let from = Jid::from(session.jid.clone());
+        if presence.presence_type() == PresenceType::Unavailable {
+            let directed = self.leave(session).await?;
+            if was_available {
+                self.tell_contacts(&account, &from, |to| presence.to_other(to.clone().into()).wire()).await?;
+                let status = presence.payload(ns::CLIENT, "status").map(|status| status.text().into());
+                self.note_last(&account, status).await?;
+            }
+            for to in directed {
+                self.present_to(&to, &from, presence.to_other(to.clone()).wire()).await?;
+            }
+            return Ok(());
+        }
+        let available = Availability { priority: presence.priority(), presence: presence.wire() };
+        self.change(session, Change::Presence(Some(Arc::new(available)))).await?;
+        self.tell_contacts(&account, &from, |to| presence.to_other(to.clone().into()).wire()).await?;
+        if !was_available {
+            self.welcome(session).await?;
+        }
+        Ok(())
+    }
+
+    /// To all contacts that see the account's presence, and to its own available sessions.
+    pub(crate) async fn tell_contacts(
+        &self,
+        account: &BareJid,
+        from: &Jid,
+        wire: impl Fn(&BareJid) -> Wire + Send + Sync,
+    ) -> Result<()> {
+        self.present(account, from, vec![wire(account)]).await?;
+        let roster = self.stores.rosters.get(account).await?;
+        let blocked = self.stores.sessions.view(account).await?.blocked.clone();
+        for contact in roster.contacts.iter().filter(|contact| contact.state.from) {
+            if !blocked.blocks(&contact.jid.clone().into()) {
+                self.present(&contact.jid, from, vec![wire(&contact.jid)]).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// §4.2.2, §4.3: a newly available session sees who is there, and who has asked to subscribe (§3.1.3).
+    async fn welcome(&self, session: &SessionRef) -> Result<()> {
+        let account = session.jid.bare();
+        let to = Jid::from(account.clone());
+        let mut wires = Vec::new();
+        let own = self.stores.sessions.view(&account).await?;
+        wires.extend(presences(&own, &to).filter(|(from, _)| *from != session.jid).map(|(_, wire)| wire));
+        let roster = self.stores.rosters.get(&account).await?;
+        for contact in &roster.contacts {
+            if contact.state.to && self.domains.serves(contact.jid.domain()) {
+                wires.extend(self.probe(&account, &contact.jid, &own).await?);
+            }
+            let request = contact.request.as_ref().filter(|_| contact.state.pending_in);
+            wires.extend(request.and_then(|request| Wire::from_bytes(request.clone())));
+        }
+        let items: Vec<Item> = wires.into_iter().map(Item::bytes).collect();
+        let decide = |view: &View, _: &Item| {
+            Plan::to(view.sessions.iter().filter(|one| one.id == session.id).map(|one| one.id))
+        };
+        self.router.route(&account, &items, &decide).await.map(drop)
+    }
+
+    /// §4.3.2: what `contact` lets `account` see: nothing without a subscription, and nothing if it blocks it.
+    async fn probe(&self, account: &BareJid, contact: &BareJid, own: &View) -> Result<Vec<Wire>> {
+        let asker = Jid::from(account.clone());
+        if own.blocked.blocks(&contact.clone().into()) {
+            return Ok(Vec::new());
+        }
+        let view = self.stores.sessions.view(contact).await?;
+        if view.available().next().is_none() || rules::is_blocked(&view, &asker) {
+            return Ok(Vec::new());
+        }
+        let roster = self.stores.rosters.get(contact).await?;
+        if !roster.contact(account).is_some_and(|entry| entry.state.from) {
+            return Ok(Vec::new());
+        }
+        Ok(presences(&view, &asker).map(|(_, wire)| wire).collect())
+    }
+
+    /// §4.6.3: who is told when the session leaves, though it is no contact.
+    pub(crate) async fn remember_directed(
+        &self,
+        session: &SessionRef,
+        to: &Jid,
+        available: bool,
+        view: &View,
+    ) -> Result<()> {
+        let contact = to.bare();
+        if contact == view.account {
+            return Ok(());
+        }
+        let roster = self.stores.rosters.get(&view.account).await?;
+        if roster.contact(&contact).is_some_and(|entry| entry.state.from) && available {
+            return Ok(()); // the broadcast reaches it
+        }
+        self.change(session, Change::Directed { to: to.clone(), available }).await.map(drop)
+    }
+}
+
+/// The last presences of an account's available sessions, addressed.
+pub(crate) fn presences<'a>(
+    view: &'a View,
+    to: &'a Jid,
+) -> impl Iterator<Item = (starling_jid::FullJid, Wire)> + 'a {
+    view.sessions.iter().filter_map(move |session| {
+        let available = session.available.as_ref()?;
+        Some((session.jid.clone(), addressed(&available.presence, to)))
+    })
+}

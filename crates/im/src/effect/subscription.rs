@@ -1,0 +1,197 @@
+//! RFC 6121 §3: subscription stanzas, at the roster of who sends them and at the roster of who gets them.
+
+use starling_jid::{BareJid, Jid};
+use starling_ports::Result;
+use starling_ports::ingress::SessionRef;
+use starling_ports::roster::{Contact, Subscription};
+use starling_ports::sessions::{SessionView, View};
+use starling_session_router::{Item, Plan};
+use starling_stanza::{Condition, Presence, PresenceType, StanzaError};
+
+use super::RosterChange;
+use crate::Context;
+use crate::rules;
+use crate::rules::presence::{Inbound, Outbound};
+
+impl Context {
+    /// A user's subscription stanza to `contact`. Returns an error for the user, if it is refused.
+    pub(crate) async fn subscription(
+        &self,
+        session: &SessionRef,
+        presence: &Presence,
+        contact: &BareJid,
+    ) -> Result<Option<StanzaError>> {
+        let user = session.jid.bare();
+        if *contact == user || contact.is_domain() {
+            return Ok(None);
+        }
+        let kind = presence.presence_type();
+        let limit = self.config.max_roster_items;
+        let change = self.edit_roster(&user, contact, |roster, entry| {
+            let old = entry.state;
+            let is_full = !entry.listed && roster.contacts.len() >= limit;
+            match rules::presence::outbound(old, kind) {
+                Some(_) if is_full && kind == PresenceType::Subscribe => (RosterChange::Keep, Err(full())),
+                Some(outbound) => (changed(entry, outbound.state), Ok(Some((old, outbound)))),
+                None => (RosterChange::Keep, Ok(None)),
+            }
+        });
+        match change.await? {
+            Err(error) => Ok(Some(error)),
+            Ok(Some((old, Outbound { routed: true, .. }))) => {
+                let stanza = presence.from_bare().to_other(contact.clone().into());
+                self.routed_subscription(&user, contact, kind, old, &stanza).await.map(|()| None)
+            }
+            Ok(_) => Ok(None),
+        }
+    }
+
+    /// What the server itself says for `user` when it removes a contact (§2.5.2).
+    pub(crate) async fn cancel_subscriptions(
+        &self,
+        user: &BareJid,
+        contact: &BareJid,
+        old: Subscription,
+    ) -> Result<()> {
+        let cancels = [
+            (old.to || old.pending_out, PresenceType::Unsubscribe),
+            (old.from || old.pending_in, PresenceType::Unsubscribed),
+        ];
+        for (_, kind) in cancels.into_iter().filter(|(holds, _)| *holds) {
+            let stanza = Presence::own(kind, user.clone().into(), Some(contact.clone().into()), &[]);
+            self.routed_subscription(user, contact, kind, old, &stanza).await?;
+        }
+        Ok(())
+    }
+
+    /// The stanza reaches the contact, then what follows from it (§3.1.5, §3.2.2).
+    async fn routed_subscription(
+        &self,
+        user: &BareJid,
+        contact: &BareJid,
+        kind: PresenceType,
+        old: Subscription,
+        stanza: &Presence,
+    ) -> Result<()> {
+        if !self.domains.serves(contact.domain()) {
+            return Ok(());
+        }
+        self.inbound_subscription(contact, user, kind, stanza).await?;
+        match kind {
+            PresenceType::Subscribed => self.show(user, contact).await,
+            PresenceType::Unsubscribed if old.from => self.hide(user, contact).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// §3.1.3 and its like: at the account of who gets it. The server's own answer is handled in the same call.
+    async fn inbound_subscription(
+        &self,
+        owner: &BareJid,
+        from: &BareJid,
+        kind: PresenceType,
+        stanza: &Presence,
+    ) -> Result<()> {
+        let Some((old, inbound)) = self.inbound_step(owner, from, kind, stanza).await? else { return Ok(()) };
+        if let Some(reply) = inbound.reply {
+            let answer = Presence::own(reply, owner.clone().into(), Some(from.clone().into()), &[]);
+            self.inbound_step(from, owner, reply, &answer).await?;
+            self.show(owner, from).await?;
+        }
+        if kind == PresenceType::Unsubscribe && old.from {
+            self.hide(owner, from).await?; // §3.3.3
+        }
+        Ok(())
+    }
+
+    async fn inbound_step(
+        &self,
+        owner: &BareJid,
+        from: &BareJid,
+        kind: PresenceType,
+        stanza: &Presence,
+    ) -> Result<Option<(Subscription, Inbound)>> {
+        let sender = Jid::from(from.clone());
+        let view = self.stores.sessions.view(owner).await?;
+        if !view.exists || rules::is_blocked(&view, &sender) {
+            return Ok(None);
+        }
+        let roster = self.stores.rosters.get(owner).await?;
+        let old = roster.contact(from).map(|contact| contact.state).unwrap_or_default();
+        let delivered = rules::presence::inbound(old, kind).is_some_and(|inbound| inbound.delivered);
+        if delivered {
+            self.deliver_subscription(owner, kind, stanza).await?; // before the push that tells the same
+        }
+        let request = stanza.wire().as_bytes().clone();
+        let limit = self.config.max_roster_items * 2;
+        self.edit_roster(owner, from, |roster, mut entry| {
+            let old = entry.state;
+            let Some(inbound) = rules::presence::inbound(old, kind) else {
+                return (RosterChange::Keep, None);
+            };
+            if entry.state == Subscription::default() && !entry.listed && roster.contacts.len() >= limit {
+                return (RosterChange::Keep, None); // requests of strangers do not fill a store
+            }
+            if inbound.state.pending_in && !old.pending_in {
+                entry.request = Some(request.clone());
+            }
+            (changed(entry, inbound.state), Some((old, inbound)))
+        })
+        .await
+    }
+
+    /// A request goes to whoever is there and waits for who is not; the rest goes to who knows the roster.
+    async fn deliver_subscription(
+        &self,
+        owner: &BareJid,
+        kind: PresenceType,
+        stanza: &Presence,
+    ) -> Result<()> {
+        let takes = |session: &SessionView| match kind {
+            PresenceType::Subscribe => session.available.is_some(),
+            _ => session.flags.interested,
+        };
+        let items = [Item::bytes(stanza.wire())];
+        let decide = |view: &View, _: &Item| {
+            Plan::to(view.sessions.iter().filter(|session| takes(session)).map(|session| session.id))
+        };
+        self.router.route(owner, &items, &decide).await.map(drop)
+    }
+
+    /// `to` now sees all available sessions of `owner`.
+    pub(crate) async fn show(&self, owner: &BareJid, to: &BareJid) -> Result<()> {
+        let view = self.stores.sessions.view(owner).await?;
+        let jid = Jid::from(to.clone());
+        for (from, wire) in super::presence::presences(&view, &jid) {
+            self.present(to, &from.into(), vec![wire]).await?;
+        }
+        Ok(())
+    }
+
+    /// `to` no longer sees any session of `owner`.
+    pub(crate) async fn hide(&self, owner: &BareJid, to: &BareJid) -> Result<()> {
+        let view = self.stores.sessions.view(owner).await?;
+        for session in view.available() {
+            let from = Jid::from(session.jid.clone());
+            self.present(to, &from, vec![Context::unavailable(&from, to)]).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The contact in its new state. What is left of a stranger goes.
+fn changed(mut contact: Contact, state: Subscription) -> RosterChange {
+    contact.state = state;
+    contact.listed |= state.to || state.from || state.pending_out || state.approved;
+    if !state.pending_in {
+        contact.request = None;
+    }
+    match contact.listed || state != Subscription::default() {
+        true => RosterChange::Put(contact),
+        false => RosterChange::Remove,
+    }
+}
+
+fn full() -> StanzaError {
+    StanzaError::modify(Condition::NotAllowed).with_text("the roster is full")
+}

@@ -1,0 +1,290 @@
+//! One batch of one session, in its order: grouped by receiving account, then the sender's own copies and answers.
+
+use parking_lot::Mutex;
+use starling_jid::{BareJid, Jid};
+use starling_ports::Result;
+use starling_ports::ids::Handled;
+use starling_ports::ingress::{Handling, SessionRef, Submitted};
+use starling_ports::preferences::DefaultPreference;
+use starling_ports::sessions::{Role, SenderKey, View};
+use starling_session_router::{Item, Plan, Routed};
+use starling_stanza::{Condition, Iq, Message, Presence, PresenceType, Stanza, StanzaError};
+use starling_xml::{Element, ns};
+
+use super::Pipeline;
+use crate::hooks::{Answer, At, Case, Request, Side};
+use crate::identity;
+use crate::rules;
+
+/// What is under way in one call of `submit`.
+struct Lane<'a> {
+    pipeline: &'a Pipeline,
+    session: &'a SessionRef,
+    account: BareJid,
+    sm: bool,
+    /// Consecutive stanzas to one account.
+    group: Option<(BareJid, Vec<Item>)>,
+    /// For the sender's own account: copies of what was sent, answers, errors.
+    own: Vec<Item>,
+}
+
+impl Pipeline {
+    pub(super) async fn handle(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Handling> {
+        let account = session.jid.bare();
+        let view = self.cx.stores.sessions.view(&account).await?;
+        let Some(flags) = view.sessions.iter().find(|one| one.id == session.id).map(|one| one.flags) else {
+            return Ok(Handling::Fenced);
+        };
+        let mut lane = Lane { pipeline: self, session, account, sm: flags.sm, group: None, own: Vec::new() };
+        let mut handled = Handled(0);
+        for Submitted { number, draft } in batch {
+            let refusal = draft.refusal().cloned();
+            let Ok(stanza) = draft.stamp(&session.jid) else {
+                lane.flush().await?;
+                return Ok(Handling::InvalidFrom);
+            };
+            match refusal {
+                Some(error) => lane.refuse(number, &stanza, &error),
+                None => lane.take(number, stanza, &view).await?,
+            }
+            handled = Handled(number);
+        }
+        lane.flush().await?;
+        if flags.resumable {
+            let saved = Some((session.id, session.epoch, handled));
+            self.cx.stores.sessions.settle(&lane.account, &[], saved).await?;
+        }
+        Ok(Handling::Done(handled))
+    }
+}
+
+impl Lane<'_> {
+    async fn take(&mut self, number: u64, stanza: Stanza, view: &View) -> Result<()> {
+        if let Some(to) = stanza.to() {
+            if rules::is_blocked(view, to) {
+                self.refuse(number, &stanza, &blocked()); // XEP-0191 §3.3
+                return Ok(());
+            }
+            if !self.pipeline.cx.domains.serves(to.domain()) {
+                self.refuse(number, &stanza, &StanzaError::cancel(Condition::RemoteServerNotFound));
+                return Ok(());
+            }
+        }
+        match stanza {
+            Stanza::Message(message) => self.message(number, message).await,
+            Stanza::Presence(presence) => self.presence(number, presence, view).await,
+            Stanza::Iq(iq) => self.iq(number, iq).await,
+        }
+    }
+
+    async fn message(&mut self, number: u64, message: Message) -> Result<()> {
+        let to = message.to().map_or_else(|| self.account.clone(), Jid::bare);
+        if to.is_domain() {
+            let error = StanzaError::cancel(Condition::ServiceUnavailable);
+            self.refuse(number, &Stanza::Message(message), &error);
+            return Ok(());
+        }
+        let origin = identity::origin(&message);
+        let unclean = Stanza::Message(message.clone());
+        let hash = identity::hash(&unclean);
+        let domains = &self.pipeline.cx.domains;
+        let message = self.pipeline.hooks.cleaned(message, &|domain| domains.serves(domain));
+        let mut item = self.item(number, Role::Receive, Stanza::Message(message));
+        item.origin = origin;
+        item.hash = hash;
+        self.enqueue(to, item).await
+    }
+
+    async fn presence(&mut self, number: u64, presence: Presence, view: &View) -> Result<()> {
+        match (presence.to().cloned(), presence.presence_type()) {
+            (None, PresenceType::Available | PresenceType::Unavailable) => {
+                self.flush().await?;
+                self.pipeline.cx.broadcast(self.session, &presence).await
+            }
+            (None, _) | (Some(_), PresenceType::Probe) => Ok(()), // only servers probe (RFC 6121 §4.3)
+            (Some(to), PresenceType::Error) => self.direct(number, to, presence).await,
+            (Some(to), PresenceType::Available | PresenceType::Unavailable) => {
+                let available = presence.presence_type() == PresenceType::Available;
+                self.pipeline.cx.remember_directed(self.session, &to, available, view).await?;
+                self.direct(number, to, presence).await
+            }
+            (Some(to), _) => {
+                self.flush().await?;
+                let refused = self.pipeline.cx.subscription(self.session, &presence, &to.bare()).await?;
+                if let Some(error) = refused {
+                    self.refuse(number, &Stanza::Presence(presence), &error);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn direct(&mut self, number: u64, to: Jid, presence: Presence) -> Result<()> {
+        if to.local().is_none() {
+            return Ok(());
+        }
+        let item = self.item(number, Role::Receive, Stanza::Presence(presence));
+        self.enqueue(to.bare(), item).await
+    }
+
+    async fn iq(&mut self, number: u64, iq: Iq) -> Result<()> {
+        let to = iq.to().cloned();
+        let at = match &to {
+            None => At::Own,
+            Some(to) if to.resource().is_some() && to.local().is_some() => {
+                let item = self.item(number, Role::Receive, Stanza::Iq(iq));
+                return self.enqueue(to.bare(), item).await;
+            }
+            Some(to) if *to == self.account => At::Own,
+            Some(to) if to.local().is_none() => At::Server,
+            Some(_) => At::Account,
+        };
+        if !iq.is_request() {
+            return Ok(()); // an answer to the server: a roster push was confirmed
+        }
+        self.flush().await?;
+        let later = Mutex::default();
+        let answer = self.pipeline.answer(self.session, at, &iq, &later).await;
+        let stanza = match answer {
+            Ok(payload) => Some(Stanza::Iq(iq.result(payload, &self.session.jid))),
+            Err(error) => iq.bounce(&error, &self.session.jid).map(Stanza::Iq),
+        };
+        if let Some(stanza) = stanza {
+            let item = self.item(number, Role::Answer, stanza);
+            self.own.push(item);
+        }
+        self.own.extend(later.into_inner().iter().map(Item::own));
+        Ok(())
+    }
+
+    fn item(&self, number: u64, role: Role, stanza: Stanza) -> Item {
+        let key = SenderKey { session: self.session.id, epoch: self.session.epoch, number, role };
+        let wire = stanza.wire();
+        let hash = if role == Role::Receive { identity::hash(&stanza) } else { 0 };
+        Item { key: Some(key), hash, origin: None, stanza: Some(stanza), wire }
+    }
+
+    fn refuse(&mut self, number: u64, stanza: &Stanza, error: &StanzaError) {
+        if let Some(bounce) = stanza.bounce(error, &self.session.jid) {
+            let item = self.item(number, Role::Answer, bounce);
+            self.own.push(item);
+        }
+    }
+
+    async fn enqueue(&mut self, account: BareJid, item: Item) -> Result<()> {
+        if self.group.as_ref().is_some_and(|(current, _)| *current != account) {
+            self.flush_group().await?;
+        }
+        self.group.get_or_insert_with(|| (account, Vec::new())).1.push(item);
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        self.flush_group().await?;
+        self.flush_own().await
+    }
+
+    async fn flush_group(&mut self) -> Result<()> {
+        let Some((account, items)) = self.group.take() else { return Ok(()) };
+        let case = self.case(&account, Side::Receiver).await?;
+        let pipeline = self.pipeline;
+        let decide = |view: &View, item: &Item| pipeline.decide(&case, view, item);
+        let routed = pipeline.cx.router.route(&account, &items, &decide).await?;
+        let is_own = account == self.account;
+        for (item, routed) in items.into_iter().zip(routed) {
+            let (Some(stanza), Some(key)) = (item.stanza.as_ref(), item.key) else { continue };
+            match routed {
+                Routed::Refused(error) => self.refuse(key.number, stanza, &error),
+                Routed::Done { .. } if !is_own && matches!(stanza, Stanza::Message(_)) => {
+                    let key = Some(SenderKey { role: Role::Sent, ..key });
+                    self.own.push(Item { key, ..item });
+                }
+                Routed::Done { .. } | Routed::Dropped => {}
+            }
+        }
+        Ok(())
+    }
+
+    async fn flush_own(&mut self) -> Result<()> {
+        if self.own.is_empty() {
+            return Ok(());
+        }
+        let items = std::mem::take(&mut self.own);
+        let case = self.case(&self.account, Side::Sender).await?;
+        let (pipeline, session) = (self.pipeline, self.session);
+        let decide = |view: &View, item: &Item| match item.key.map(|key| key.role) {
+            Some(Role::Answer) | None => {
+                let there = view.sessions.iter().any(|one| one.id == session.id);
+                Plan { urgent: true, ..Plan::to(there.then_some(session.id)) }
+            }
+            _ => pipeline.decide(&case, view, item),
+        };
+        pipeline.cx.router.route(&self.account, &items, &decide).await.map(drop)
+    }
+
+    async fn case(&self, account: &BareJid, side: Side) -> Result<Case> {
+        let cx = &self.pipeline.cx;
+        let mut case = Case {
+            side,
+            sender_sm: self.sm,
+            in_roster: true,
+            archive: cx.config.archive,
+            max_waiting: cx.config.quotas.offline_messages,
+        };
+        if side == Side::Receiver && case.archive {
+            let view = cx.stores.sessions.view(account).await?;
+            if view.preferences.default == DefaultPreference::Roster {
+                let roster = cx.stores.rosters.get(account).await?;
+                case.in_roster = roster.contact(&self.account).is_some_and(|contact| contact.listed);
+            }
+        }
+        Ok(case)
+    }
+}
+
+impl Pipeline {
+    /// What is to be done with a stanza of a client at an account.
+    fn decide(&self, case: &Case, view: &View, item: &Item) -> Plan {
+        match &item.stanza {
+            Some(Stanza::Message(message)) => self.hooks.decide(case, view, message),
+            Some(Stanza::Presence(presence)) => {
+                let resource = presence.to().and_then(|to| to.resource());
+                let plan = rules::presence::route(view, presence.from(), resource);
+                Plan { coalesce: Some(presence.from().clone()), ..plan }
+            }
+            Some(Stanza::Iq(iq)) => {
+                let resource = iq.to().and_then(|to| to.resource()).unwrap_or_default();
+                rules::iq::route(view, iq.from(), resource, iq.is_request())
+            }
+            None => Plan::default(),
+        }
+    }
+
+    /// What the server answers to a request.
+    async fn answer(&self, session: &SessionRef, at: At, iq: &Iq, later: &Mutex<Vec<Stanza>>) -> Answer {
+        let unavailable = || StanzaError::cancel(Condition::ServiceUnavailable);
+        let payload = iq.request().ok_or_else(|| StanzaError::modify(Condition::BadRequest))?;
+        let to = iq.to().map_or_else(|| session.jid.bare(), Jid::bare);
+        if iq.to().is_some_and(|to| to.resource().is_some()) {
+            return Err(unavailable()); // domain/resource: nothing of ours has such an address
+        }
+        if at == At::Account {
+            // RFC 6121 §8.5.1, XEP-0191 §3.4: who does not exist and who blocks cannot be told apart.
+            let view = self.cx.stores.sessions.view(&to).await.map_err(|error| error.to_stanza_error())?;
+            if !view.exists || rules::is_blocked(&view, iq.from()) {
+                return Err(unavailable());
+            }
+        }
+        let found = self.hooks.find(at, payload.ns(), payload.local());
+        // Without `to` clients also ask what only the server answers.
+        let server = || {
+            iq.to().is_none().then(|| self.hooks.find(At::Server, payload.ns(), payload.local())).flatten()
+        };
+        let module = found.or_else(server).ok_or_else(unavailable)?.clone();
+        module.on_iq(&self.cx, &Request { session, at, to, iq, payload, later }).await
+    }
+}
+
+fn blocked() -> StanzaError {
+    StanzaError::cancel(Condition::NotAcceptable).with_specific(Element::new(ns::BLOCKING_ERRORS, "blocked"))
+}

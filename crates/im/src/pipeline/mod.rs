@@ -1,0 +1,146 @@
+//! The one way in: what clients say is decided, committed, stored and delivered from here.
+
+mod lane;
+mod roster;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use starling_jid::BareJid;
+use starling_ports::Result;
+use starling_ports::clock::Clock;
+use starling_ports::delivery::Delivery;
+use starling_ports::ids::{LogNumber, NodeId};
+use starling_ports::ingress::{
+    BindError, Handling, Ingress, PulledBatch, RegisterError, Resume, SessionRef, Submitted,
+};
+use starling_ports::sessions::{Claimed, Detach, Flags, SmBase};
+use starling_session_router::{Login, Router, sweep};
+use starling_xml::Element;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::hooks::{Hooks, XepInfo};
+use crate::rules::message::Routing;
+use crate::{Config, Context, Domains, Stores, xep};
+
+/// Everything that the server does with stanzas.
+#[derive(Debug)]
+pub struct Pipeline {
+    cx: Context,
+    hooks: Hooks,
+    stop: CancellationToken,
+}
+
+impl Pipeline {
+    /// On these stores; its tasks are born in `tasks` and end with `stop`.
+    pub fn new(
+        config: Config,
+        domains: Domains,
+        stores: Stores,
+        delivery: Arc<dyn Delivery>,
+        login: Arc<Login>,
+        clock: Arc<dyn Clock>,
+        tasks: &TaskTracker,
+    ) -> Arc<Pipeline> {
+        let router = Router::new(stores.sessions.clone(), stores.archive.clone(), delivery, clock.clone());
+        let mut hooks = Hooks::default();
+        Routing::attach(&mut hooks);
+        roster::attach(&mut hooks);
+        let (mut server_features, mut account_features) = (Vec::new(), Vec::new());
+        for module in xep::all() {
+            let XepInfo { server, account, .. } = module.info();
+            server_features.extend_from_slice(server);
+            account_features.extend_from_slice(account);
+            module.attach(&mut hooks);
+        }
+        for features in [&mut server_features, &mut account_features] {
+            features.sort_unstable();
+            features.dedup();
+        }
+        let cx = Context { config, domains, stores, router, login, clock, server_features, account_features };
+        let pipeline = Arc::new(Pipeline { cx, hooks, stop: CancellationToken::new() });
+        tasks.spawn(pipeline.clone().sweep());
+        pipeline
+    }
+
+    /// No more sessions expire; to be called when the sockets are closed.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// What stands among the features of a stream that is signed in: capabilities (XEP-0115), for the connection manager.
+    pub fn features(&self) -> Vec<Element> {
+        vec![xep::caps_feature(&self.cx)]
+    }
+
+    /// What handlers may use.
+    pub fn context(&self) -> &Context {
+        &self.cx
+    }
+
+    async fn sweep(self: Arc<Pipeline>) {
+        let (router, stop) = (self.cx.router.clone(), self.stop.clone());
+        sweep(router, stop, |ended| {
+            let pipeline = self.clone();
+            async move { pipeline.cx.finish(ended, true).await }
+        })
+        .await;
+    }
+}
+
+#[async_trait]
+impl Ingress for Pipeline {
+    async fn bind(
+        &self,
+        account: &BareJid,
+        resource: Option<&str>,
+        node: NodeId,
+    ) -> Result<SessionRef, BindError> {
+        self.cx.bind_session(account, resource, node).await
+    }
+    async fn resume(&self, resume: Resume, node: NodeId) -> Result<Claimed> {
+        self.cx.claim(resume, node).await
+    }
+    async fn submit(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Handling> {
+        self.handle(session, batch).await
+    }
+    async fn enable_sm(&self, session: &SessionRef, resume: bool, base: SmBase) -> Result<u32> {
+        self.cx.begin_sm(session, resume, base).await
+    }
+    async fn set_inactive(&self, session: &SessionRef, inactive: bool) -> Result<()> {
+        self.cx.flag(session, &|flags| flags.inactive = inactive).await
+    }
+    async fn acknowledge(&self, session: &SessionRef, upto: LogNumber) -> Result<bool> {
+        self.cx.stores.sessions.acknowledge(&session.jid.bare(), session.id, session.epoch, upto).await
+    }
+    async fn pull(&self, session: &SessionRef, after: LogNumber, limit: usize) -> Result<PulledBatch> {
+        self.cx.router.pull(session, after, limit).await
+    }
+    async fn detach(&self, session: &SessionRef, why: Detach) -> Result<()> {
+        let account = session.jid.bare();
+        if let Some(ended) = self.cx.stores.sessions.detach(&account, session.id, session.epoch, why).await? {
+            self.cx.finish(ended, true).await;
+        }
+        Ok(())
+    }
+    async fn register(
+        &self,
+        domain: &BareJid,
+        username: &str,
+        password: &str,
+        _peer: std::net::IpAddr,
+    ) -> Result<(), RegisterError> {
+        if !self.offers_registration() {
+            return Err(RegisterError::NotAllowed);
+        }
+        self.cx.register_account(domain, username, password).await
+    }
+    fn offers_registration(&self) -> bool {
+        self.cx.config.registration.enabled
+    }
+    async fn flags(&self, session: &SessionRef) -> Result<Flags> {
+        let view = self.cx.stores.sessions.view(&session.jid.bare()).await?;
+        Ok(view.sessions.iter().find(|one| one.id == session.id).map(|one| one.flags).unwrap_or_default())
+    }
+}

@@ -1,0 +1,168 @@
+//! How a node listens to clients.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::Invalid;
+use crate::network::Network;
+
+/// Everything about client sockets. Every field has a default that is right for one laptop.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Where clients come in.
+    pub listen: ListenConfig,
+    /// What a client may cost.
+    pub limits: LimitsConfig,
+    /// Certificates.
+    pub tls: TlsConfig,
+}
+
+/// Addresses to listen on. `[::]` takes IPv4 clients too; an empty list switches that way in off.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ListenConfig {
+    /// TCP with STARTTLS.
+    pub c2s: Vec<SocketAddr>,
+    /// TCP with TLS from the first byte.
+    pub direct_tls: Vec<SocketAddr>,
+    /// TCP where login without TLS is allowed; loopback addresses only.
+    pub plain: Vec<SocketAddr>,
+    /// HTTP: WebSocket, BOSH, host-meta.
+    pub http: Vec<SocketAddr>,
+    /// The same over TLS.
+    pub https: Vec<SocketAddr>,
+    /// Proxies that may say for whom they speak (PROXY protocol v2, X-Forwarded-For, X-Forwarded-Proto): addresses or
+    /// ranges. TLS that ended at such a proxy counts as TLS, without channel binding.
+    pub trusted_proxies: Vec<Network>,
+}
+
+impl Default for ListenConfig {
+    fn default() -> Self {
+        let everywhere = |port| vec![SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))];
+        Self {
+            c2s: everywhere(5222),
+            direct_tls: everywhere(5223),
+            plain: Vec::new(),
+            http: everywhere(5280),
+            https: everywhere(5443),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+/// What a client may cost. A limit of 0 is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LimitsConfig {
+    /// The largest stanza, in bytes; a bigger one ends the stream with `policy-violation`.
+    pub stanza_bytes: usize,
+    /// The same before login.
+    pub login_bytes: usize,
+    /// How deep elements may be nested in a stanza.
+    pub depth: usize,
+    /// How long a client may take to sign in.
+    #[serde(with = "humantime_serde")]
+    pub login_within: Duration,
+    /// How long a stanza may take from its first byte to its last.
+    #[serde(with = "humantime_serde")]
+    pub stanza_within: Duration,
+    /// How many stanzas a second are read from one client for long; what is more waits in its socket.
+    pub stanzas_per_second: u32,
+    /// How many stanzas may come at once above that.
+    pub stanzas_at_once: u32,
+    /// How many bytes a second are read from one client for long.
+    pub bytes_per_second: u32,
+    /// How many bytes may come at once above that.
+    pub bytes_at_once: u32,
+    /// How many connections one address may have that have not signed in.
+    pub unauthenticated_per_address: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            stanza_bytes: 256 * 1024,
+            login_bytes: 10_000,
+            depth: 64,
+            login_within: Duration::from_secs(30),
+            stanza_within: Duration::from_secs(60),
+            stanzas_per_second: 1000,
+            stanzas_at_once: 5000,
+            bytes_per_second: 1024 * 1024,
+            bytes_at_once: 8 * 1024 * 1024,
+            unauthenticated_per_address: 1000,
+        }
+    }
+}
+
+/// Certificates.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct TlsConfig {
+    /// By domain. A domain that is not named here gets a self-signed one.
+    pub certificates: BTreeMap<String, CertificateFiles>,
+}
+
+/// The files of one domain, in PEM form.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CertificateFiles {
+    /// The certificate, then its issuers.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+impl Config {
+    /// Checked before the first socket is bound, and by `starling config check`.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let invalid = |field, why: &str| Err(Invalid { field, why: why.to_owned() });
+        if let Some(address) = self.listen.plain.iter().find(|address| !address.ip().is_loopback()) {
+            let why = format!("{address} is not a loopback address: there nobody signs in without TLS");
+            return Err(Invalid { field: "listen.plain", why });
+        }
+        let limits = &self.limits;
+        if (1..10_000).contains(&limits.stanza_bytes) {
+            return invalid("limits.stanza-bytes", "RFC 6120 §13.12 wants at least 10000");
+        }
+        if (1..1024).contains(&limits.login_bytes) {
+            return invalid("limits.login-bytes", "a login needs up to 1024");
+        }
+        if (1..4).contains(&limits.depth) {
+            return invalid("limits.depth", "stanzas are at least 4 deep");
+        }
+        for (rate, burst, field) in [
+            (limits.stanzas_per_second, limits.stanzas_at_once, "limits.stanzas-at-once"),
+            (limits.bytes_per_second, limits.bytes_at_once, "limits.bytes-at-once"),
+        ] {
+            if rate > 0 && burst == 0 {
+                return invalid(field, "must be above 0 where the rate is limited");
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_valid() {
+        assert_eq!(Config::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn login_without_tls_stays_on_loopback() {
+        let mut config = Config::default();
+        config.listen.plain = vec!["127.0.0.1:5224".parse().unwrap(), "[::1]:5224".parse().unwrap()];
+        assert_eq!(config.check(), Ok(()));
+        config.listen.plain.push("0.0.0.0:5224".parse().unwrap());
+        assert_eq!(config.check().unwrap_err().field, "listen.plain");
+    }
+}

@@ -1,0 +1,346 @@
+//! Runs a machine: carries its wishes to the ports and their answers back. Knows no socket.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use starling_ports::ids::{LogNumber, SessionId};
+use starling_ports::ingress::{Handling, PulledBatch, SessionRef};
+use starling_ports::sessions::{Claimed, Detach};
+use starling_stream::{Attached, Effect, Ending, Input, Machine, Output, Settings};
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::outbox::Outbox;
+use crate::rate::{Bucket, Rate};
+use crate::shared::Shared;
+
+/// Entries of one pull.
+const PULL_LIMIT: usize = 64;
+/// How long a store that did not answer is left alone.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+type Job<'a, T> = Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>;
+
+/// The session that a connection holds: set once.
+#[derive(Debug)]
+pub(crate) struct Held {
+    session: SessionRef,
+    outbox: Arc<Outbox>,
+}
+
+/// What happened to the session's log.
+enum LogAnswer {
+    Pulled(starling_ports::Result<PulledBatch>),
+    Acknowledged(LogNumber, starling_ports::Result<bool>),
+}
+
+/// One client, without its socket. At most one call of each kind is under way.
+pub(crate) struct Driver<'a> {
+    shared: &'a Shared,
+    held: &'a OnceLock<Held>,
+    machine: Machine,
+    peer: IpAddr,
+    started: Instant,
+    call: Job<'a, Input<'static>>,
+    resuming: Option<SessionId>,
+    submit: Job<'a, starling_ports::Result<Handling>>,
+    pull: Job<'a, LogAnswer>,
+    acknowledge: Option<LogNumber>,
+    is_blocked: bool, // the log gives nothing more until something is acknowledged
+    retry_at: Option<Duration>,
+    stanzas: Bucket,
+    starttls: bool,
+    ending: Option<Ending>,
+}
+
+impl<'a> Driver<'a> {
+    pub(crate) fn new(
+        shared: &'a Shared,
+        held: &'a OnceLock<Held>,
+        settings: Arc<Settings>,
+        peer: IpAddr,
+    ) -> Driver<'a> {
+        Driver {
+            shared,
+            held,
+            machine: Machine::new(settings, peer),
+            peer,
+            started: Instant::now(),
+            call: None,
+            resuming: None,
+            submit: None,
+            pull: None,
+            acknowledge: None,
+            is_blocked: false,
+            retry_at: None,
+            stanzas: Bucket::new(shared.stanza_rate()),
+            starttls: false,
+            ending: None,
+        }
+    }
+
+    /// Time since the connection began.
+    pub(crate) fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// When the connection began.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Something happened at the socket.
+    pub(crate) fn handle(&mut self, input: Input<'_>, out: &mut Output) {
+        let now = self.now();
+        self.machine.handle(now, input, out);
+        self.obey(out);
+    }
+
+    /// Whether bytes of the client are wanted.
+    pub(crate) fn wants_input(&self) -> bool {
+        self.machine.wants_input()
+    }
+
+    /// Until when nothing is to be read because stanzas came too fast.
+    pub(crate) fn paused_until(&self, now: Duration) -> Option<Duration> {
+        self.stanzas.paused_until(self.shared.stanza_rate(), now)
+    }
+
+    /// When `handle(Input::Tick)` is due.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        match (self.machine.deadline(), self.retry_at) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Whether TLS is to begin now, once.
+    pub(crate) fn take_starttls(&mut self) -> bool {
+        std::mem::take(&mut self.starttls)
+    }
+
+    /// How the connection ends, when it does.
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.ending
+    }
+
+    /// Whether the session is over for the client: nothing it sends is read any more.
+    pub(crate) fn is_open(&self) -> bool {
+        self.machine.is_open()
+    }
+
+    /// Runs whatever can run without the socket; writes as long as less than `room` bytes are in `out`.
+    pub(crate) fn turn(&mut self, cx: &mut Context<'_>, room: usize, out: &mut Output) {
+        loop {
+            self.begin_jobs();
+            let mut moved = self.poll_jobs(cx, out);
+            moved |= self.deliver(cx, room, out);
+            if !moved || self.ending.is_some() {
+                break;
+            }
+        }
+        let now = self.now();
+        self.machine.flush(now, out);
+    }
+
+    fn begin_jobs(&mut self) {
+        let Some(held) = self.held.get() else { return };
+        let (shared, now) = (self.shared, self.now());
+        if self.submit.is_none() && self.machine.has_drafts() {
+            let drafts = self.machine.take_drafts();
+            self.stanzas.take(shared.stanza_rate(), now, drafts.len());
+            shared.metrics.stanzas.increment(drafts.len() as u64);
+            self.submit = Some(shared.ingress.submit(&held.session, drafts));
+        }
+        if self.pull.is_some() || self.retry_at.is_some_and(|at| now < at) {
+            return;
+        }
+        self.retry_at = None;
+        if let Some(upto) = self.acknowledge.take() {
+            let done = shared.ingress.acknowledge(&held.session, upto);
+            self.pull = Some(Box::pin(async move { LogAnswer::Acknowledged(upto, done.await) }));
+        } else if self.machine.can_deliver()
+            && let Some(after) = held.outbox.begin_pull()
+        {
+            let pulled = shared.ingress.pull(&held.session, after, PULL_LIMIT);
+            self.pull = Some(Box::pin(async move { LogAnswer::Pulled(pulled.await) }));
+        }
+    }
+
+    fn poll_jobs(&mut self, cx: &mut Context<'_>, out: &mut Output) -> bool {
+        let mut moved = false;
+        if let Some(result) = poll_job(&mut self.submit, cx) {
+            moved = true;
+            let handling = result.inspect_err(|error| debug!(%error, "a store did not answer")).ok();
+            self.handle(Input::Handled(handling), out);
+        }
+        if let Some(input) = poll_job(&mut self.call, cx) {
+            moved = true;
+            self.handle(input, out);
+        }
+        if let Some(answer) = poll_job(&mut self.pull, cx) {
+            moved = true;
+            self.log_answered(answer);
+        }
+        moved
+    }
+
+    fn log_answered(&mut self, answer: LogAnswer) {
+        let Some(held) = self.held.get() else { return };
+        match answer {
+            LogAnswer::Pulled(Ok(PulledBatch { entries, more })) => {
+                self.is_blocked = more && entries.is_empty();
+                let more = more && !entries.is_empty();
+                held.outbox.fill(entries, more);
+            }
+            LogAnswer::Pulled(Err(_)) => {
+                held.outbox.fill(Vec::new(), true);
+                self.retry_at = Some(self.now() + RETRY_AFTER);
+            }
+            LogAnswer::Acknowledged(_, Ok(_)) => {
+                if std::mem::take(&mut self.is_blocked) {
+                    held.outbox.fill(Vec::new(), true);
+                }
+            }
+            LogAnswer::Acknowledged(upto, Err(_)) => {
+                self.acknowledge = self.acknowledge.max(Some(upto));
+                self.retry_at = Some(self.now() + RETRY_AFTER);
+            }
+        }
+    }
+
+    /// Moves entries from the outbox to the machine while there is room.
+    fn deliver(&mut self, cx: &Context<'_>, room: usize, out: &mut Output) -> bool {
+        let Some(held) = self.held.get() else { return false };
+        held.outbox.register(cx);
+        if let Some(command) = held.outbox.take_command() {
+            self.handle(Input::Command(command), out);
+            return true;
+        }
+        let now = self.now();
+        let mut moved = false;
+        while out.bytes.len() < room
+            && self.machine.can_deliver()
+            && let Some(outgoing) = held.outbox.take()
+        {
+            self.machine.deliver(now, &outgoing, out);
+            self.shared.metrics.delivered.increment(1);
+            moved = true;
+        }
+        moved
+    }
+
+    /// Does what the machine wants.
+    fn obey(&mut self, out: &mut Output) {
+        let shared = self.shared;
+        for effect in out.effects.drain(..) {
+            match effect {
+                Effect::Authenticate(step) => {
+                    let replied = shared.authentication.step(*step);
+                    self.call = Some(Box::pin(async move { Input::Authenticated(replied.await) }));
+                }
+                Effect::AbortExchange(exchange) => shared.authentication.abort(exchange),
+                Effect::Register(register) => {
+                    let peer = self.peer;
+                    self.call = Some(Box::pin(async move {
+                        let done = shared.ingress.register(
+                            &register.domain,
+                            &register.username,
+                            &register.password,
+                            peer,
+                        );
+                        Input::Registered(done.await)
+                    }));
+                }
+                Effect::Bind { account, resource } => {
+                    self.call = Some(Box::pin(async move {
+                        Input::Bound(
+                            shared.ingress.bind(&account, resource.as_deref(), shared.hub.node()).await,
+                        )
+                    }));
+                }
+                Effect::Resume(resume) => {
+                    self.resuming = Some(resume.session);
+                    let claimed = shared.ingress.resume(*resume, shared.hub.node());
+                    self.call = Some(Box::pin(async move { Input::Resumed(claimed.await.ok()) }));
+                }
+                Effect::EnableSm { resume, base } => {
+                    let Some(held) = self.held.get() else { continue };
+                    let enabled = shared.ingress.enable_sm(&held.session, resume, base);
+                    self.call = Some(Box::pin(async move { Input::SmEnabled(enabled.await.ok()) }));
+                }
+                Effect::SetInactive(inactive) => {
+                    let Some(held) = self.held.get() else { continue };
+                    let set = shared.ingress.set_inactive(&held.session, inactive);
+                    self.call = Some(Box::pin(async move {
+                        let _ = set.await; // an optimisation that the client asked for: nobody waits for it
+                        Input::InactiveSet
+                    }));
+                }
+                Effect::StartTls => self.starttls = true,
+                Effect::Attached(attached) => {
+                    let Attached { session, acknowledged } = *attached;
+                    let outbox = Arc::new(Outbox::new(session.epoch, acknowledged));
+                    shared.hub.register(session.id, outbox.clone());
+                    let _ = self.held.set(Held { session, outbox });
+                }
+                Effect::Acknowledge(upto) => self.acknowledge = self.acknowledge.max(Some(upto)),
+                Effect::Close(ending) => self.ending = Some(ending),
+            }
+        }
+    }
+
+    /// After the end: what was read is still handled, then the session hears that its socket is gone.
+    pub(crate) async fn finish(&mut self, why: Option<Detach>) {
+        if let Some(call) = self.call.take() {
+            // A session that was bound or resumed for nobody is let go at once.
+            let session = match (call.await, self.resuming) {
+                (Input::Bound(Ok(session)), _) => Some(session),
+                (Input::Resumed(Some(Claimed::Resumed { jid, epoch, .. })), Some(id)) => {
+                    Some(SessionRef { id, jid, epoch })
+                }
+                _ => None,
+            };
+            if let Some(session) = session {
+                let _ = self.shared.ingress.detach(&session, Detach::Lost).await;
+            }
+        }
+        let Some(Held { session, outbox }) = self.held.get() else { return };
+        if let Some(submit) = self.submit.take() {
+            let _ = submit.await;
+        }
+        let drafts = self.machine.take_drafts();
+        if !drafts.is_empty() {
+            let _ = self.shared.ingress.submit(session, drafts).await;
+        }
+        if let Some(pull) = self.pull.take() {
+            let _ = pull.await;
+        }
+        if let Some(upto) = self.acknowledge.take() {
+            let _ = self.shared.ingress.acknowledge(session, upto).await;
+        }
+        self.shared.hub.unregister(session.id, outbox.epoch());
+        if let Some(why) = why
+            && let Err(error) = self.shared.ingress.detach(session, why).await
+        {
+            debug!(%error, "a session could not be told that its socket is gone");
+        }
+    }
+}
+
+/// The result of a job, once.
+fn poll_job<T>(job: &mut Job<'_, T>, cx: &mut Context<'_>) -> Option<T> {
+    let Poll::Ready(result) = job.as_mut()?.as_mut().poll(cx) else { return None };
+    *job = None;
+    Some(result)
+}
+
+impl Shared {
+    fn stanza_rate(&self) -> Rate {
+        Rate { per_second: self.limits.stanzas_per_second, at_once: self.limits.stanzas_at_once }
+    }
+}

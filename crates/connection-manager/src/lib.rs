@@ -1,0 +1,25 @@
+//! Client sockets: TCP, TLS, WebSocket and BOSH.
+#![forbid(unsafe_code)]
+
+mod config;
+mod conn;
+mod driver;
+mod error;
+mod hub;
+mod listeners;
+mod metrics;
+mod network;
+mod outbox;
+mod rate;
+mod scratch;
+mod shared;
+mod socket;
+mod tls;
+
+pub use config::{CertificateFiles, Config, LimitsConfig, ListenConfig, TlsConfig};
+pub use error::{Error, Invalid};
+pub use hub::Hub;
+pub use listeners::{Kind, Listeners, Setup};
+pub use network::Network;
+pub use outbox::Outbox;
+pub use tls::{EXPORTER_LABEL, Tls};

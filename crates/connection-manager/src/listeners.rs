@@ -1,0 +1,278 @@
+//! Where clients come in: sockets are bound, connections accepted, and stopped.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use starling_jid::BareJid;
+use starling_ports::authentication::{Authentication, Mechanism};
+use starling_ports::ingress::Ingress;
+use starling_stream::{Security, Settings};
+use starling_xml::{Framing, Limits};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{debug, info, warn};
+
+use crate::config::{Config, LimitsConfig};
+use crate::conn::{self, Start};
+use crate::error::Error;
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::scratch::Pool;
+use crate::shared::Shared;
+use crate::tls::Tls;
+
+/// Connections that the system completes before they are accepted.
+const BACKLOG: i32 = 1024;
+/// How long no connection is accepted when the system has no file descriptor left.
+const REST: Duration = Duration::from_millis(100);
+/// Descriptors that the server needs beside clients.
+const OWN_DESCRIPTORS: u64 = 200;
+
+/// A way in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// TCP with STARTTLS.
+    C2s,
+    /// TCP with TLS from the first byte.
+    DirectTls,
+    /// TCP on loopback where login without TLS is allowed.
+    Plain,
+    /// HTTP: WebSocket, BOSH.
+    Http,
+    /// The same over TLS.
+    Https,
+}
+
+impl Kind {
+    /// Its key in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::C2s => "c2s",
+            Self::DirectTls => "direct-tls",
+            Self::Plain => "plain",
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// What listeners need.
+pub struct Setup {
+    /// The configuration; checked before.
+    pub config: Config,
+    /// Where deliveries come in.
+    pub hub: Arc<Hub>,
+    /// Who decides about stanzas.
+    pub ingress: Arc<dyn Ingress>,
+    /// Who verifies logins.
+    pub authentication: Arc<dyn Authentication>,
+    /// The domains that are served.
+    pub domains: Vec<BareJid>,
+    /// More stream features after login, as canonical XML (XEP-0115).
+    pub features: String,
+    /// Certificates.
+    pub tls: Arc<Tls>,
+    /// Where every connection's task lives.
+    pub tasks: TaskTracker,
+    /// Stops accepting, and ends all connections.
+    pub stop: CancellationToken,
+}
+
+/// Listeners at work.
+pub struct Listeners {
+    addresses: Vec<(Kind, SocketAddr)>,
+    present: Arc<RwLock<Arc<Present>>>,
+}
+
+/// What new connections are given; replaced as a whole by a reload.
+pub(crate) struct Present {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) config: Config,
+    pub(crate) domains: Vec<BareJid>,
+    pub(crate) features: String,
+}
+
+impl Present {
+    /// What a stream on a listener of `kind` is told.
+    pub(crate) fn settings(&self, security: Security, framing: Framing) -> Settings {
+        let limits = &self.config.limits;
+        Settings {
+            domains: self.domains.clone(),
+            mechanisms: Mechanism::ALL.to_vec(),
+            registration: self.shared.ingress.offers_registration(),
+            features: self.features.clone(),
+            before_login: xml_limits(Limits::BEFORE_LOGIN, limits, limits.login_bytes),
+            after_login: xml_limits(Limits::AFTER_LOGIN, limits, limits.stanza_bytes),
+            login_within: limits.login_within,
+            stanza_within: limits.stanza_within,
+            random,
+            security,
+            framing,
+        }
+    }
+}
+
+impl Listeners {
+    /// Binds all sockets, then accepts. If one cannot be bound, none is.
+    pub fn start(setup: Setup) -> Result<Listeners, Error> {
+        let Setup { config, hub, ingress, authentication, domains, features, tls, tasks, stop } = setup;
+        let listen = &config.listen;
+        let wanted =
+            [(Kind::C2s, &listen.c2s), (Kind::DirectTls, &listen.direct_tls), (Kind::Plain, &listen.plain)];
+        let mut sockets = Vec::new();
+        for (kind, addresses) in wanted {
+            for address in addresses {
+                let bound = bind(*address).and_then(|socket| Ok((socket.local_addr()?, socket)));
+                let (local, socket) = bound.map_err(|source| Error::Listen { address: *address, source })?;
+                sockets.push((kind, local, socket));
+            }
+        }
+        say_how_many();
+        let limits = config.limits.clone();
+        let pool = Arc::new(Pool::default());
+        let shared = Shared { hub, ingress, authentication, tls, limits, pool, metrics: Metrics::new() };
+        let present = Arc::new(Present { shared: Arc::new(shared), config, domains, features });
+        let present = Arc::new(RwLock::new(present));
+        let mut addresses = Vec::new();
+        for (kind, local, socket) in sockets {
+            info!(address = %local, kind = kind.as_str(), "listening");
+            addresses.push((kind, local));
+            let accepting = accept(kind, socket, present.clone(), tasks.clone(), stop.clone());
+            tasks.spawn(accepting);
+        }
+        Ok(Listeners { addresses, present })
+    }
+
+    /// Where each listener listens; tells the port where the system chose it.
+    pub fn addresses(&self) -> &[(Kind, SocketAddr)] {
+        &self.addresses
+    }
+
+    /// Other limits and domains, for connections from now on. Addresses and certificates are not changed by it.
+    pub fn reload(&self, config: Config, domains: Vec<BareJid>, features: String) {
+        let mut present = self.present.write();
+        let shared = Shared { limits: config.limits.clone(), ..(*present.shared).clone() };
+        *present = Arc::new(Present { shared: Arc::new(shared), config, domains, features });
+    }
+}
+
+/// Accepts until the stop. A system without free descriptors is waited for, not given up.
+async fn accept(
+    kind: Kind,
+    socket: TcpListener,
+    present: Arc<RwLock<Arc<Present>>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
+    let mut refused = false;
+    let mut settings: Option<(Arc<Present>, Arc<Settings>)> = None;
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = socket.accept() => accepted,
+        };
+        let (tcp, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !std::mem::replace(&mut refused, true) {
+                    warn!(%error, kind = kind.as_str(), "cannot accept clients");
+                }
+                tokio::time::sleep(REST).await;
+                continue;
+            }
+        };
+        refused = false;
+        let now = present.read().clone();
+        let known =
+            settings.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &now)).map(|(_, settings)| settings.clone());
+        let made = known.unwrap_or_else(|| Arc::new(now.settings(security(kind), Framing::Stream)));
+        settings = Some((now.clone(), made.clone()));
+        if let Err(error) = tune(&tcp) {
+            debug!(%error, "a client was gone before it was accepted");
+            continue;
+        }
+        now.shared.metrics.accepted.increment(1);
+        let tls = (kind == Kind::DirectTls).then(|| now.shared.tls.direct.clone());
+        let start = Start { tcp, peer: peer.ip().to_canonical(), settings: made, tls, read: Vec::new() };
+        tasks.spawn(counted(now.shared.clone(), conn::serve(now.shared.clone(), start, stop.clone())));
+    }
+}
+
+/// Counts a connection while it lives.
+async fn counted(shared: Arc<Shared>, connection: impl Future<Output = ()>) {
+    shared.metrics.connections.increment(1.0);
+    connection.await;
+    shared.metrics.connections.decrement(1.0);
+}
+
+fn security(kind: Kind) -> Security {
+    match kind {
+        Kind::C2s => Security::StartTls,
+        Kind::DirectTls | Kind::Https => Security::Direct,
+        Kind::Plain => Security::Plain,
+        Kind::Http => Security::Proxied,
+    }
+}
+
+/// Small writes go out at once, and a peer that vanished while all was quiet is found out by the system.
+fn tune(tcp: &TcpStream) -> std::io::Result<()> {
+    tcp.set_nodelay(true)?;
+    let keepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(300))
+        .with_interval(Duration::from_secs(30))
+        .with_retries(3);
+    SockRef::from(tcp).set_tcp_keepalive(&keepalive)
+}
+
+/// `[::]` takes IPv4 clients too, where the system has IPv6 at all.
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = match Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)) {
+        Err(error) if address.is_ipv6() && address.ip().is_unspecified() => {
+            debug!(%error, "no IPv6 here");
+            return bind(SocketAddr::from(([0, 0, 0, 0], address.port())));
+        }
+        made => made?,
+    };
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Takes as many descriptors as the system gives, and says what that means.
+fn say_how_many() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+    let descriptors = if raised { maximum } else { current };
+    match descriptors {
+        Some(descriptors) => {
+            let clients = descriptors.saturating_sub(OWN_DESCRIPTORS);
+            info!(descriptors, clients, "the file descriptor limit allows so many clients");
+        }
+        None => info!("no file descriptor limit"),
+    }
+}
+
+/// Zero in the configuration is no limit.
+fn xml_limits(base: Limits, config: &LimitsConfig, bytes: usize) -> Limits {
+    let unlimited = |limit: usize| if limit == 0 { usize::MAX } else { limit };
+    Limits { bytes: unlimited(bytes), depth: base.depth.min(unlimited(config.depth)), ..base }
+}
+
+#[expect(clippy::expect_used, reason = "a system without random numbers cannot serve anybody")]
+fn random() -> u128 {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the system's random numbers");
+    u128::from_le_bytes(bytes)
+}

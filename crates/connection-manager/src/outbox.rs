@@ -1,0 +1,231 @@
+//! What waits to be written to one session: bounded, in the order of its log, filled by pushes and by pulls.
+
+use std::collections::VecDeque;
+use std::task::{Context, Waker};
+
+use parking_lot::Mutex;
+use starling_ports::delivery::{Command, Outgoing};
+use starling_ports::ids::{Epoch, LogNumber};
+
+/// Most entries that wait here; what comes then is pulled from the log later.
+const MAX_ENTRIES: usize = 256;
+/// Most bytes that wait here.
+const MAX_BYTES: usize = 256 * 1024;
+/// Room that an empty queue keeps; a bigger one is given back.
+const KEPT_ENTRIES: usize = 8;
+
+/// The waiting entries of one session on one connection. Never waits: what finds no room stays in the log.
+#[derive(Debug)]
+pub struct Outbox {
+    epoch: Epoch,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: VecDeque<Outgoing>,
+    bytes: usize,
+    last: LogNumber, // the number of the last entry that came in here
+    behind: bool,    // the log holds more than came in here
+    command: Option<Command>,
+    waker: Option<Waker>,
+}
+
+impl Outbox {
+    /// An outbox that begins behind `last`, with a pull due: entries may have come before it was known.
+    pub fn new(epoch: Epoch, last: LogNumber) -> Outbox {
+        let state =
+            State { queue: VecDeque::new(), bytes: 0, last, behind: true, command: None, waker: None };
+        Outbox { epoch, state: Mutex::new(state) }
+    }
+
+    /// By which claim the connection holds the session.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Takes a pushed entry if it is the next one and there is room. A repeated one is dropped; a gap or a full queue
+    /// marks the session behind (session-log rules 5 and 7).
+    pub fn push(&self, outgoing: Outgoing) {
+        self.wake_after(|state| {
+            if outgoing.number <= state.last {
+                return false;
+            }
+            let full = state.queue.len() >= MAX_ENTRIES || state.bytes >= MAX_BYTES;
+            if full || outgoing.number.0 != state.last.0 + 1 {
+                state.behind = true;
+            } else {
+                state.append(outgoing);
+            }
+            true
+        });
+    }
+
+    /// Takes what a pull brought, without what a push brought meanwhile.
+    pub fn fill(&self, entries: Vec<Outgoing>, more: bool) {
+        let mut state = self.state.lock();
+        for outgoing in entries {
+            if outgoing.number > state.last {
+                state.append(outgoing);
+            }
+        }
+        state.behind |= more;
+    }
+
+    /// Something waits in the log.
+    pub fn nudge(&self) {
+        self.wake_after(|state| {
+            state.behind = true;
+            true
+        });
+    }
+
+    /// Tells the connection something; the gravest command wins.
+    pub fn command(&self, command: Command) {
+        if command == Command::Pull {
+            return self.nudge();
+        }
+        self.wake_after(|state| {
+            if state.command != Some(Command::Fenced) {
+                state.command = Some(command);
+            }
+            true
+        });
+    }
+
+    /// The next entry.
+    pub fn take(&self) -> Option<Outgoing> {
+        let mut state = self.state.lock();
+        let outgoing = state.queue.pop_front();
+        match &outgoing {
+            Some(outgoing) => state.bytes = state.bytes.saturating_sub(size(outgoing)),
+            None if state.queue.capacity() > KEPT_ENTRIES => state.queue = VecDeque::new(),
+            None => {}
+        }
+        outgoing
+    }
+
+    /// The command that waits, once.
+    pub fn take_command(&self) -> Option<Command> {
+        self.state.lock().command.take()
+    }
+
+    /// If a pull is due and nothing waits before it: after which number. It is due no longer then.
+    pub fn begin_pull(&self) -> Option<LogNumber> {
+        let mut state = self.state.lock();
+        if !state.behind || !state.queue.is_empty() {
+            return None;
+        }
+        state.behind = false;
+        Some(state.last)
+    }
+
+    /// Who is woken by the next change.
+    pub fn register(&self, cx: &Context<'_>) {
+        let mut state = self.state.lock();
+        match &state.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => state.waker = Some(cx.waker().clone()),
+        }
+    }
+
+    /// The waker is called outside the lock: what it wakes locks again.
+    fn wake_after(&self, change: impl FnOnce(&mut State) -> bool) {
+        let waker = {
+            let mut state = self.state.lock();
+            if !change(&mut state) {
+                return;
+            }
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl State {
+    fn append(&mut self, outgoing: Outgoing) {
+        self.last = outgoing.number;
+        self.bytes += size(&outgoing);
+        self.queue.push_back(outgoing);
+    }
+}
+
+fn size(outgoing: &Outgoing) -> usize {
+    outgoing.wire.len() + outgoing.more.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use starling_stanza::Wire;
+
+    use super::*;
+
+    fn outgoing(number: u64) -> Outgoing {
+        let wire = Wire::from_bytes(Bytes::from_static(b"<message from='a@b'>")).unwrap();
+        Outgoing { number: LogNumber(number), wire, more: Bytes::new(), address: false }
+    }
+
+    fn outbox() -> Outbox {
+        let outbox = Outbox::new(Epoch(1), LogNumber(0));
+        assert_eq!(outbox.begin_pull(), Some(LogNumber(0)));
+        outbox
+    }
+
+    fn drain(outbox: &Outbox) -> Vec<u64> {
+        std::iter::from_fn(|| outbox.take()).map(|outgoing| outgoing.number.0).collect()
+    }
+
+    #[test]
+    fn entries_leave_in_the_order_of_their_numbers_and_once() {
+        let outbox = outbox();
+        for number in [1, 2, 2, 1, 3] {
+            outbox.push(outgoing(number));
+        }
+        assert_eq!(drain(&outbox), [1, 2, 3]);
+        assert_eq!(outbox.begin_pull(), None);
+    }
+
+    #[test]
+    fn a_gap_is_pulled() {
+        let outbox = outbox();
+        outbox.push(outgoing(1));
+        outbox.push(outgoing(3));
+        assert_eq!(outbox.begin_pull(), None, "what waits goes first");
+        assert_eq!(drain(&outbox), [1]);
+        assert_eq!(outbox.begin_pull(), Some(LogNumber(1)));
+        outbox.push(outgoing(2));
+        outbox.fill(vec![outgoing(2), outgoing(3)], false);
+        assert_eq!(drain(&outbox), [2, 3]);
+        assert_eq!(outbox.begin_pull(), None);
+    }
+
+    #[test]
+    fn a_full_outbox_drops_and_pulls() {
+        let outbox = outbox();
+        for number in 1..=1000 {
+            outbox.push(outgoing(number));
+        }
+        assert_eq!(drain(&outbox).len(), MAX_ENTRIES);
+        assert_eq!(outbox.begin_pull(), Some(LogNumber(MAX_ENTRIES as u64)));
+    }
+
+    #[test]
+    fn a_hint_that_comes_while_a_pull_runs_makes_another_one() {
+        let outbox = outbox();
+        outbox.command(Command::Pull);
+        outbox.fill(Vec::new(), false);
+        assert_eq!(outbox.begin_pull(), Some(LogNumber(0)));
+    }
+
+    #[test]
+    fn being_fenced_outweighs_a_conflict() {
+        let outbox = outbox();
+        outbox.command(Command::Fenced);
+        outbox.command(Command::Conflict);
+        assert_eq!(outbox.take_command(), Some(Command::Fenced));
+        assert_eq!(outbox.take_command(), None);
+    }
+}

@@ -1,0 +1,23 @@
+//! What all connections of a node have in common.
+
+use std::sync::Arc;
+
+use starling_ports::authentication::Authentication;
+use starling_ports::ingress::Ingress;
+
+use crate::config::LimitsConfig;
+use crate::hub::Hub;
+use crate::metrics::Metrics;
+use crate::scratch::Pool;
+use crate::tls::Tls;
+
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) ingress: Arc<dyn Ingress>,
+    pub(crate) authentication: Arc<dyn Authentication>,
+    pub(crate) tls: Arc<Tls>,
+    pub(crate) limits: LimitsConfig,
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) metrics: Metrics,
+}

@@ -1,0 +1,176 @@
+//! A TCP socket with or without TLS, that holds nothing while nothing is under way.
+
+use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::tls::EXPORTER_LABEL;
+
+/// What one read brought.
+#[derive(Debug, Default)]
+pub(crate) struct Chunk {
+    /// How many bytes of `raw` are for the machine; with TLS they are in `decrypted` instead.
+    pub(crate) plain: Option<usize>,
+    /// The handshake is over; the exporter data if the version has it.
+    pub(crate) secured: Option<Option<[u8; 32]>>,
+    /// Nothing more will come.
+    pub(crate) eof: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Socket {
+    tcp: TcpStream,
+    tls: Option<Box<ServerConnection>>,
+    unsent: Vec<u8>,
+    sent: usize, // how much of `unsent` has gone
+}
+
+impl Socket {
+    pub(crate) fn new(tcp: TcpStream) -> Socket {
+        Socket { tcp, tls: None, unsent: Vec::new(), sent: 0 }
+    }
+
+    /// From now on everything is TLS. What was written before goes out in the open.
+    pub(crate) fn start_tls(&mut self, config: Arc<ServerConfig>) -> Result<(), rustls::Error> {
+        let mut tls = ServerConnection::new(config)?;
+        tls.set_buffer_limit(None); // we bound what we hand in
+        self.tls = Some(Box::new(tls));
+        Ok(())
+    }
+
+    /// How many bytes wait for the client to read.
+    pub(crate) fn unsent(&self) -> usize {
+        self.unsent.len() - self.sent
+    }
+
+    /// One read. `Pending` leaves no buffer behind.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        raw: &mut [u8],
+        decrypted: &mut Vec<u8>,
+    ) -> Poll<io::Result<Chunk>> {
+        let mut buffer = ReadBuf::new(raw);
+        ready!(Pin::new(&mut self.tcp).poll_read(cx, &mut buffer))?;
+        let length = buffer.filled().len();
+        let Some(tls) = &mut self.tls else {
+            return Poll::Ready(Ok(Chunk { plain: Some(length), secured: None, eof: length == 0 }));
+        };
+        let was_handshaking = tls.is_handshaking();
+        let mut input = buffer.filled();
+        let mut read = Chunk { eof: input.is_empty(), ..Chunk::default() };
+        while !input.is_empty() {
+            if tls.read_tls(&mut input)? == 0 {
+                break;
+            }
+            let state = match tls.process_new_packets() {
+                Ok(state) => state,
+                Err(error) => {
+                    let _ = tls.write_tls(&mut self.unsent); // the alert
+                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
+                }
+            };
+            let waiting = state.plaintext_bytes_to_read();
+            if waiting > 0 {
+                let start = decrypted.len();
+                decrypted.resize(start + waiting, 0);
+                tls.reader().read_exact(decrypted.get_mut(start..).unwrap_or_default())?;
+            }
+            if state.peer_has_closed() {
+                read.eof = true;
+                break;
+            }
+        }
+        while tls.wants_write() {
+            tls.write_tls(&mut self.unsent)?;
+        }
+        if was_handshaking && !tls.is_handshaking() {
+            read.secured = Some(exporter(tls));
+        }
+        Poll::Ready(Ok(read))
+    }
+
+    /// Hands in `bytes`, and writes as much as the client takes. What is left is kept.
+    pub(crate) fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8], wire: &mut Vec<u8>) -> io::Result<()> {
+        let bytes = match &mut self.tls {
+            Some(tls) if !bytes.is_empty() => {
+                tls.writer().write_all(bytes)?;
+                while tls.wants_write() {
+                    tls.write_tls(wire)?;
+                }
+                wire.as_slice()
+            }
+            _ => bytes,
+        };
+        if self.unsent() > 0 {
+            self.unsent.extend_from_slice(bytes);
+            return self.flush(cx);
+        }
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match Pin::new(&mut self.tcp).poll_write(cx, rest) {
+                Poll::Pending => {
+                    self.unsent.extend_from_slice(rest);
+                    break;
+                }
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => rest = rest.get(written..).unwrap_or_default(),
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while self.unsent() > 0 {
+            let rest = self.unsent.get(self.sent..).unwrap_or_default();
+            match Pin::new(&mut self.tcp).poll_write(cx, rest) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(Ok(written)) => self.sent += written,
+                Poll::Ready(Err(error)) => return Err(error),
+            }
+        }
+        self.unsent = Vec::new();
+        self.sent = 0;
+        Ok(())
+    }
+
+    /// Says goodbye, then waits for the client to do so: a socket closed with unread data resets the connection, and the
+    /// client never sees why. `limit` bounds what is thrown away.
+    pub(crate) async fn linger(&mut self, limit: usize) -> io::Result<()> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            while tls.wants_write() {
+                tls.write_tls(&mut self.unsent)?;
+            }
+        }
+        let rest = self.unsent.get(self.sent..).unwrap_or_default();
+        self.tcp.write_all(rest).await?;
+        self.tcp.shutdown().await?;
+        let mut thrown = 0;
+        let mut buffer = [0; 1024];
+        while thrown < limit {
+            match self.tcp.read(&mut buffer).await? {
+                0 => break,
+                length => thrown += length,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// RFC 9266: defined for TLS 1.3 only; with 1.2 it would need the extended master secret.
+fn exporter(tls: &ServerConnection) -> Option<[u8; 32]> {
+    if tls.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+        return None;
+    }
+    tls.export_keying_material([0; 32], EXPORTER_LABEL, Some(b"")).ok()
+}

@@ -1,0 +1,193 @@
+//! Certificates: one per domain, chosen by SNI, made on first start where none is given, exchanged without a restart.
+
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, version};
+use starling_jid::BareJid;
+
+use crate::config::TlsConfig;
+use crate::error::Error;
+
+/// RFC 9266 §4.2.
+pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
+
+/// What the listeners need to speak TLS.
+#[derive(Debug)]
+pub struct Tls {
+    certificates: Arc<Certificates>,
+    data_dir: PathBuf,
+    /// For STARTTLS.
+    pub(crate) starttls: Arc<ServerConfig>,
+    /// For direct TLS: ALPN `xmpp-client` (XEP-0368 §2).
+    pub(crate) direct: Arc<ServerConfig>,
+    /// For WebSocket and BOSH.
+    pub(crate) https: Arc<ServerConfig>,
+}
+
+impl Tls {
+    /// Reads the configured certificates; a domain without one gets a self-signed one under `data_dir/tls`.
+    pub fn open(config: &TlsConfig, domains: &[BareJid], data_dir: &Path) -> Result<Tls, Error> {
+        let loaded = load(config, domains, data_dir)?;
+        let certificates = Arc::new(Certificates { present: RwLock::new(Arc::new(loaded)) });
+        let server = |alpn: &[&[u8]]| server_config(certificates.clone(), alpn).map(Arc::new);
+        Ok(Tls {
+            starttls: server(&[])?,
+            direct: server(&[b"xmpp-client"])?,
+            https: server(&[b"http/1.1"])?,
+            data_dir: data_dir.to_owned(),
+            certificates,
+        })
+    }
+
+    /// Reads the certificates again, for handshakes from now on. On an error the present ones stay.
+    pub fn reload(&self, config: &TlsConfig, domains: &[BareJid]) -> Result<(), Error> {
+        let loaded = load(config, domains, &self.data_dir)?;
+        *self.certificates.present.write() = Arc::new(loaded);
+        Ok(())
+    }
+}
+
+/// The certificates in use.
+#[derive(Debug)]
+struct Certificates {
+    present: RwLock<Arc<Loaded>>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    by_domain: HashMap<String, Arc<CertifiedKey>>,
+    first: Option<Arc<CertifiedKey>>, // for clients that name no domain
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let loaded = self.present.read().clone();
+        hello
+            .server_name()
+            .and_then(|name| loaded.by_domain.get(&name.to_ascii_lowercase()).cloned())
+            .or_else(|| loaded.first.clone())
+    }
+}
+
+/// TLS 1.2 and 1.3; sessions are resumed by tickets, so that the server keeps nothing for clients that went away.
+fn server_config(certificates: Arc<Certificates>, alpn: &[&[u8]]) -> Result<ServerConfig, Error> {
+    let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    config.send_tls13_tickets = 1;
+    Ok(config)
+}
+
+fn load(config: &TlsConfig, domains: &[BareJid], data_dir: &Path) -> Result<Loaded, Error> {
+    let mut loaded = Loaded { by_domain: HashMap::new(), first: None };
+    for domain in domains {
+        let name = domain.as_str();
+        let (certificate, key) = match config.certificates.get(name) {
+            Some(files) => (files.certificate.clone(), files.key.clone()),
+            None => self_signed(name, data_dir)?,
+        };
+        let certified = Arc::new(read(&certificate, &key)?);
+        loaded.first.get_or_insert_with(|| certified.clone());
+        loaded.by_domain.insert(name.to_owned(), certified);
+    }
+    Ok(loaded)
+}
+
+fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, Error> {
+    let wrong = |path: &Path, why: String| Error::Certificate { path: path.to_owned(), why };
+    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(|error| wrong(certificate, error.to_string()))?;
+    if chain.is_empty() {
+        return Err(wrong(certificate, "holds no certificate in PEM form".to_owned()));
+    }
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, error.to_string()))?;
+    let signing =
+        aws_lc_rs::sign::any_supported_type(&secret).map_err(|error| wrong(key, error.to_string()))?;
+    let certified = CertifiedKey::new(chain, signing);
+    match certified.keys_match() {
+        Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) | Ok(()) => Ok(certified),
+        Err(_) => Err(wrong(key, format!("is not the key of {}", certificate.display()))),
+    }
+}
+
+/// The files of a self-signed ECDSA P-256 certificate, made if they are not there yet.
+fn self_signed(domain: &str, data_dir: &Path) -> Result<(PathBuf, PathBuf), Error> {
+    let directory = data_dir.join("tls");
+    let (certificate, key) =
+        (directory.join(format!("{domain}.crt")), directory.join(format!("{domain}.key")));
+    if certificate.exists() && key.exists() {
+        return Ok((certificate, key));
+    }
+    let names = vec![domain.trim_matches(['[', ']']).to_owned()];
+    let made = rcgen::generate_simple_self_signed(names)
+        .map_err(|source| Error::SelfSigned { domain: domain.to_owned(), source })?;
+    let written = fs::create_dir_all(&directory)
+        .and_then(|()| write(&key, &made.signing_key.serialize_pem()))
+        .and_then(|()| write(&certificate, &made.cert.pem()));
+    written.map_err(|error| Error::Certificate { path: key.clone(), why: error.to_string() })?;
+    Ok((certificate, key))
+}
+
+/// Written under another name first: a crash leaves no half of a file.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    let temporary = path.with_added_extension("new");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn directory(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("starling-tls-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        path
+    }
+
+    #[test]
+    fn a_domain_without_a_certificate_gets_one_that_stays() {
+        let data_dir = directory("made");
+        let domains = [BareJid::new("localhost").unwrap()];
+        Tls::open(&TlsConfig::default(), &domains, &data_dir).unwrap();
+        let (certificate, key) = (data_dir.join("tls/localhost.crt"), data_dir.join("tls/localhost.key"));
+        let first = fs::read(&certificate).unwrap();
+        assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        Tls::open(&TlsConfig::default(), &domains, &data_dir).unwrap();
+        assert_eq!(fs::read(&certificate).unwrap(), first);
+        fs::remove_dir_all(data_dir).unwrap();
+    }
+
+    #[test]
+    fn a_reload_that_fails_names_the_file_and_keeps_what_was() {
+        let data_dir = directory("reload");
+        let domains = [BareJid::new("localhost").unwrap()];
+        let tls = Tls::open(&TlsConfig::default(), &domains, &data_dir).unwrap();
+        let before = tls.certificates.present.read().clone();
+        fs::write(data_dir.join("tls/localhost.key"), "nonsense").unwrap();
+        let error = tls.reload(&TlsConfig::default(), &domains).unwrap_err();
+        assert!(error.to_string().contains("localhost.key"), "{error}");
+        assert!(Arc::ptr_eq(&before, &tls.certificates.present.read()));
+        fs::remove_dir_all(data_dir).unwrap();
+    }
+}

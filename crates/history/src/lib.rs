@@ -1,0 +1,2 @@
+//! The checker of what was sent, acked and received.
+#![forbid(unsafe_code)]

@@ -1,0 +1,8 @@
+//! Set-up of logs and metrics: libraries only use `tracing` and `metrics`, what becomes of it is decided here.
+#![forbid(unsafe_code)]
+
+mod log;
+mod metrics;
+
+pub use log::{Config, Format, LogHandle, TelemetryError, init};
+pub use metrics::{Metrics, install};

@@ -1,0 +1,114 @@
+//! Logs: for people on a terminal, JSON lines otherwise.
+
+use std::io::IsTerminal;
+
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+
+/// What is logged, and how it looks. No bodies, passwords or tokens at any level; addresses of users at `debug`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// `error`, `warn`, `info`, `debug` or `trace`; or per part of the server: `info,starling_im=debug`. May change on reload.
+    pub level: String,
+    /// `auto` (for people on a terminal, JSON otherwise), `human` or `json`.
+    pub format: Format,
+}
+
+/// How a log line looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// By where it goes to.
+    #[default]
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { level: "info".to_owned(), format: Format::Auto }
+    }
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// Not a level.
+    #[error("log level {level:?} is not one of error, warn, info, debug, trace, nor a list of part=level")]
+    Level {
+        /// What was given.
+        level: String,
+    },
+    /// Something else in this process has set it up.
+    #[error("logging is already set up")]
+    Twice,
+}
+
+impl Config {
+    /// Checked before anything runs.
+    pub fn check(&self) -> Result<(), TelemetryError> {
+        filter(&self.level).map(|_| ())
+    }
+}
+
+/// Changes the level of a running process.
+#[derive(Debug, Clone)]
+pub struct LogHandle(reload::Handle<EnvFilter, Registry>);
+
+impl LogHandle {
+    /// From now on this level holds.
+    pub fn set_level(&self, level: &str) -> Result<(), TelemetryError> {
+        let filter = filter(level)?;
+        self.0.reload(filter).map_err(|_| TelemetryError::Twice)
+    }
+}
+
+/// Sets up the logs of this process; lines go to standard error.
+pub fn init(config: &Config) -> Result<LogHandle, TelemetryError> {
+    let (layer, handle) = reload::Layer::new(filter(&config.level)?);
+    let human = match config.format {
+        Format::Human => true,
+        Format::Json => false,
+        Format::Auto => std::io::stderr().is_terminal(),
+    };
+    let registry = tracing_subscriber::registry().with(layer);
+    let done = if human {
+        registry
+            .with(fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()))
+            .try_init()
+    } else {
+        registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
+    };
+    done.map_err(|_| TelemetryError::Twice)?;
+    Ok(LogHandle(handle))
+}
+
+fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
+    let wrong = || TelemetryError::Level { level: level.to_owned() };
+    let plain = ["error", "warn", "info", "debug", "trace", "off"];
+    if !level.contains('=') && !level.contains(',') && !plain.contains(&level) {
+        return Err(wrong());
+    }
+    EnvFilter::try_new(level).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_one_of_five_or_a_list() {
+        for level in ["error", "debug", "info,starling_im=debug", "starling_stream=trace"] {
+            assert!(filter(level).is_ok(), "{level}");
+        }
+        for level in ["", "loud", "info,starling_im=loud"] {
+            assert!(filter(level).is_err(), "{level}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Stories: a server started as a process, and clients that speak to it over real sockets.
+//!
+//! It shares no XML or stream code with the server, so that one bug cannot hide in both.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "a test stops where it fails; only tests depend on this crate"
+)]
+
+mod client;
+mod pattern;
+mod runner;
+mod server;
+mod tree;
+mod world;
+
+pub use client::{Connection, Received};
+pub use pattern::matches;
+pub use runner::{Story, run};
+pub use server::{Server, ServerOptions};
+pub use tree::Tree;
+pub use world::{Device, User, World};

@@ -1,0 +1,173 @@
+//! The server under test, as a process of its own with a data directory of its own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::process::{Child, Command};
+
+/// How it is started.
+#[derive(Debug, Clone, Default)]
+pub struct ServerOptions {
+    /// More TOML, appended to the configuration of the tests.
+    pub config: String,
+    /// A directory that outlives the process: for tests that start it again.
+    pub data_dir: Option<PathBuf>,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct Server {
+    child: Child,
+    data_dir: PathBuf,
+    _directory: Option<tempfile::TempDir>,
+    plain: SocketAddr,
+    addresses: Value,
+}
+
+/// Everything on loopback and on ports of the system's choice; one listener allows login without TLS.
+const CONFIG: &str = r#"
+domains = ["localhost", "other.localhost"]
+[listen]
+c2s = ["127.0.0.1:0"]
+direct-tls = ["127.0.0.1:0"]
+plain = ["127.0.0.1:0"]
+http = ["127.0.0.1:0"]
+https = ["127.0.0.1:0"]
+[admin]
+listen = "127.0.0.1:0"
+"#;
+
+impl Server {
+    /// Starts `binary` and waits until it listens.
+    pub async fn start(binary: &Path, options: &ServerOptions) -> Result<Server> {
+        let (directory, data_dir) = match &options.data_dir {
+            Some(given) => (None, given.clone()),
+            None => {
+                let made = tempfile::tempdir()?;
+                let path = made.path().to_owned();
+                (Some(made), path)
+            }
+        };
+        std::fs::create_dir_all(&data_dir)?;
+        let config = data_dir.join("starling.toml");
+        std::fs::write(&config, merged(CONFIG, &options.config))?;
+        let log = std::fs::File::options().create(true).append(true).open(data_dir.join("server.log"))?;
+        let child = Command::new(binary)
+            .args(["run", "--data-dir"])
+            .arg(&data_dir)
+            .arg("--config")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {}", binary.display()))?;
+        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut server =
+            Server { child, data_dir, _directory: directory, plain: unknown, addresses: Value::Null };
+        server.wait_until_ready().await?;
+        Ok(server)
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        for _ in 0..600 {
+            if let Some(status) = self.child.try_wait()? {
+                bail!("the server ended with {status}:\n{}", self.log());
+            }
+            if let Ok(status) = self.control(json!({"op": "status"})).await {
+                let address = status.pointer("/addresses/plain/0").and_then(Value::as_str);
+                if let Some(address) = address {
+                    self.plain = address.parse()?;
+                    self.addresses = status.get("addresses").cloned().unwrap_or_default();
+                    return Ok(());
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("the server did not get ready within 30 s:\n{}", self.log())
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.data_dir.join("server.log")).unwrap_or_default()
+    }
+
+    /// The listener that allows login without TLS.
+    pub fn plain(&self) -> SocketAddr {
+        self.plain
+    }
+
+    /// The first address of a kind of listener: `c2s`, `direct-tls`, `http`, `https`, `admin`.
+    pub fn address(&self, kind: &str) -> Option<SocketAddr> {
+        self.addresses.get(kind)?.get(0)?.as_str()?.parse().ok()
+    }
+
+    /// Where it keeps its data.
+    pub fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap_or_default()
+    }
+
+    /// One request on the control socket.
+    pub async fn control(&self, request: Value) -> Result<Value> {
+        let socket = UnixStream::connect(self.data_dir.join("control.sock")).await?;
+        let (read, mut write) = socket.into_split();
+        write.write_all(format!("{request}\n").as_bytes()).await?;
+        let mut line = String::new();
+        BufReader::new(read).read_line(&mut line).await?;
+        let answer: Value = serde_json::from_str(&line)?;
+        if let Some(error) = answer.get("error") {
+            bail!("{error}");
+        }
+        Ok(answer)
+    }
+
+    /// kill -9, and waits until it is gone.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.child.kill().await.context("kill")
+    }
+
+    /// SIGTERM, and waits until it has stopped by itself.
+    pub async fn stop(&mut self) -> Result<()> {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().await?;
+        anyhow::ensure!(sent.success(), "kill -TERM {pid}: {sent}");
+        let status = tokio::time::timeout(Duration::from_secs(60), self.child.wait())
+            .await
+            .context("did not stop")??;
+        anyhow::ensure!(status.success(), "stopped with {status}:\n{}", self.log());
+        Ok(())
+    }
+}
+
+/// `more` appended; a table that both have is written once.
+fn merged(base: &str, more: &str) -> String {
+    let mut text = base.to_owned();
+    let mut table: Option<String> = None;
+    for line in more.lines() {
+        if line.trim_start().starts_with('[') {
+            table = Some(line.trim().to_owned());
+            if !text.contains(line.trim()) {
+                text.push_str(line);
+                text.push('\n');
+            }
+            continue;
+        }
+        match &table {
+            None => text = format!("{line}\n{text}"),
+            Some(table) => text = text.replacen(table.as_str(), &format!("{table}\n{line}"), 1),
+        }
+    }
+    text
+}

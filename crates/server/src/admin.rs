@@ -1,0 +1,120 @@
+//! The admin listener: health for whoever starts and stops the process, metrics for whoever watches it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::CONTENT_TYPE;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::{Deserialize, Serialize};
+use starling_telemetry::Metrics;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::debug;
+
+/// Health and metrics over HTTP.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Config {
+    /// Where `/startupz`, `/livez`, `/readyz` and `/metrics` are served: nothing else is, wherever it is bound.
+    pub listen: SocketAddr,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { listen: SocketAddr::from(([127, 0, 0, 1], 5281)) }
+    }
+}
+
+/// What a health check is told.
+#[derive(Debug, Default)]
+pub(crate) struct Health {
+    started: AtomicBool,
+    ready: AtomicBool,
+}
+
+impl Health {
+    /// Clients can come in.
+    pub(crate) fn ready(&self) {
+        self.started.store(true, Ordering::Release);
+        self.ready.store(true, Ordering::Release);
+    }
+    /// No new clients, please.
+    pub(crate) fn not_ready(&self) {
+        self.ready.store(false, Ordering::Release);
+    }
+}
+
+/// Serves until `stop`; the address that it got is the answer.
+pub(crate) async fn start(
+    config: &Config,
+    health: Arc<Health>,
+    metrics: Metrics,
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) -> std::io::Result<SocketAddr> {
+    let listener = TcpListener::bind(config.listen).await?;
+    let address = listener.local_addr()?;
+    let connections = tasks.clone();
+    tasks.spawn(async move {
+        let mut upkeep = tokio::time::interval(Duration::from_secs(5));
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => return,
+                _ = upkeep.tick() => { metrics.upkeep(); continue }
+                accepted = listener.accept() => accepted,
+            };
+            let Ok((socket, peer)) = accepted else {
+                tokio::time::sleep(Duration::from_millis(100)).await; // out of descriptors: it passes
+                continue;
+            };
+            let (health, metrics, stop) = (health.clone(), metrics.clone(), stop.clone());
+            connections.spawn(async move {
+                let service = service_fn(move |request| answer(request, health.clone(), metrics.clone()));
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .timer(TokioTimer::new())
+                    .header_read_timeout(Duration::from_secs(5))
+                    .serve_connection(TokioIo::new(socket), service);
+                tokio::select! {
+                    () = stop.cancelled() => {}
+                    ended = connection => if let Err(error) = ended { debug!(%peer, %error, "admin connection ended") },
+                }
+            });
+        }
+    });
+    Ok(address)
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    health: Arc<Health>,
+    metrics: Metrics,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let claim = |holds: bool| {
+        if holds { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not yet\n") }
+    };
+    let (status, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET, "/metrics") => {
+            let mut response = Response::new(Full::new(metrics.render().into()));
+            response
+                .headers_mut()
+                .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("text/plain; version=0.0.4"));
+            return Ok(response);
+        }
+        (&Method::GET, "/livez") => (StatusCode::OK, "ok\n"),
+        (&Method::GET, "/startupz") => claim(health.started.load(Ordering::Acquire)),
+        (&Method::GET, "/readyz") => claim(health.ready.load(Ordering::Acquire)),
+        (&Method::GET, _) => (StatusCode::NOT_FOUND, "not found\n"),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n"),
+    };
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    Ok(response)
+}

@@ -1,0 +1,142 @@
+//! The command line.
+
+mod ctl;
+mod doctor;
+mod store;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::{config_doc, quickstart, shutdown};
+
+/// An XMPP server that loses nothing.
+#[derive(Debug, Parser)]
+#[command(name = "starling", version, about, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve. No file is needed.
+    Run {
+        #[command(flatten)]
+        place: Place,
+        /// For a first look: makes the accounts alice and bob, allows registration, prints how to send a message.
+        #[arg(long)]
+        quickstart: bool,
+    },
+    /// Look at the configuration.
+    Config {
+        #[command(subcommand)]
+        action: ConfigAction,
+    },
+    /// Check this machine: configuration, ports, certificates, DNS, clock, store.
+    Doctor {
+        #[command(flatten)]
+        place: Place,
+        /// Answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask a running server.
+    Ctl(ctl::Arguments),
+    /// Look after the embedded store.
+    Store(store::Arguments),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigAction {
+    /// Say whether it can be used; if not: file, line, reason, mend, and exit code 64.
+    Check {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print what holds: file, environment and defaults together.
+    Dump {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the page about every key.
+    Doc,
+}
+
+/// Where configuration and data are.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Place {
+    /// The configuration file; without one, defaults and environment hold.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The data directory; wins over the file.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+impl Place {
+    /// The configuration, checked.
+    pub(crate) fn load(&self) -> Result<Config> {
+        let mut config = Config::load(self.config.as_deref(), std::env::vars())?;
+        if let Some(data_dir) = &self.data_dir {
+            config.data_dir = data_dir.clone();
+        }
+        Ok(config)
+    }
+    /// Which file it comes from.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+}
+
+/// Does what was asked.
+pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
+    match arguments.command {
+        Command::Run { place, quickstart } => {
+            let mut config = place.load()?;
+            if quickstart {
+                quickstart::prepare(&mut config);
+            }
+            shutdown::serve(config, place, quickstart)
+        }
+        Command::Config { action: ConfigAction::Check { place } } => {
+            place.load()?;
+            say("the configuration can be used");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config { action: ConfigAction::Dump { place } } => {
+            say(place.load()?.dump()?.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Config { action: ConfigAction::Doc } => {
+            say(config_doc::markdown()?.trim_end());
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Doctor { place, json } => doctor::run(&place, json),
+        Command::Ctl(arguments) => ctl::run(&arguments),
+        Command::Store(arguments) => store::run(&arguments),
+    }
+}
+
+/// A line for whoever asked; a closed pipe is nobody's fault.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// A line about what went wrong.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// A runtime for one question.
+fn block_on<T>(future: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("starting the runtime")?
+        .block_on(future)
+}

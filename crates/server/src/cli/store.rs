@@ -1,0 +1,100 @@
+//! `starling store`: check, back up and restore the embedded store.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use clap::{Args, Subcommand};
+use serde_json::json;
+use starling_ports::clock::SystemClock;
+use starling_ports::ids::NodeId;
+use starling_store_embedded::Store;
+
+use super::{Place, block_on, say};
+
+/// Look after the embedded store.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Read every row and verify it. The server must be stopped.
+    Check {
+        #[command(flatten)]
+        place: Place,
+        /// Answer as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a copy of the store, of one moment, into an empty directory: by the running server, or by this command if none runs.
+    Backup {
+        #[command(flatten)]
+        place: Place,
+        /// Where to.
+        to: PathBuf,
+    },
+    /// Put a copy in the place of a store. The server must be stopped, and the data directory have no store.
+    Restore {
+        #[command(flatten)]
+        place: Place,
+        /// Where from.
+        from: PathBuf,
+    },
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    match &arguments.action {
+        Action::Check { place, json } => check(place, *json),
+        Action::Backup { place, to } => backup(place, to),
+        Action::Restore { place, from } => {
+            let config = place.load()?;
+            starling_store_embedded::restore(from, &config.store().data_dir)?;
+            say(&format!("restored {} from {}", config.store().data_dir.display(), from.display()));
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn check(place: &Place, as_json: bool) -> Result<ExitCode> {
+    let config = place.load()?;
+    let store = Store::open(&config.store(), Arc::new(SystemClock), NodeId::default())?;
+    let report = store.check();
+    store.close();
+    let report = report.context("reading the store")?;
+    if as_json {
+        say(&json!({"values": report.values, "damaged": report.damaged, "places": report.places}).to_string());
+    } else {
+        say(&format!("{} values read, {} cannot be read", report.values, report.damaged));
+        for bad in &report.places {
+            say(&format!("  {bad}"));
+        }
+    }
+    Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn backup(place: &Place, to: &std::path::Path) -> Result<ExitCode> {
+    let config = place.load()?;
+    let absolute = std::path::absolute(to)?;
+    let socket = config.data_dir.join("control.sock");
+    let request = json!({"op": "store-backup", "to": absolute});
+    let asked = block_on(super::ctl::ask(&socket, &request));
+    match asked {
+        Ok(answer) => {
+            if let Some(error) = answer.get("error") {
+                bail!("{error}");
+            }
+        }
+        Err(_) => {
+            let store = Store::open(&config.store(), Arc::new(SystemClock), NodeId::default())?;
+            let done = store.backup(&absolute);
+            store.close();
+            done.context("writing the copy")?;
+        }
+    }
+    say(&format!("backed up into {}", absolute.display()));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,223 @@
+//! The control socket: one JSON request a line, one JSON answer. Mode 0600: who may open it may do everything.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use starling_im::Pipeline;
+use starling_jid::{BareJid, FullJid};
+use starling_ports::archive::{Archive, Table};
+use starling_ports::ids::ArchiveId;
+use starling_ports::position::Positions;
+use starling_store_embedded::Store;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::assemble::{Addresses, Reload};
+
+/// A request is one line of at most this many bytes.
+const MAX_REQUEST: u64 = 64 * 1024;
+/// How many accounts or sessions one answer lists at most.
+const MAX_LIST: usize = 10_000;
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
+enum Request {
+    Status,
+    UserAdd { jid: String, password: String },
+    UserPasswd { jid: String, password: String },
+    UserSuspend { jid: String, suspended: bool },
+    UserRemove { jid: String },
+    UserList,
+    SessionList { jid: Option<String> },
+    SessionKick { jid: String },
+    Message { jid: String, id: String },
+    ConfigReload,
+    StoreBackup { to: PathBuf },
+}
+
+/// What an administrator may do with a running server.
+pub(crate) struct Control {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) addresses: Addresses,
+    pub(crate) reload: Reload,
+    pub(crate) since: Instant,
+}
+
+impl Control {
+    /// Makes an account; `false` if somebody has it.
+    pub(crate) async fn create_account(&self, jid: &BareJid, password: &str) -> Result<bool> {
+        self.pipeline.context().create_account(jid, password).await.map_err(Into::into)
+    }
+
+    /// Answers on the socket until `stop`.
+    pub(crate) fn listen(
+        self: Arc<Self>,
+        path: &Path,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<()> {
+        // The lock on the store says that no other server uses this directory: what lies there is a leftover.
+        if path.exists() {
+            std::fs::remove_file(path)?;
+        }
+        let listener = UnixListener::bind(path).with_context(|| format!("binding {}", path.display()))?;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        let connections = tasks.clone();
+        tasks.spawn(async move {
+            loop {
+                let accepted = tokio::select! {
+                    () = stop.cancelled() => return,
+                    accepted = listener.accept() => accepted,
+                };
+                let Ok((stream, _)) = accepted else { continue };
+                let (control, stop) = (self.clone(), stop.clone());
+                connections.spawn(async move {
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        done = control.serve(stream) => if let Err(error) = done { warn!(%error, "control connection ended") },
+                    }
+                });
+            }
+        });
+        Ok(())
+    }
+
+    async fn serve(&self, stream: UnixStream) -> Result<()> {
+        let (read, mut write) = stream.into_split();
+        let mut line = String::new();
+        BufReader::new(read.take(MAX_REQUEST)).read_line(&mut line).await?;
+        let answer = match serde_json::from_str::<Request>(&line) {
+            Ok(request) => {
+                self.answer(request).await.unwrap_or_else(|error| json!({"error": format!("{error:#}")}))
+            }
+            Err(error) => json!({"error": format!("not a request: {error}")}),
+        };
+        write.write_all(format!("{answer}\n").as_bytes()).await?;
+        Ok(())
+    }
+
+    async fn answer(&self, request: Request) -> Result<Value> {
+        match request {
+            Request::Status => self.status().await,
+            Request::UserAdd { jid, password } => {
+                let jid = account(&jid)?;
+                if !self.create_account(&jid, &password).await? {
+                    bail!("{jid} exists already");
+                }
+                info!(event = "account_created", "account made by an administrator");
+                Ok(json!({"created": jid.as_str()}))
+            }
+            Request::UserPasswd { jid, password } => {
+                let jid = account(&jid)?;
+                found(self.pipeline.context().set_password(&jid, &password, None).await?, &jid)?;
+                Ok(json!({"changed": jid.as_str()}))
+            }
+            Request::UserSuspend { jid, suspended } => {
+                let jid = account(&jid)?;
+                found(self.pipeline.context().set_suspended(&jid, suspended).await?, &jid)?;
+                Ok(json!({"suspended": suspended, "jid": jid.as_str()}))
+            }
+            Request::UserRemove { jid } => {
+                let jid = account(&jid)?;
+                found(self.pipeline.context().remove_account(&jid).await?, &jid)?;
+                Ok(json!({"removed": jid.as_str()}))
+            }
+            Request::UserList => {
+                let accounts = self.pipeline.context().list_accounts(MAX_LIST).await?;
+                Ok(json!({"accounts": accounts.iter().map(BareJid::as_str).collect::<Vec<_>>()}))
+            }
+            Request::SessionList { jid } => {
+                let jid = jid.as_deref().map(account).transpose()?;
+                Ok(json!({"sessions": self.sessions(jid.as_ref()).await?}))
+            }
+            Request::SessionKick { jid } => {
+                let ended = match FullJid::new(&jid) {
+                    Ok(full) => self.pipeline.context().kick(&full.bare(), Some(full.resource())).await?,
+                    Err(_) => self.pipeline.context().kick(&account(&jid)?, None).await?,
+                };
+                Ok(json!({"ended": ended}))
+            }
+            Request::Message { jid, id } => self.message(&account(&jid)?, &id).await,
+            Request::ConfigReload => {
+                self.reload.reload().map(|notes| json!({"reloaded": true, "notes": notes}))
+            }
+            Request::StoreBackup { to } => {
+                let store = self.store.clone();
+                let written = to.clone();
+                tokio::task::spawn_blocking(move || store.backup(&written)).await??;
+                Ok(json!({"backup": to}))
+            }
+        }
+    }
+
+    async fn status(&self) -> Result<Value> {
+        Ok(json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptime-seconds": self.since.elapsed().as_secs(),
+            "sessions": self.pipeline.context().list_sessions(None, MAX_LIST).await?.len(),
+            "addresses": self.addresses.to_json(),
+        }))
+    }
+
+    async fn sessions(&self, account: Option<&BareJid>) -> Result<Vec<Value>> {
+        let sessions = self.pipeline.context().list_sessions(account, MAX_LIST).await?;
+        let shown = sessions.iter().map(|session| {
+            json!({
+                "jid": session.jid.as_str(),
+                "attached": session.attached,
+                "priority": session.priority,
+                "unacknowledged": session.unacknowledged,
+                "since": session.since.to_xep_0082(),
+            })
+        });
+        Ok(shown.collect())
+    }
+
+    /// Where a message is: in the archive or the spool, waiting or acknowledged. Never its body.
+    async fn message(&self, owner: &BareJid, id: &str) -> Result<Value> {
+        let id: ArchiveId =
+            id.parse().map_err(|()| anyhow::anyhow!("{id:?} is not an archive id: 32 hexadecimal digits"))?;
+        let mut found = None;
+        for table in [Table::Archive, Table::Spool] {
+            if let Some(row) = Archive::get(&*self.store, table, owner, id).await? {
+                found = Some((table, row));
+                break;
+            }
+        }
+        let Some((table, row)) = found else { bail!("{owner} has no message {id}") };
+        let position = Positions::get(&*self.store, owner).await?;
+        let done = position.low.is_some_and(|low| id <= low) || position.acknowledged.contains(&id);
+        let state = match (row.deliverable, done) {
+            (false, _) => "archived",
+            (true, true) => "acknowledged by a device",
+            (true, false) => "waits for a device",
+        };
+        Ok(json!({
+            "id": id.to_string(),
+            "owner": owner.as_str(),
+            "with": row.with.as_str(),
+            "direction": format!("{:?}", row.direction).to_lowercase(),
+            "received": row.at.to_xep_0082(),
+            "kept-in": format!("{table:?}").to_lowercase(),
+            "state": state,
+        }))
+    }
+}
+
+fn account(text: &str) -> Result<BareJid> {
+    let jid = BareJid::new(text).with_context(|| format!("{text:?} is not a bare JID"))?;
+    if jid.is_domain() { bail!("{text:?} names a domain, not an account: name@domain") } else { Ok(jid) }
+}
+
+fn found(found: bool, jid: &BareJid) -> Result<()> {
+    if found { Ok(()) } else { bail!("there is no account {jid}") }
+}

@@ -1,0 +1,28 @@
+//! The starling program.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+mod admin;
+mod assemble;
+mod cli;
+mod config;
+mod config_doc;
+mod control;
+mod quickstart;
+mod shutdown;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    match cli::run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            tracing::debug!(?error, "ended with an error");
+            cli::complain(&format!("starling: {error:#}"));
+            let is_config = error.downcast_ref::<config::ConfigError>().is_some();
+            ExitCode::from(if is_config { config::EXIT_USAGE } else { 1 })
+        }
+    }
+}

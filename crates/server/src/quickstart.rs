@@ -1,0 +1,64 @@
+//! `starling run --quickstart`: two accounts, and how to send the first message.
+
+use anyhow::{Context, Result};
+use starling_jid::BareJid;
+
+use crate::assemble::Node;
+use crate::cli::say;
+use crate::config::Config;
+
+/// What a first look wants and a server on the Internet does not.
+pub(crate) fn prepare(config: &mut Config) {
+    config.im.registration.enabled = true;
+}
+
+/// Makes alice and bob, unless they are there, and says what to do next.
+pub(crate) async fn welcome(node: &Node) -> Result<()> {
+    let domain = node.domains.first().context("no domain is served")?.clone();
+    let mut lines = vec![String::new(), format!("Starling serves {domain}.")];
+    for name in ["alice", "bob"] {
+        let jid = BareJid::from_parts(Some(name), domain.as_str())?;
+        let file = node.data_dir.join(format!("{name}.password"));
+        let made = password()?;
+        let shown = if node.control.create_account(&jid, &made).await? {
+            write_secret(&file, made.as_bytes())?;
+            made
+        } else {
+            std::fs::read_to_string(&file).unwrap_or_else(|_| "(as you set it)".to_owned())
+        };
+        lines.push(format!("  {jid}   password {shown}"));
+    }
+    if let Some(http) = node.addresses.http.first() {
+        let page = format!("http://localhost:{}/", http.port());
+        lines.push(format!("\nFirst message: open {page} in two tabs, sign in as alice in one and as bob in the other, and write."));
+    }
+    let tcp = node.addresses.c2s.first().map_or(5222, std::net::SocketAddr::port);
+    lines.push(format!(
+        "Or any XMPP client: server localhost, port {tcp} (STARTTLS; the certificate is self-signed)."
+    ));
+    lines.push("Stop with Ctrl-C.\n".to_owned());
+    say(&lines.join("\n"));
+    Ok(())
+}
+
+/// 96 random bits, in letters and digits that nobody mistakes for one another.
+pub(crate) fn password() -> Result<String> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut bytes = [0; 20];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+    Ok(bytes
+        .iter()
+        .filter_map(|byte| ALPHABET.get(usize::from(byte % 32)))
+        .map(|byte| char::from(*byte))
+        .collect())
+}
+
+/// Readable by its owner only.
+pub(crate) fn write_secret(path: &std::path::Path, secret: &[u8]) -> Result<()> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file =
+        std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(secret)?;
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! A server's life: start, serve, reload, and a stop in the right order.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use crate::assemble::{self, Node};
+use crate::cli::Place;
+use crate::config::Config;
+use crate::quickstart;
+
+/// How long a clean stop may take.
+const GRACE: Duration = Duration::from_secs(25);
+
+/// Serves until SIGTERM or SIGINT; a second one ends the process at once.
+pub(crate) fn serve(config: Config, place: Place, is_quickstart: bool) -> Result<ExitCode> {
+    let log = starling_telemetry::init(&config.log)?;
+    let metrics = starling_telemetry::install()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let node = assemble::assemble(&config, place, log, metrics).await?;
+        node.control.clone().listen(&node.data_dir.join("control.sock"), &node.services, node.stop.clone())?;
+        node.health.ready();
+        info!(addresses = %node.addresses.to_json(), data = %node.data_dir.display(), "serving");
+        if is_quickstart {
+            quickstart::welcome(&node).await?;
+        }
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => match node.control.reload.reload() {
+                    Ok(notes) => info!(?notes, "configuration read again"),
+                    Err(error) => warn!(error = format!("{error:#}"), "the configuration cannot be used; the former one holds"),
+                },
+            }
+        }
+        info!("stopping");
+        let stopped = tokio::select! {
+            stopped = stop(&node) => stopped,
+            _ = terminate.recv() => Stopped::Forced,
+            _ = interrupt.recv() => Stopped::Forced,
+        };
+        info!(?stopped, "stopped");
+        Ok(if stopped == Stopped::Clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+/// How it went.
+#[derive(Debug, PartialEq, Eq)]
+enum Stopped {
+    /// Everything read was stored, every session saved.
+    Clean,
+    /// The time was over, or a second signal came.
+    Forced,
+}
+
+/// Stops a node. This function is the order: outermost first, storage last.
+async fn stop(node: &Node) -> Stopped {
+    let steps = async {
+        node.health.not_ready();
+        node.clients.cancel(); // nobody else gets in; XEP-0198 streams stay open for resumption, others hear why
+        node.tasks.close();
+        node.tasks.wait().await; // stanzas already read are delivered or stored
+        node.control.pipeline.stop();
+        node.stop.cancel();
+        node.services.close();
+        node.services.wait().await;
+        starling_ports::sessions::Sessions::save(&*node.store).await
+    };
+    let stopped = match timeout(GRACE, steps).await {
+        Ok(Ok(())) => Stopped::Clean,
+        Ok(Err(error)) => {
+            warn!(%error, "sessions could not be saved");
+            Stopped::Forced
+        }
+        Err(_) => {
+            warn!(grace = ?GRACE, left = node.tasks.len(), "grace period is over, stopping now");
+            Stopped::Forced
+        }
+    };
+    node.store.close();
+    stopped
+}

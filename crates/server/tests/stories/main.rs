@@ -1,0 +1,46 @@
+//! Stories: what RFC 6120, RFC 6121 and the XEPs promise, told by clients on real sockets.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use starling_testkit::{ServerOptions, run, stories};
+
+mod carbons;
+mod delayed_delivery;
+mod message_routing;
+mod offline;
+mod ping;
+mod presence;
+mod private_xml;
+mod roster;
+mod sm;
+mod subscription;
+mod time;
+mod vcard;
+mod version;
+
+fn main() -> ExitCode {
+    let stories = stories! {
+        carbons :: { carbons_reach_the_other_device, sent_messages_are_copied, a_private_message_is_not_copied, a_carbon_is_never_forged }
+        delayed_delivery :: { a_late_message_says_when_it_came }
+        message_routing :: { a_bare_jid_reaches_all_who_are_there, a_full_jid_reaches_one, a_normal_message_to_a_missing_resource_goes_nowhere_else, a_negative_priority_gets_nothing_for_the_account, a_headline_is_not_kept, a_groupchat_message_bounces, nobody_by_that_name_is_an_error, an_iq_to_a_missing_resource_bounces, from_is_stamped, a_forged_from_ends_the_stream, order_is_kept }
+        offline :: { messages_wait_for_a_device, a_message_is_not_gone_until_acknowledged, unacknowledged_comes_again }
+        ping :: { the_server_answers, the_account_answers }
+        presence :: { contacts_see_one_another_come_and_go, a_lost_socket_is_unavailable, directed_presence_is_withdrawn, a_probe_is_answered_for_contacts_only }
+        private_xml :: { what_is_kept_comes_back, nobody_else_reads_it }
+        roster :: { a_contact_is_added_and_pushed, versions_save_the_download, a_removed_contact_is_gone, bad_items_are_refused }
+        sm :: { everything_handled_is_counted, a_cut_session_resumes_where_it_was, a_resumed_session_was_never_away, another_account_cannot_resume, too_high_an_h_is_refused, a_failed_resumption_leaves_the_stream_usable, what_was_not_acknowledged_comes_again }
+        subscription :: { asking_and_approving, refusing, cancelling, unsubscribing, a_request_waits_for_the_next_login, approval_in_advance }
+        time :: { the_server_tells_the_time }
+        vcard :: { a_card_is_shown_to_others, none_is_empty }
+        version :: { the_server_names_itself }
+    };
+    run(
+        Path::new(env!("CARGO_BIN_EXE_starling")),
+        &ServerOptions { config: OPTIONS.to_owned(), data_dir: None },
+        stories,
+    )
+}
+
+/// Stories register accounts from one address, faster than anybody should.
+const OPTIONS: &str = "[im.registration]\nenabled = true\nper-address-and-hour = 0\n";

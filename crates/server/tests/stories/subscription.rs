@@ -1,0 +1,148 @@
+//! RFC 6121 §3: subscriptions, as both sides see them.
+
+use starling_testkit::{Device, World};
+
+/// Both see one another, from now on. Whatever is on the way at the end is read.
+pub(crate) async fn befriend(alice: &Device<'_>, bob: &Device<'_>) {
+    let bare = |jid: &str| jid.split('/').next().unwrap_or_default().to_owned();
+    for (one, other) in [(alice, bob), (bob, alice)] {
+        one.send(&format!("<presence to='{}' type='subscribe'/>", bare(other.jid()))).await;
+        one.ask_past("<iq type='get' id='sync1'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+        other.send(&format!("<presence to='{}' type='subscribed'/>", bare(one.jid()))).await;
+        other.ask_past("<iq type='get' id='sync2'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    }
+    for device in [alice, bob, alice] {
+        device.ask_past("<iq type='get' id='sync3'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    }
+    while alice.poll(std::time::Duration::from_millis(200)).await.is_some() {}
+    while bob.poll(std::time::Duration::from_millis(200)).await.is_some() {}
+}
+
+const EMPTY: &str = "<iq type='result' id='r1'><query xmlns='jabber:iq:roster'/></iq>";
+
+/// A device that gets roster pushes.
+async fn interested<'a>(world: &'a World, name: &str) -> Device<'a> {
+    let device = world.user(name).await.device("phone").await;
+    device.send("<iq type='get' id='r1'><query xmlns='jabber:iq:roster'/></iq>").await;
+    device.expect(EMPTY).await;
+    device
+}
+
+/// §3.1.
+pub(crate) async fn asking_and_approving(world: &World) {
+    let alice = interested(world, "alice").await;
+    let bob = interested(world, "bob").await;
+
+    alice.send("<presence to='${bob}' type='subscribe' id='s1'/>").await;
+    alice.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' subscription='none' ask='subscribe'/></query></iq>").await;
+    bob.expect("<presence from='${alice}' to='${bob}' type='subscribe'/>").await;
+
+    bob.send("<presence to='${alice}' type='subscribed'/>").await;
+    bob.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${alice}' subscription='from'/></query></iq>").await;
+    alice.expect_all(&[
+        "<presence from='${bob}' type='subscribed'/>",
+        "<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' subscription='to' ask='!'/></query></iq>",
+        "<presence from='${bob/phone}' type='!'/>",
+    ])
+    .await;
+
+    bob.send("<presence to='${alice}' type='subscribe'/>").await;
+    bob.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${alice}' subscription='from' ask='subscribe'/></query></iq>").await;
+    alice.expect("<presence from='${bob}' type='subscribe'/>").await;
+    alice.send("<presence to='${bob}' type='subscribed'/>").await;
+    alice.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' subscription='both'/></query></iq>").await;
+    bob.expect_all(&[
+        "<presence from='${alice}' type='subscribed'/>",
+        "<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${alice}' subscription='both' ask='!'/></query></iq>",
+        "<presence from='${alice/phone}' type='!'/>",
+    ])
+    .await;
+}
+
+/// §3.2.
+pub(crate) async fn refusing(world: &World) {
+    let alice = interested(world, "alice").await;
+    let bob = interested(world, "bob").await;
+    alice.send("<presence to='${bob}' type='subscribe'/>").await;
+    alice.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' ask='subscribe'/></query></iq>").await;
+    bob.expect("<presence from='${alice}' type='subscribe'/>").await;
+
+    bob.send("<presence to='${alice}' type='unsubscribed'/>").await;
+
+    alice.expect_all(&[
+        "<presence from='${bob}' type='unsubscribed'/>",
+        "<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' subscription='none' ask='!'/></query></iq>",
+    ])
+    .await;
+    bob.expect_silence().await;
+    alice.expect_silence().await;
+}
+
+/// §3.2: who may see may be told no longer.
+pub(crate) async fn cancelling(world: &World) {
+    let alice = interested(world, "alice").await;
+    let bob = interested(world, "bob").await;
+    befriend(&alice, &bob).await;
+
+    bob.send("<presence to='${alice}' type='unsubscribed'/>").await;
+
+    bob.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${alice}' subscription='to'/></query></iq>").await;
+    alice.expect_all(&[
+        "<presence from='${bob/phone}' type='unavailable'/>",
+        "<presence from='${bob}' type='unsubscribed'/>",
+        "<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' subscription='from'/></query></iq>",
+    ])
+    .await;
+}
+
+/// §3.3.
+pub(crate) async fn unsubscribing(world: &World) {
+    let alice = interested(world, "alice").await;
+    let bob = interested(world, "bob").await;
+    befriend(&alice, &bob).await;
+
+    alice.send("<presence to='${bob}' type='unsubscribe'/>").await;
+
+    alice.expect_all(&[
+        "<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' subscription='from'/></query></iq>",
+        "<presence from='${bob/phone}' type='unavailable'/>",
+    ])
+    .await;
+    bob.expect_all(&[
+        "<presence from='${alice}' type='unsubscribe'/>",
+        "<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${alice}' subscription='to'/></query></iq>",
+    ])
+    .await;
+}
+
+/// §3.1.3: who is not there is asked when they come.
+pub(crate) async fn a_request_waits_for_the_next_login(world: &World) {
+    let alice = interested(world, "alice").await;
+    let bob = world.user("bob").await;
+    alice.send("<presence to='${bob}' type='subscribe'><status>it is me</status></presence>").await;
+    alice.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' ask='subscribe'/></query></iq>").await;
+
+    let phone = bob.device("phone").await;
+    phone.expect("<presence from='${alice}' type='subscribe'><status>it is me</status></presence>").await;
+}
+
+/// §3.4.
+pub(crate) async fn approval_in_advance(world: &World) {
+    let alice = interested(world, "alice").await;
+    let bob = interested(world, "bob").await;
+
+    bob.send("<presence to='${alice}' type='subscribed'/>").await;
+    bob.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${alice}' subscription='none' approved='true'/></query></iq>").await;
+    alice.expect_silence().await;
+
+    alice.send("<presence to='${bob}' type='subscribe'/>").await;
+    alice.expect_all(&[
+        "<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' subscription='none' ask='subscribe'/></query></iq>",
+        "<presence from='${bob}' type='subscribed'/>",
+        "<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' subscription='to'/></query></iq>",
+        "<presence from='${bob/phone}' type='!'/>",
+    ])
+    .await;
+    bob.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${alice}' subscription='from'/></query></iq>").await;
+    bob.expect_silence().await;
+}

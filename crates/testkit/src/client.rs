@@ -1,15 +1,19 @@
-//! One client connection: the least of RFC 6120 that a story needs, in the open or hand-written.
+//! One client connection: the least of RFC 6120 that a story needs, in the open, under TLS or hand-written.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout_at};
 
-use crate::Tree;
+use crate::tls::{Secured, Socket, TlsOptions};
+use crate::{Scram, Tree};
+
+/// How long a client waits for what must come: generous, because the machine is shared.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What arrived on the stream.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,20 +28,46 @@ pub enum Received {
     Eof,
 }
 
-/// A plain TCP connection to a listener on loopback that allows login without TLS.
+/// A TCP connection to a listener on loopback.
 #[derive(Debug)]
 pub struct Connection {
-    socket: TcpStream,
+    socket: Socket,
     buffer: Vec<u8>,
     header_seen: bool,
 }
 
 impl Connection {
     /// Connects, says nothing.
-    pub async fn open(address: std::net::SocketAddr) -> Result<Connection> {
-        let socket = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
-        socket.set_nodelay(true)?;
-        Ok(Connection { socket, buffer: Vec::new(), header_seen: false })
+    pub async fn open(address: SocketAddr) -> Result<Connection> {
+        let tcp = TcpStream::connect(address).await.with_context(|| format!("connecting to {address}"))?;
+        tcp.set_nodelay(true)?;
+        Ok(Connection { socket: Socket::Plain(tcp), buffer: Vec::new(), header_seen: false })
+    }
+
+    /// Connects from an address of one's own on loopback: failed logins slow down everybody who shares an address.
+    pub async fn open_from(source: IpAddr, address: SocketAddr) -> Result<Connection> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(SocketAddr::new(source, 0))?;
+        let tcp = socket.connect(address).await.with_context(|| format!("connecting to {address}"))?;
+        tcp.set_nodelay(true)?;
+        Ok(Connection { socket: Socket::Plain(tcp), buffer: Vec::new(), header_seen: false })
+    }
+
+    /// TLS from here on.
+    pub async fn handshake(&mut self, options: &TlsOptions) -> Result<Secured> {
+        ensure!(self.buffer.is_empty(), "the server sent more before TLS");
+        self.header_seen = false;
+        self.socket.secure(options).await
+    }
+
+    /// Opens a stream, and asks for TLS as RFC 6120 §5.4 says.
+    pub async fn start_tls(&mut self, options: &TlsOptions) -> Result<Secured> {
+        self.header(&options.domain).await?;
+        let features = self.element("features").await?;
+        ensure!(features.find(&["starttls", "required"]).is_some(), "no STARTTLS: {features}");
+        self.write("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
+        self.element("proceed").await?;
+        self.handshake(options).await
     }
 
     /// Writes exactly this.
@@ -49,6 +79,45 @@ impl Connection {
     pub async fn write_bytes(&mut self, bytes: &[u8]) -> Result<()> {
         self.socket.write_all(bytes).await?;
         Ok(())
+    }
+
+    /// `<auth/>`; `None` is no initial response. The answer is what the server says to it.
+    pub async fn auth(&mut self, mechanism: &str, message: Option<&[u8]>) -> Result<Tree> {
+        let start = format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='{mechanism}'");
+        match message {
+            None => self.write(&format!("{start}/>")).await?,
+            Some(message) => self.write(&format!("{start}>{}</auth>", encoded(message))).await?,
+        }
+        self.sasl_answer().await
+    }
+
+    /// `<response/>`, and what the server says to it.
+    pub async fn respond(&mut self, message: &[u8]) -> Result<Tree> {
+        let text = encoded(message);
+        self.write(&format!("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{text}</response>")).await?;
+        self.sasl_answer().await
+    }
+
+    /// What the server says in a SASL exchange.
+    pub async fn sasl_answer(&mut self) -> Result<Tree> {
+        match self.next(PATIENCE).await? {
+            Received::Element(tree, _) if tree.ns == "urn:ietf:params:xml:ns:xmpp-sasl" => Ok(tree),
+            other => bail!("no answer to SASL: {other:?}"),
+        }
+    }
+
+    /// A whole SCRAM exchange on an open stream; the server's signature is checked. Its last answer is returned.
+    pub async fn scram(&mut self, scram: &Scram) -> Result<Tree> {
+        let challenge = self.auth(&scram.mechanism(), Some(scram.first().as_bytes())).await?;
+        if challenge.name != "challenge" {
+            return Ok(challenge);
+        }
+        let (last, signature) = scram.last(&decoded(&challenge)?)?;
+        let answer = self.respond(last.as_bytes()).await?;
+        if answer.name == "success" {
+            ensure!(decoded(&answer)? == format!("v={signature}"), "the server has not proved itself");
+        }
+        Ok(answer)
     }
 
     /// Opens a stream, and again after SASL.
@@ -64,16 +133,8 @@ impl Connection {
     pub async fn login(&mut self, domain: &str, user: &str, password: &str) -> Result<Tree> {
         self.header(domain).await?;
         self.element("features").await?;
-        let secret = BASE64_STANDARD.encode(format!("\0{user}\0{password}"));
-        self.write(&format!(
-            "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{secret}</auth>"
-        ))
-        .await?;
-        let answer = self.next(Duration::from_secs(20)).await?;
-        match answer {
-            Received::Element(tree, _) if tree.name == "success" => {}
-            other => bail!("no success: {other:?}"),
-        }
+        let answer = self.auth("PLAIN", Some(format!("\0{user}\0{password}").as_bytes())).await?;
+        ensure!(answer.name == "success", "no success: {answer}");
         self.header(domain).await?;
         self.element("features").await
     }
@@ -91,7 +152,7 @@ impl Connection {
     /// The next element of that name; what comes before it is an error, but for the header.
     pub async fn element(&mut self, name: &str) -> Result<Tree> {
         loop {
-            match self.next(Duration::from_secs(20)).await? {
+            match self.next(PATIENCE).await? {
                 Received::Header(_) => {}
                 Received::Element(tree, _) if tree.name == name => return Ok(tree),
                 other => bail!("expected <{name}/>, got {other:?}"),
@@ -160,8 +221,44 @@ impl Connection {
 
     /// Cuts the socket without a word.
     pub fn cut(self) {
-        let _ = self.socket.set_zero_linger();
+        self.socket.cut();
     }
+
+    /// Everything that comes until the server closes the socket, at most `within`.
+    pub async fn to_the_end(&mut self, within: Duration) -> Result<Vec<Received>> {
+        let mut all = Vec::new();
+        loop {
+            match self.next(within).await? {
+                Received::Eof => return Ok(all),
+                received => all.push(received),
+            }
+        }
+    }
+
+    /// The condition of the stream error that ends the stream; the error, its end and the end of the socket must come.
+    pub async fn stream_error(&mut self) -> Result<String> {
+        let all = self.to_the_end(PATIENCE).await?;
+        let [.., Received::Element(error, _), Received::StreamEnd] = &all[..] else {
+            bail!("no error and end of the stream: {all:?}");
+        };
+        ensure!((error.name.as_str(), error.ns.as_str()) == ("error", STREAMS), "no stream error: {error}");
+        let condition = error.children.first().context("no condition")?;
+        ensure!(condition.ns == "urn:ietf:params:xml:ns:xmpp-streams", "{error}");
+        Ok(condition.name.clone())
+    }
+}
+
+const STREAMS: &str = "http://etherx.jabber.org/streams";
+
+/// Base64; an empty message is `=` (RFC 6120 §6.4.2).
+fn encoded(message: &[u8]) -> String {
+    if message.is_empty() { "=".to_owned() } else { BASE64_STANDARD.encode(message) }
+}
+
+/// The text in a SASL element.
+pub(crate) fn decoded(tree: &Tree) -> Result<String> {
+    let text = if tree.text == "=" { "" } else { &tree.text };
+    Ok(String::from_utf8(BASE64_STANDARD.decode(text)?)?)
 }
 
 /// The length of the first complete element; `None` if more must come. The server's own output is trusted to have no

@@ -12,13 +12,17 @@
 mod client;
 mod pattern;
 mod runner;
+mod scram;
 mod server;
+mod tls;
 mod tree;
 mod world;
 
 pub use client::{Connection, Received};
 pub use pattern::matches;
 pub use runner::{Story, run};
+pub use scram::{Hash, Scram};
 pub use server::{Server, ServerOptions};
+pub use tls::{Secured, TlsOptions, TlsVersion};
 pub use tree::Tree;
 pub use world::{Device, User, World};

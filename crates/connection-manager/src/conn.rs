@@ -152,7 +152,7 @@ impl Conn<'_, '_> {
         let now = self.driver.now();
         !self.is_eof
             && self.driver.ending().is_none()
-            && self.driver.wants_input()
+            && (self.driver.wants_input() || self.socket.is_handshaking())
             && self.socket.unsent() + out.bytes.len() < MAX_UNSENT
             && self.paused_until(now).is_none()
     }

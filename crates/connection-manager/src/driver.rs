@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use starling_ports::authentication::Reply;
 use starling_ports::ids::{LogNumber, SessionId};
 use starling_ports::ingress::{Handling, PulledBatch, SessionRef};
 use starling_ports::sessions::{Claimed, Detach};
@@ -47,6 +48,7 @@ pub(crate) struct Driver<'a> {
     started: Instant,
     call: Job<'a, Input<'static>>,
     resuming: Option<SessionId>,
+    exchange: Option<u128>,
     submit: Job<'a, starling_ports::Result<Handling>>,
     pull: Job<'a, LogAnswer>,
     acknowledge: Option<LogNumber>,
@@ -72,6 +74,7 @@ impl<'a> Driver<'a> {
             started: Instant::now(),
             call: None,
             resuming: None,
+            exchange: None,
             submit: None,
             pull: None,
             acknowledge: None,
@@ -240,6 +243,7 @@ impl<'a> Driver<'a> {
         for effect in out.effects.drain(..) {
             match effect {
                 Effect::Authenticate(step) => {
+                    self.exchange = Some(step.exchange);
                     let replied = shared.authentication.step(*step);
                     self.call = Some(Box::pin(async move { Input::Authenticated(replied.await) }));
                 }
@@ -297,8 +301,12 @@ impl<'a> Driver<'a> {
     /// After the end: what was read is still handled, then the session hears that its socket is gone.
     pub(crate) async fn finish(&mut self, why: Option<Detach>) {
         if let Some(call) = self.call.take() {
-            // A session that was bound or resumed for nobody is let go at once.
+            // A session that was bound or resumed for nobody is let go at once, and so is a SASL exchange.
             let session = match (call.await, self.resuming) {
+                (Input::Authenticated(Reply::Challenge(_)), _) => {
+                    self.exchange.into_iter().for_each(|exchange| self.shared.authentication.abort(exchange));
+                    None
+                }
                 (Input::Bound(Ok(session)), _) => Some(session),
                 (Input::Resumed(Some(Claimed::Resumed { jid, epoch, .. })), Some(id)) => {
                     Some(SessionRef { id, jid, epoch })

@@ -43,6 +43,11 @@ impl Socket {
         Ok(())
     }
 
+    /// Whether what comes next is TLS's own, and nobody else's to want.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_handshaking())
+    }
+
     /// How many bytes wait for the client to read.
     pub(crate) fn unsent(&self) -> usize {
         self.unsent.len() - self.sent

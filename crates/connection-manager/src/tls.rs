@@ -146,7 +146,9 @@ fn self_signed(domain: &str, data_dir: &Path) -> Result<(PathBuf, PathBuf), Erro
 
 /// Written under another name first: a crash leaves no half of a file.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let temporary = path.with_added_extension("new");
+    let mut temporary = path.to_owned().into_os_string();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;

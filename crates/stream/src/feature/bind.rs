@@ -1,4 +1,4 @@
-//! Resource binding (RFC 6120 §7), and the session request of RFC 3921, which older clients still send.
+//! RFC 6120 Resource Binding (§7), and the session request of RFC 3921, which older clients still send.
 
 use starling_jid::FullJid;
 use starling_ports::ingress::BindError;

@@ -89,6 +89,10 @@ impl Machine {
     fn sasl(&mut self, raw: &Raw, out: &mut Output) -> Result {
         let step = match raw.head.name.local() {
             _ if self.needs_tls() => Err(SaslFailure::EncryptionRequired),
+            // One exchange at a time: of one that is under way, something is kept where the keys are.
+            "auth" if matches!(&self.phase, Phase::Login(login) if login.exchange.is_some()) => {
+                Err(SaslFailure::MalformedRequest)
+            }
             "auth" => self.begin(raw),
             "response" => self.respond(raw),
             "abort" => Err(SaslFailure::Aborted),

@@ -112,10 +112,10 @@ impl Connection {
         if challenge.name != "challenge" {
             return Ok(challenge);
         }
-        let (last, signature) = scram.last(&decoded(&challenge)?)?;
+        let (last, signature) = scram.last(&challenge.decoded()?)?;
         let answer = self.respond(last.as_bytes()).await?;
         if answer.name == "success" {
-            ensure!(decoded(&answer)? == format!("v={signature}"), "the server has not proved itself");
+            ensure!(answer.decoded()? == format!("v={signature}"), "the server has not proved itself");
         }
         Ok(answer)
     }
@@ -172,7 +172,7 @@ impl Connection {
             if let Some(received) = self.take()? {
                 return Ok(Some(received));
             }
-            let mut chunk = [0; 16 * 1024];
+            let mut chunk = vec![0; 16 * 1024];
             match timeout_at(until, self.socket.read(&mut chunk)).await {
                 Err(_) => return Ok(None),
                 Ok(Ok(0)) => return Ok(Some(Received::Eof)),
@@ -224,6 +224,11 @@ impl Connection {
         self.socket.cut();
     }
 
+    /// A new stream header of the server may come.
+    pub fn expect_header(&mut self) {
+        self.header_seen = false;
+    }
+
     /// Everything that comes until the server closes the socket, at most `within`.
     pub async fn to_the_end(&mut self, within: Duration) -> Result<Vec<Received>> {
         let mut all = Vec::new();
@@ -253,12 +258,6 @@ const STREAMS: &str = "http://etherx.jabber.org/streams";
 /// Base64; an empty message is `=` (RFC 6120 §6.4.2).
 fn encoded(message: &[u8]) -> String {
     if message.is_empty() { "=".to_owned() } else { BASE64_STANDARD.encode(message) }
-}
-
-/// The text in a SASL element.
-pub(crate) fn decoded(tree: &Tree) -> Result<String> {
-    let text = if tree.text == "=" { "" } else { &tree.text };
-    Ok(String::from_utf8(BASE64_STANDARD.decode(text)?)?)
 }
 
 /// The length of the first complete element; `None` if more must come. The server's own output is trusted to have no

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use anyhow::{Context, Result, bail};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use quick_xml::events::Event;
 use quick_xml::name::ResolveResult;
 use quick_xml::reader::NsReader;
@@ -37,6 +39,11 @@ impl Tree {
     /// The first child of that name, whatever its namespace.
     pub fn child(&self, name: &str) -> Option<&Tree> {
         self.children.iter().find(|child| child.name == name)
+    }
+    /// The base64 text of a SASL element; `=` is nothing (RFC 6120 §6.4.2).
+    pub fn decoded(&self) -> Result<String> {
+        let text = if self.text == "=" { "" } else { &self.text };
+        Ok(String::from_utf8(BASE64_STANDARD.decode(text)?)?)
     }
     /// Walks down by names.
     pub fn find(&self, path: &[&str]) -> Option<&Tree> {

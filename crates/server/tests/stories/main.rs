@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use starling_testkit::{ServerOptions, run, stories};
 
+mod bind;
 mod carbons;
 mod delayed_delivery;
 mod message_routing;
@@ -13,7 +14,9 @@ mod ping;
 mod presence;
 mod private_xml;
 mod roster;
+mod sasl;
 mod sm;
+mod stream;
 mod subscription;
 mod time;
 mod vcard;
@@ -21,6 +24,7 @@ mod version;
 
 fn main() -> ExitCode {
     let stories = stories! {
+        bind :: { the_newer_session_wins_the_resource, the_server_chooses_a_resource, a_resource_must_be_one, a_stream_is_bound_once }
         carbons :: { carbons_reach_the_other_device, sent_messages_are_copied, a_private_message_is_not_copied, a_carbon_is_never_forged }
         delayed_delivery :: { a_late_message_says_when_it_came }
         message_routing :: { a_bare_jid_reaches_all_who_are_there, a_full_jid_reaches_one, a_normal_message_to_a_missing_resource_goes_nowhere_else, a_negative_priority_gets_nothing_for_the_account, a_headline_is_not_kept, a_groupchat_message_bounces, nobody_by_that_name_is_an_error, an_iq_to_a_missing_resource_bounces, from_is_stamped, a_forged_from_ends_the_stream, order_is_kept }
@@ -29,7 +33,9 @@ fn main() -> ExitCode {
         presence :: { contacts_see_one_another_come_and_go, a_lost_socket_is_unavailable, directed_presence_is_withdrawn, a_probe_is_answered_for_contacts_only }
         private_xml :: { what_is_kept_comes_back, nobody_else_reads_it }
         roster :: { a_contact_is_added_and_pushed, versions_save_the_download, a_removed_contact_is_gone, bad_items_are_refused }
+        sasl :: { a_wrong_password_is_refused, an_unknown_user_looks_the_same, a_foreign_authzid_is_refused, strange_messages_get_an_answer, an_exchange_has_an_order, base64_is_strict, the_header_cannot_be_changed_later, channel_binding_is_offered_where_it_works, a_man_in_the_middle_is_noticed, plain_goes_only_under_tls, guessing_is_slowed_and_nobody_locked_out }
         sm :: { everything_handled_is_counted, a_cut_session_resumes_where_it_was, a_resumed_session_was_never_away, another_account_cannot_resume, too_high_an_h_is_refused, a_failed_resumption_leaves_the_stream_usable, what_was_not_acknowledged_comes_again }
+        stream :: { a_stream_says_who_it_is, an_unknown_host_is_refused, an_old_version_is_unsupported, a_header_is_of_the_right_namespaces, domains_do_not_mix, each_domain_shows_its_certificate, direct_tls_speaks_alpn, login_without_tls_is_not_offered_to_the_world, what_was_said_before_tls_is_forgotten, tls_begins_once, a_stanza_before_login_ends_the_stream, a_stream_begins_anew_after_login, a_stanza_before_binding_ends_the_stream, closing_is_answered, white_space_says_nothing }
         subscription :: { asking_and_approving, refusing, cancelling, unsubscribing, a_request_waits_for_the_next_login, approval_in_advance }
         time :: { the_server_tells_the_time }
         vcard :: { a_card_is_shown_to_others, none_is_empty }

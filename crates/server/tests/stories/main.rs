@@ -21,6 +21,7 @@ mod subscription;
 mod time;
 mod vcard;
 mod version;
+mod websocket;
 
 fn main() -> ExitCode {
     let stories = stories! {
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         time :: { the_server_tells_the_time }
         vcard :: { a_card_is_shown_to_others, none_is_empty }
         version :: { the_server_names_itself }
+        websocket :: { a_chat_goes_both_ways, a_cut_session_resumes, fragments_are_joined, frames_that_may_not_be_end_the_connection, what_is_no_element_ends_the_stream, a_wrong_opening_ends_the_stream, an_oversized_message_ends_the_stream, a_handshake_that_may_not_be_is_refused }
     };
     run(
         Path::new(env!("CARGO_BIN_EXE_starling")),

@@ -111,7 +111,8 @@ mod tests {
 
     fn target(epoch: u64, number: u64) -> Target {
         let wire = Wire::from_bytes(Bytes::from_static(b"<message from='a@b'>")).unwrap();
-        let outgoing = Outgoing { number: LogNumber(number), wire, more: Bytes::new(), address: false };
+        let outgoing =
+            Outgoing { number: LogNumber(number), wire, more: Bytes::new(), address: false, late: false };
         Target { session: SESSION, epoch: Epoch(epoch), outgoing }
     }
 

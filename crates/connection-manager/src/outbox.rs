@@ -165,7 +165,7 @@ mod tests {
 
     fn outgoing(number: u64) -> Outgoing {
         let wire = Wire::from_bytes(Bytes::from_static(b"<message from='a@b'>")).unwrap();
-        Outgoing { number: LogNumber(number), wire, more: Bytes::new(), address: false }
+        Outgoing { number: LogNumber(number), wire, more: Bytes::new(), address: false, late: false }
     }
 
     fn outbox() -> Outbox {

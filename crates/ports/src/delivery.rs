@@ -16,6 +16,8 @@ pub struct Outgoing {
     pub more: Bytes,
     /// Whether the node writes the session's own full JID where the stanza has no `to` (one copy for many sessions).
     pub address: bool,
+    /// Whether it had waited for this session: the client is asked at once whether it has got it.
+    pub late: bool,
 }
 
 /// What a router wants of a session beside its stanzas.

@@ -11,7 +11,6 @@ mod cli;
 mod config;
 mod config_doc;
 mod control;
-mod page;
 mod quickstart;
 mod shutdown;
 

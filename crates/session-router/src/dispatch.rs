@@ -31,13 +31,17 @@ pub fn render(account: &BareJid, session: &FullJid, entry: &Entry) -> Outgoing {
     let committed = &*entry.committed;
     let told = told(account, entry);
     match entry.copy {
-        Copy::Original => {
-            Outgoing { number: entry.number, wire: committed.wire.clone(), more: told, address: true }
-        }
+        Copy::Original => Outgoing {
+            number: entry.number,
+            wire: committed.wire.clone(),
+            more: told,
+            address: true,
+            late: entry.late,
+        },
         Copy::CarbonReceived | Copy::CarbonSent => {
             let direction = if entry.copy == Copy::CarbonSent { "sent" } else { "received" };
             let wire = carbon(account, session, direction, &committed.wire, &told);
-            Outgoing { number: entry.number, wire, more: Bytes::new(), address: false }
+            Outgoing { number: entry.number, wire, more: Bytes::new(), address: false, late: entry.late }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Users and their devices: the people of a story.
 
+use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -37,6 +38,7 @@ pub struct Device<'a> {
     world: &'a World,
     jid: String,
     connection: tokio::sync::Mutex<Connection>,
+    early: Mutex<VecDeque<Received>>, // came before the device's own presence, and was not looked at yet
     skip_pings: bool,
 }
 
@@ -98,14 +100,28 @@ impl<'a> User<'a> {
         connection.login("localhost", local, "secret").await.unwrap();
         let jid = connection.bind(resource).await.unwrap();
         self.world.name(&format!("{}/{resource}", self.name), &jid);
-        Device { world: self.world, jid, connection: connection.into(), skip_pings: true }
+        Device {
+            world: self.world,
+            jid,
+            connection: connection.into(),
+            early: Mutex::default(),
+            skip_pings: true,
+        }
     }
 
     /// A device that is available: it has sent presence and seen its own come back.
     pub async fn device(&self, resource: &str) -> Device<'a> {
         let device = self.quiet_device(resource).await;
         device.send("<presence/>").await;
-        device.expect(&format!("<presence from='{}'/>", device.jid)).await;
+        let mut early = VecDeque::new();
+        loop {
+            let (tree, bytes) = device.next().await;
+            if tree.name == "presence" && tree.attr("from") == Some(&device.jid) {
+                break;
+            }
+            early.push_back(Received::Element(tree, bytes)); // what waited may overtake it: RFC 6121 says no order
+        }
+        *device.early.lock().unwrap() = early;
         device
     }
 }
@@ -158,6 +174,9 @@ impl Device<'_> {
 
     /// What comes within the time, if anything.
     pub async fn poll(&self, within: Duration) -> Option<Received> {
+        if let Some(early) = self.early.lock().unwrap().pop_front() {
+            return Some(early);
+        }
         let mut connection = self.connection.lock().await;
         loop {
             let received = connection.poll(within).await.unwrap();

@@ -106,6 +106,22 @@ pub const REPLY: &str = "urn:xmpp:reply:0";
 pub const EME: &str = "urn:xmpp:eme:0";
 /// XEP-0384: OMEMO encryption.
 pub const OMEMO: &str = "eu.siacs.conversations.axolotl";
+/// XEP-0384: OMEMO encryption, since version 0.8.
+pub const OMEMO_2: &str = "urn:xmpp:omemo:2";
+/// XEP-0373: OpenPGP for XMPP.
+pub const OPENPGP: &str = "urn:xmpp:openpgp:0";
+/// XEP-0353: Jingle message initiation.
+pub const JINGLE_MESSAGE: &str = "urn:xmpp:jingle-message:0";
+/// XEP-0249: direct invitations to rooms.
+pub const CONFERENCE: &str = "jabber:x:conference";
+/// XEP-0372: references.
+pub const REFERENCE: &str = "urn:xmpp:reference:0";
+/// XEP-0444: message reactions.
+pub const REACTIONS: &str = "urn:xmpp:reactions:0";
+/// XEP-0424: message retraction.
+pub const RETRACT: &str = "urn:xmpp:message-retract:1";
+/// XEP-0122: validation of data forms.
+pub const VALIDATE: &str = "http://jabber.org/protocol/xdata-validate";
 /// XEP-0440: channel-binding type capability.
 pub const SASL_CB: &str = "urn:xmpp:sasl-cb:0";
 /// XEP-0388: extensible SASL profile.
@@ -174,6 +190,14 @@ pub(crate) const KNOWN: &[&str] = &[
     REPLY,
     EME,
     OMEMO,
+    OMEMO_2,
+    OPENPGP,
+    JINGLE_MESSAGE,
+    CONFERENCE,
+    REFERENCE,
+    REACTIONS,
+    RETRACT,
+    VALIDATE,
     SASL_CB,
     SASL2,
     BIND2,

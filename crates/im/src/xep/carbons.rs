@@ -9,6 +9,7 @@ use starling_session_router::Plan;
 use starling_stanza::{Condition, Message, MessageType, StanzaError};
 use starling_xml::ns;
 
+use super::processing_hints;
 use crate::hooks::{Answer, At, Case, Hooks, OnIq, OnMessage, Request, Side, Verdict, Xep, XepInfo};
 use crate::{Context, Stage};
 
@@ -66,7 +67,7 @@ impl OnMessage for Carbons {
 
 /// §6.1: what people read is copied, unless the sender asked for privacy.
 pub(crate) fn is_copied(message: &Message) -> bool {
-    let is_private = message.has(ns::CARBONS, "private") || message.has(ns::HINTS, "no-copy");
+    let is_private = message.has(ns::CARBONS, "private") || !processing_hints::may_be_copied(message);
     let is_readable = match message.message_type() {
         // A private message of a room is the room's affair: each device joined by itself (§6.1).
         MessageType::Chat => !message.has(ns::MUC_USER, "x"),

@@ -50,6 +50,7 @@ struct Unasked {
     stanzas: u32,
     bytes: usize,
     since: Option<Duration>,
+    is_late: bool, // among it is what had waited: the sooner it is acknowledged, the less comes twice
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,6 +116,7 @@ impl Session {
         self.sent = outgoing.number;
         self.unasked.stanzas += 1;
         self.unasked.bytes += out.bytes.len() - before;
+        self.unasked.is_late |= outgoing.late;
         self.unasked.since.get_or_insert(now);
     }
 
@@ -127,7 +129,7 @@ impl Session {
         let since = self.unasked.since.filter(|_| self.asked == Asked::No)?;
         let asking = self.asking();
         let is_much = self.unasked.stanzas >= asking.stanzas || self.unasked.bytes >= asking.bytes;
-        Some(if is_much { since } else { since + asking.after })
+        Some(if is_much || self.unasked.is_late { since } else { since + asking.after })
     }
 
     /// Asks if it is time; says whether it did.

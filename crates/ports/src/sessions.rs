@@ -459,6 +459,13 @@ pub trait Sessions: Send + Sync + 'static {
     /// Sessions whose time to be resumed is over end now, at most `limit` at once.
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>>;
 
+    /// Stores what is committed at `account` and not stored yet: for whoever could not store what it had committed.
+    async fn store_owed(&self, account: &BareJid) -> Result<()>;
+
+    /// Stores rows, of at most `limit` accounts, that were committed a while ago and whose writer has not stored them.
+    /// What of them lies in the logs of attached sessions is to be pushed (rule 13).
+    async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<(BareJid, Vec<Handed>)>>;
+
     /// Ends all sessions of an account (but `except`), attached or waiting: password change, suspension, removal.
     async fn end_all(&self, account: &BareJid, except: Option<SessionId>) -> Result<Vec<Ended>>;
 

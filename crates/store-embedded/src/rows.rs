@@ -163,12 +163,27 @@ impl Store {
 #[async_trait]
 impl Archive for Store {
     async fn put(&self, table: Table, owner: &BareJid, rows: Vec<Row>) -> Result<()> {
-        self.writer.write(puts(table, owner, &rows)).await
+        self.writer.write(puts(table, owner, &rows)).await?;
+        // Rows that no commit has numbered, of an import: readers go up to them too.
+        if let (Some(slot), Some(last)) =
+            (self.slots.loaded(owner), rows.iter().map(|row| row.id.number).max())
+        {
+            slot.lock().raise(last);
+        }
+        Ok(())
     }
 
     async fn page(&self, table: Table, owner: &BareJid, query: &Query, limit: usize) -> Result<Page> {
-        self.store_owed(owner).await?; // rule 12: what is committed is stored before it is read past
+        // Rule 12: what is committed is stored before it is read past, and nothing committed later is read.
+        let slot = self.slot(owner)?;
+        let (owed, last) = {
+            let slot = slot.lock();
+            (slot.owed(), slot.last())
+        };
+        self.store_rows(owner, owed).await?;
         let (mut query, mut rows) = (query.clone(), Vec::new());
+        let last = ArchiveId { number: last, random: u64::MAX };
+        query.upto = Some(query.upto.map_or(last, |upto| upto.min(last)));
         loop {
             let (mut page, stopped) = self.page_step(table, owner, &query, limit - rows.len(), PASSED)?;
             if query.backwards {

@@ -37,7 +37,9 @@ fn encode(session: &Session, now: Timestamp) -> Option<Vec<u8>> {
     });
     out.list(&session.directed, |out, jid| out.text(jid.as_str()));
     out.number(session.since.0);
-    out.number(session.expires.unwrap_or(now.after(resume)).0);
+    // How long it still waits, not until when: the time without a server does not count (rule 11).
+    let left = session.expires.map_or(resume, |at| at.since(now).min(resume));
+    out.number(u64::try_from(left.as_micros()).unwrap_or(u64::MAX));
     out.number(u64::try_from(resume.as_micros()).unwrap_or(u64::MAX));
     out.number(session.acknowledged);
     out.number(session.base.sent.0);
@@ -141,13 +143,14 @@ fn decode(store: &Store, key: &[u8], stored: &[u8]) -> Result<Session> {
     })?;
     session.directed = value.list(In::jid)?;
     session.since = value.timestamp()?;
-    session.expires = Some(value.timestamp()?);
+    session.expires = Some(store.clock.now().after(Duration::from_micros(value.number()?)));
     session.resume = Some(Duration::from_micros(value.number()?));
     session.acknowledged = value.number()?;
     session.base = SmBase { sent: LogNumber(value.number()?), handled: Handled(value.number()?) };
     session.log = VecDeque::from(value.list(read)?);
     session.held = VecDeque::from(value.list(read)?);
     session.behind = VecDeque::from(value.list(read)?);
+    session.numbered = session.log.iter().map(Logged::bytes).sum();
     session.bytes =
         [&session.log, &session.held, &session.behind].into_iter().flatten().map(Logged::bytes).sum();
     session.backlog =
@@ -198,6 +201,6 @@ impl Store {
             slot.lock().restore(session);
             gone.push(Op::Remove(Space::Sessions, key.to_vec()));
         }
-        self.writer.later_now(gone)
+        self.writer.write_now(gone)
     }
 }

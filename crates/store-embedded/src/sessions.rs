@@ -1,6 +1,7 @@
 //! The port `Sessions`: each method is one step in one slot, with the store read before it and written after it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use starling_jid::BareJid;
@@ -8,8 +9,8 @@ use starling_ports::Result;
 use starling_ports::archive::{Query, Row, Table};
 use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, SessionId, Timestamp};
 use starling_ports::sessions::{
-    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Ended, Planned, Pulled, SessionInfo,
-    Sessions, View, ViewVersion,
+    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Ended, Handed, Planned, Pulled,
+    SessionInfo, Sessions, View, ViewVersion,
 };
 
 use crate::Store;
@@ -20,11 +21,16 @@ const ROWS: usize = 256;
 /// How many steps a pull makes that find nothing for its session, before it lets others work.
 const STEPS: usize = 32;
 
+/// How long a row may be owed before somebody else than its writer stores it.
+const OVERDUE: Duration = Duration::from_secs(2);
+
 impl Store {
-    /// What lies in both tables after `after`, in the order of ids.
-    fn scan(&self, account: &BareJid, after: u64, last: u64) -> Result<Scan> {
+    /// What lies in both tables after `after`, in the order of ids. Nothing above `last`: there a row may be stored
+    /// though one below it is not yet, and whoever went on behind it would miss that one (rule 12).
+    pub(crate) fn scan(&self, account: &BareJid, after: u64, last: u64) -> Result<Scan> {
         let after = ArchiveId { number: after, random: u64::MAX };
-        let query = Query { after: Some(after), ..Query::default() };
+        let upto = Some(ArchiveId { number: last, random: u64::MAX });
+        let query = Query { after: Some(after), upto, ..Query::default() };
         let archive = self.page_now(Table::Archive, account, &query, ROWS)?;
         let spool = self.page_now(Table::Spool, account, &query, ROWS)?;
         // Beyond the end of an incomplete page the other table must not run ahead.
@@ -44,7 +50,7 @@ impl Store {
     /// Books the end of a session, and stores what its estate has made owed.
     async fn settle_estate(&self, account: &BareJid, estate: Estate) -> Ended {
         self.slots.end_session(estate.ended.id, account, estate.handled, self.clock.now());
-        if let Err(error) = self.store_owed(account).await {
+        if let Err(error) = self.store_owed_now(account).await {
             // It stays owed in memory: the next reader or writer of the account stores it.
             tracing::warn!(%error, "what a session left is not stored yet");
         }
@@ -67,7 +73,14 @@ impl Sessions for Store {
         let slot = self.slot(account)?;
         let reply = self.step(|context| slot.lock().commit(context, version, planned));
         if matches!(reply, CommitReply::Wait) {
-            self.store_owed(account).await?; // rule 13: whoever is answered `wait` stores what is owed
+            // Rule 13: whoever is answered `wait` stores what is owed; that the disk is full is no reason for more.
+            let owed = slot.lock().owed();
+            let tried = if owed.is_empty() {
+                self.writer.probe().await
+            } else {
+                self.store_rows(account, owed).await
+            };
+            tried.unwrap_or_else(|error| tracing::debug!(%error, "the store still takes nothing"));
         }
         Ok(reply)
     }
@@ -163,7 +176,7 @@ impl Sessions for Store {
             (known, slot.wants_refill())
         };
         if let Some(after) = refill {
-            self.store_owed(account).await?;
+            self.store_owed_now(account).await?;
             let (waiting, more) = self.waiting_after(account, Some(after))?;
             let mut slot = slot.lock();
             if slot.wants_refill() == Some(after) {
@@ -180,7 +193,7 @@ impl Sessions for Store {
         if account != claim.account {
             return Ok(Claimed::Failed { handled: None });
         }
-        self.store_owed(&account).await?; // rule 6: what `h` covers is stored before it is told
+        self.store_owed_now(&account).await?; // rule 6: what `h` covers is stored before it is told
         let slot = self.slot(&account)?;
         let claimed = {
             let mut slot = slot.lock();
@@ -227,6 +240,31 @@ impl Sessions for Store {
             }
         }
         Ok(ended)
+    }
+
+    async fn store_owed(&self, account: &BareJid) -> Result<()> {
+        self.store_owed_now(account).await
+    }
+
+    async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<(BareJid, Vec<Handed>)>> {
+        let since = Timestamp(now.0.saturating_sub((OVERDUE + self.config.commit_delay).as_micros() as u64));
+        let mut late = Vec::new();
+        self.slots.each(|shared| {
+            if late.len() < limit {
+                let slot = shared.lock();
+                late.extend(slot.owes_since().filter(|at| *at < since).map(|_| slot.account().clone()));
+            }
+        });
+        let mut stored = Vec::with_capacity(late.len());
+        for account in late {
+            let slot = self.slot(&account)?;
+            let owed = slot.lock().owed();
+            let ids: Vec<ArchiveId> = owed.iter().map(|owed| owed.row.id).collect();
+            self.store_rows(&account, owed).await?;
+            let handed = ids.iter().flat_map(|id| slot.lock().handed(*id)).collect();
+            stored.push((account, handed));
+        }
+        Ok(stored)
     }
 
     async fn end_all(&self, account: &BareJid, except: Option<SessionId>) -> Result<Vec<Ended>> {

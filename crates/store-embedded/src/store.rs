@@ -13,13 +13,13 @@ use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::housekeeping::Housekeeping;
 use crate::random::Random;
-use crate::slot::{Context, Facts, Limits, Owed, Slot};
+use crate::slot::{Context, Facts, KnownOrigin, Limits, ORIGIN_FOR, ORIGINS, Owed, Slot};
 use crate::slots::{Shared, Slots};
 use crate::turns::Turns;
 use crate::writer::Writer;
 
-/// How many of the newest rows are searched for origin-ids when an account is loaded.
-const RECENT: usize = 200;
+/// How many rows one step of the search for origin-ids reads.
+const RECENT: usize = 100;
 /// How many waiting ids are read at once.
 const WAITING: usize = 10_000;
 
@@ -100,14 +100,8 @@ impl Store {
     fn facts(&self, account: &BareJid) -> Result<Facts> {
         let position = self.position_now(account)?;
         let (waiting, more) = self.waiting_after(account, position.low)?;
-        let newest = Query { backwards: true, ..Query::default() };
-        let mut origins = Vec::new();
-        for table in [Table::Archive, Table::Spool] {
-            let page = self.page_now(table, account, &newest, RECENT)?;
-            origins.extend(
-                page.rows.iter().filter_map(|row| Some((row.origin?, row.direction, row.id, row.at))),
-            );
-        }
+        let mut origins = self.recent_origins(Table::Archive, account)?;
+        origins.extend(self.recent_origins(Table::Spool, account)?);
         origins.sort_by_key(|(.., at)| *at);
         let last = self.last_now(Table::Archive, account)?.max(self.last_now(Table::Spool, account)?);
         Ok(Facts {
@@ -120,6 +114,23 @@ impl Store {
             more,
             origins,
         })
+    }
+
+    /// The origin-ids that a slot would still know had it been loaded all the time: a sender whose session was lost
+    /// with this process sends all again that was not acknowledged (rule 4).
+    fn recent_origins(&self, table: Table, account: &BareJid) -> Result<Vec<KnownOrigin>> {
+        let since = self.clock.now().0.saturating_sub(ORIGIN_FOR.as_micros() as u64);
+        let mut query = Query { backwards: true, ..Query::default() };
+        let mut origins = Vec::new();
+        loop {
+            let page = self.page_now(table, account, &query, RECENT)?;
+            let recent = page.rows.iter().rev().take_while(|row| row.at.0 >= since);
+            origins.extend(recent.filter_map(|row| Some((row.origin?, row.direction, row.id, row.at))));
+            query.before = page.rows.first().filter(|row| row.at.0 >= since).map(|row| row.id);
+            if page.complete || query.before.is_none() || origins.len() >= ORIGINS {
+                return Ok(origins);
+            }
+        }
     }
 
     /// Ids of deliverable rows above `after`, oldest first, and whether there are more.
@@ -145,13 +156,14 @@ impl Store {
     pub(crate) fn step<T>(&self, act: impl FnOnce(&mut Context<'_>) -> T) -> T {
         let sender = |id| self.slots.sender(id);
         let mut random = || self.random.next();
+        let (now, is_failing) = (self.clock.now(), self.writer.is_failing());
         let mut context =
-            Context { now: self.clock.now(), limits: &self.limits, random: &mut random, sender: &sender };
+            Context { now, limits: &self.limits, is_failing, random: &mut random, sender: &sender };
         act(&mut context)
     }
 
     /// Stores what is committed at `account` and not stored yet (rules 12 and 13).
-    pub(crate) async fn store_owed(&self, account: &BareJid) -> Result<()> {
+    pub(crate) async fn store_owed_now(&self, account: &BareJid) -> Result<()> {
         let Some(slot) = self.slots.loaded(account) else { return Ok(()) };
         let owed = slot.lock().owed();
         self.store_rows(account, owed).await

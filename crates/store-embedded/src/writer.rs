@@ -1,6 +1,7 @@
 //! Group commit: one thread writes what many wait for, with one fsync for all of them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,8 @@ use crate::error::{OpenError, unavailable};
 const QUEUE: usize = 1024;
 /// How many bytes go into one group at most.
 const GROUP_BYTES: usize = 4 * 1024 * 1024;
+/// How many writes that nobody waits for outlive a failure; they save work after a kill, no more.
+const KEPT: usize = 20_000;
 /// How long the disk is left alone after a failure.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -35,6 +38,7 @@ enum Request {
 /// The way to the writer.
 pub(crate) struct Writer {
     queue: mpsc::Sender<Request>,
+    failing: Arc<AtomicBool>,
     thread: parking_lot::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -46,11 +50,20 @@ impl Writer {
     ) -> Result<Writer, OpenError> {
         let (queue, requests) = mpsc::channel(QUEUE);
         let root = disk.root().to_owned();
-        let work = Work { disk, journalled, sync: config.sync, delay: config.commit_delay, failed: None };
+        let failing = Arc::new(AtomicBool::new(false));
+        let work = Work {
+            failing: failing.clone(),
+            disk,
+            journalled,
+            sync: config.sync,
+            delay: config.commit_delay,
+            failed: None,
+            kept: Vec::new(),
+        };
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
         let thread = thread.spawn(move || work.run(requests));
         let thread = thread.map_err(|error| OpenError::new(&root, error, "raise the limit of threads"))?;
-        Ok(Writer { queue, thread: parking_lot::Mutex::new(Some(thread)) })
+        Ok(Writer { queue, failing, thread: parking_lot::Mutex::new(Some(thread)) })
     }
 
     /// Returns when `ops` are on the disk, all or none.
@@ -58,6 +71,10 @@ impl Writer {
         if ops.is_empty() {
             return Ok(());
         }
+        self.send(ops).await
+    }
+
+    async fn send(&self, ops: Vec<Op>) -> Result<()> {
         let (done, wait) = oneshot::channel();
         let sent = self.queue.send(Request::Write(ops, Some(done))).await;
         sent.map_err(|_| unavailable("the store is closed"))?;
@@ -65,6 +82,16 @@ impl Writer {
             Ok(result) => result.map_err(unavailable),
             Err(_) => Err(unavailable("the store is closed")),
         }
+    }
+
+    /// Whether the last write failed.
+    pub(crate) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
+    /// Writes nothing, to see whether it could.
+    pub(crate) async fn probe(&self) -> Result<()> {
+        self.send(Vec::new()).await
     }
 
     /// Written with the next group, without being waited for: a kill may lose it.
@@ -86,6 +113,22 @@ impl Writer {
     /// The same from anywhere, for the beginning and the end of the store: waits by sleeping.
     pub(crate) fn later_now(&self, ops: Vec<Op>) -> Result<()> {
         if ops.is_empty() { Ok(()) } else { self.push(Request::Write(ops, None)) }
+    }
+
+    /// As `write`, from anywhere, for the beginning of the store: waits by sleeping.
+    pub(crate) fn write_now(&self, ops: Vec<Op>) -> Result<()> {
+        if ops.is_empty() {
+            return Ok(());
+        }
+        let (done, mut wait) = oneshot::channel();
+        self.push(Request::Write(ops, Some(done)))?;
+        loop {
+            match wait.try_recv() {
+                Ok(result) => return result.map_err(unavailable),
+                Err(oneshot::error::TryRecvError::Closed) => return Err(unavailable("the store is closed")),
+                Err(oneshot::error::TryRecvError::Empty) => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
     }
 
     /// Not `blocking_send`, which panics inside a runtime.
@@ -110,37 +153,64 @@ impl Writer {
     }
 }
 
+/// What is written with one fsync.
+#[derive(Default)]
+struct Group {
+    ops: Vec<Op>,
+    /// Those of them that nobody waits for.
+    later: Vec<Op>,
+    waiting: Vec<Done>,
+}
+
+impl Group {
+    /// Takes all requests that wait, up to a bound; says whether the last one was to stop.
+    fn gather(&mut self, first: Request, requests: &mut mpsc::Receiver<Request>) -> bool {
+        let (mut bytes, mut next) = (0, Some(first));
+        self.later = self.ops.clone();
+        while let Some(request) = next.take() {
+            let Request::Write(more, done) = request else { return true };
+            bytes += more.iter().map(size).sum::<usize>();
+            if done.is_none() {
+                self.later.extend_from_slice(&more);
+            }
+            self.ops.extend(more);
+            self.waiting.extend(done);
+            if bytes < GROUP_BYTES {
+                next = requests.try_recv().ok();
+            }
+        }
+        false
+    }
+}
+
 /// What the thread owns.
 struct Work {
+    failing: Arc<AtomicBool>,
     disk: Arc<Disk>,
     journalled: Journalled,
     sync: bool,
     delay: Duration,
     failed: Option<(Instant, Refused)>,
+    /// What nobody waits for and a failed group has left: it goes with the next one, before it.
+    kept: Vec<Op>,
 }
 
 impl Work {
     fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         while let Some(first) = requests.blocking_recv() {
-            let (mut ops, mut waiting, mut bytes, mut next) = (Vec::new(), Vec::new(), 0, Some(first));
-            let mut stop = false;
-            while let Some(request) = next.take() {
-                let Request::Write(more, done) = request else {
-                    stop = true;
-                    break;
-                };
-                bytes += more.iter().map(size).sum::<usize>();
-                ops.extend(more);
-                waiting.extend(done);
-                if bytes < GROUP_BYTES {
-                    next = requests.try_recv().ok();
-                }
-            }
-            if !self.delay.is_zero() && !waiting.is_empty() {
+            let mut group = Group { ops: std::mem::take(&mut self.kept), ..Group::default() };
+            let stop = group.gather(first, &mut requests);
+            if !self.delay.is_zero() && !group.waiting.is_empty() {
                 std::thread::sleep(self.delay);
             }
-            let result = if ops.is_empty() { Ok(()) } else { self.group(ops, !waiting.is_empty()) };
-            for done in waiting {
+            let later = if group.later.len() <= KEPT { group.later } else { Vec::new() };
+            let (urgent, idle) = (!group.waiting.is_empty(), group.ops.is_empty());
+            let result = if idle && !urgent { Ok(()) } else { self.group(group.ops, urgent) };
+            self.failing.store(result.is_err(), Ordering::Relaxed);
+            if result.is_err() {
+                self.kept = later;
+            }
+            for done in group.waiting {
                 let _ = done.send(result.clone()); // nobody waits any more
             }
             if stop {

@@ -41,11 +41,6 @@ impl Slot {
         if version.0 != self.version {
             return CommitReply::Stale(self.view());
         }
-        let oldest = self.owed.first_key_value().map(|(_, owed)| owed.row.at);
-        if self.owed.len() >= OWED || oldest.is_some_and(|at| context.now.since(at) > context.limits.owed_for)
-        {
-            return CommitReply::Wait;
-        }
         let mut outcomes = Vec::with_capacity(planned.len());
         for stanza in planned {
             match self.commit_one(context, stanza) {
@@ -71,7 +66,7 @@ impl Slot {
         {
             return Some(self.seen_outcome(Some(id), None));
         }
-        if self.refuses(context.limits, &planned) {
+        if self.refuses(context.limits, &planned) || self.waits(context, &planned) {
             return None;
         }
         let id = planned.keep.as_ref().map(|_| self.next_id(context));
@@ -134,20 +129,41 @@ impl Slot {
 
     /// What was committed before: what of it is still owed, and who still holds it under which number.
     fn seen_outcome(&self, id: Option<ArchiveId>, stanza: Option<&Arc<Stanza>>) -> Outcome {
-        let is_same = |logged: &Logged| match stanza {
-            Some(stanza) => Arc::ptr_eq(stanza, &logged.stanza),
-            None => id.is_some() && logged.stanza.id() == id,
+        let handed = match stanza {
+            Some(stanza) => self.held_by(|logged| Arc::ptr_eq(stanza, &logged.stanza)),
+            None => id.map(|id| self.handed(id)).unwrap_or_default(),
         };
+        let row = id.and_then(|id| self.owed.get(&id)).map(|owed| (owed.table, owed.row.clone()));
+        Outcome::Seen { id, row, handed }
+    }
+
+    /// In which logs of attached sessions the message lies.
+    pub(crate) fn handed(&self, id: ArchiveId) -> Vec<Handed> {
+        self.held_by(|logged| logged.stanza.id() == Some(id))
+    }
+
+    fn held_by(&self, is_it: impl Fn(&Logged) -> bool) -> Vec<Handed> {
         let mut handed = Vec::new();
         for session in self.sessions.iter().filter(|session| session.attached) {
-            for (at, logged) in session.log.iter().enumerate().filter(|(_, logged)| is_same(logged)) {
+            for (at, logged) in session.log.iter().enumerate().filter(|(_, logged)| is_it(logged)) {
                 let entry = logged.entry(session.acknowledged + 1 + at as u64);
                 let (jid, node, epoch) = (session.jid.clone(), session.node, session.epoch);
                 handed.push(Handed { session: session.id, jid, node, epoch, entry });
             }
         }
-        let row = id.and_then(|id| self.owed.get(&id)).map(|owed| (owed.table, owed.row.clone()));
-        Outcome::Seen { id, row, handed }
+        handed
+    }
+
+    /// Rule 13: nothing more that is kept is taken while the store does not keep up. What was committed before has been
+    /// answered already, and the sender's own copy follows what was committed elsewhere: neither is refused.
+    fn waits(&self, context: &Context<'_>, planned: &Planned) -> bool {
+        let is_copy = planned.key.is_some_and(|key| key.role == Role::Sent);
+        if planned.keep.is_none() || is_copy {
+            return false;
+        }
+        let oldest = self.owed.first_key_value().map(|(_, owed)| owed.row.at);
+        let is_late = oldest.is_some_and(|at| context.now.since(at) > context.limits.owed_for);
+        context.is_failing || is_late || self.owed.len() >= OWED
     }
 
     /// Rule 20: a request of somebody else that no target can keep is answered by `wait`. Answers are never refused:

@@ -66,12 +66,17 @@ impl Slot {
                     let after = session.backlog.map_or(first, |backlog| backlog.after.min(first));
                     session.backlog = Some(Backlog { after, before: last });
                 }
+                let left = session.available.is_none().then(|| std::mem::take(&mut session.directed));
                 if same {
                     self.view = None; // no decision depends on the words
                 } else {
                     self.decide_anew();
                 }
-                if begins { Changed::Pull } else { Changed::Nothing }
+                match left.filter(|directed| !directed.is_empty()) {
+                    Some(directed) => Changed::Left { directed },
+                    None if begins => Changed::Pull,
+                    None => Changed::Nothing,
+                }
             }
             Change::Directed { to, available } => {
                 session.directed.retain(|known| *known != to);
@@ -96,9 +101,8 @@ impl Slot {
                 session.flags.sm = true;
                 session.flags.resumable = resume.is_some();
                 session.resume = resume.map(|resume| resume.min(context.limits.resume_within));
+                // What went before is acknowledged by the first `h`, not by this: it may still be on its way.
                 session.base = base;
-                let gone = session.trim(base.sent.0);
-                self.done(gone);
                 self.decide_anew();
                 Changed::Nothing
             }

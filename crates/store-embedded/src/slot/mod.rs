@@ -27,7 +27,7 @@ pub(crate) use estate::Estate;
 pub(crate) use log::{Logged, Stanza};
 use pending::Pending;
 use seen::Seen;
-pub(crate) use seen::Sender;
+pub(crate) use seen::{ORIGIN_FOR, ORIGINS, Sender};
 pub(crate) use session::{Backlog, Session};
 
 /// How many committed rows may wait to be stored (rule 13).
@@ -50,11 +50,16 @@ pub(crate) struct Limits {
 pub(crate) struct Context<'a> {
     pub(crate) now: Timestamp,
     pub(crate) limits: &'a Limits,
+    /// The disk did not take the last write.
+    pub(crate) is_failing: bool,
     /// 64 random bits.
     pub(crate) random: &'a mut dyn FnMut() -> u64,
     /// The state of a sender's session, wherever it lives.
     pub(crate) sender: &'a dyn Fn(SessionId) -> Option<Arc<Sender>>,
 }
+
+/// Digest and side of a message with an origin-id, what it became, and when.
+pub(crate) type KnownOrigin = (u128, Direction, ArchiveId, Timestamp);
 
 /// What the store knows of an account when its slot is made.
 #[derive(Debug, Clone, Default)]
@@ -70,7 +75,7 @@ pub(crate) struct Facts {
     /// Whether `waiting` is not all.
     pub(crate) more: bool,
     /// The newest messages that carry an origin-id.
-    pub(crate) origins: Vec<(u128, Direction, ArchiveId, Timestamp)>,
+    pub(crate) origins: Vec<KnownOrigin>,
 }
 
 /// A committed row that is not stored yet.
@@ -187,9 +192,19 @@ impl Slot {
         self.owed.values().cloned().collect()
     }
 
+    /// Since when the oldest of it waits.
+    pub(crate) fn owes_since(&self) -> Option<Timestamp> {
+        self.owed.first_key_value().map(|(_, owed)| owed.row.at)
+    }
+
     /// The last number given out.
     pub(crate) fn last(&self) -> u64 {
         self.last
+    }
+
+    /// Rows up to this number are in the store.
+    pub(crate) fn raise(&mut self, number: u64) {
+        self.last = self.last.max(number);
     }
 
     /// Account, block list or preferences were changed in their store.

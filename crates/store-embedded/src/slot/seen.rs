@@ -14,9 +14,9 @@ use super::log::Stanza;
 /// How many stanzas of one sender are remembered at most: more are never unanswered at once.
 const NUMBERS: usize = 4096;
 /// How long an origin-id is remembered.
-const ORIGIN_FOR: Duration = Duration::from_secs(600);
+pub(crate) const ORIGIN_FOR: Duration = Duration::from_secs(600);
 /// How many origin-ids are remembered.
-const ORIGINS: usize = 2000;
+pub(crate) const ORIGINS: usize = 2000;
 
 /// What others' slots know of a session that sends: how far its stanzas are handled. Those are never sent again.
 #[derive(Debug, Default)]

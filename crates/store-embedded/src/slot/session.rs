@@ -49,7 +49,10 @@ pub(crate) struct Session {
     pub(crate) held: VecDeque<Logged>,
     /// Without a number yet, behind the backlog.
     pub(crate) behind: VecDeque<Logged>,
+    /// Of all three.
     pub(crate) bytes: usize,
+    /// Of `log` alone.
+    pub(crate) numbered: usize,
     pub(crate) backlog: Option<Backlog>,
 }
 
@@ -75,6 +78,7 @@ impl Session {
             held: VecDeque::new(),
             behind: VecDeque::new(),
             bytes: 0,
+            numbered: 0,
             backlog: None,
         }
     }
@@ -84,8 +88,9 @@ impl Session {
         self.acknowledged + self.log.len() as u64
     }
 
+    /// Room for a number more. What waits behind the log takes none of it: it could not go out otherwise.
     pub(crate) fn has_room(&self, limits: &Limits) -> bool {
-        self.log.len() < limits.stanzas && self.bytes < limits.bytes
+        self.log.len() < limits.stanzas && self.numbered < limits.bytes
     }
 
     /// Room for one more without a number.
@@ -136,6 +141,7 @@ impl Session {
     /// The same for what was counted when it was held.
     fn number(&mut self, logged: Logged) -> Handed {
         let entry = logged.entry(self.highest() + 1);
+        self.numbered += logged.bytes();
         self.log.push_back(logged);
         Handed { session: self.id, jid: self.jid.clone(), node: self.node, epoch: self.epoch, entry }
     }
@@ -175,7 +181,9 @@ impl Session {
         let count = usize::try_from(upto.saturating_sub(self.acknowledged)).unwrap_or(usize::MAX);
         let gone: Vec<Logged> = self.log.drain(..count.min(self.log.len())).collect();
         self.acknowledged += gone.len() as u64;
-        self.bytes = self.bytes.saturating_sub(gone.iter().map(Logged::bytes).sum());
+        let bytes = gone.iter().map(Logged::bytes).sum();
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.numbered = self.numbered.saturating_sub(bytes);
         if self.log.is_empty() {
             self.log.shrink_to(16); // an idle session keeps no buffers
         }

@@ -28,6 +28,7 @@ struct World {
     /// The session of Alice that sends.
     sender: Arc<Sender>,
     bits: u64,
+    is_failing: bool,
 }
 
 const ALICE: SessionId = SessionId(7);
@@ -43,7 +44,15 @@ fn world() -> World {
     let facts = Facts { exists: true, ..Facts::default() };
     let now = Timestamp(1_000_000);
     let sender = Arc::new(Sender::new(0, 1));
-    World { slot: Slot::new(account, facts, 1, now), limits, now, stored: Vec::new(), sender, bits: 0 }
+    World {
+        slot: Slot::new(account, facts, 1, now),
+        limits,
+        now,
+        stored: Vec::new(),
+        sender,
+        bits: 0,
+        is_failing: false,
+    }
 }
 
 impl World {
@@ -55,8 +64,9 @@ impl World {
             *bits += 1;
             *bits
         };
+        let (now, is_failing) = (self.now, self.is_failing);
         let mut context =
-            Context { now: self.now, limits: &self.limits, random: &mut random, sender: &sender };
+            Context { now, limits: &self.limits, is_failing, random: &mut random, sender: &sender };
         act(&mut self.slot, &mut context)
     }
 

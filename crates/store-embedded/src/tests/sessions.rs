@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use starling_ports::archive::{Direction, Table};
+use starling_ports::archive::{Archive, Direction, Query, Table};
 use starling_ports::delivery::Copy;
 use starling_ports::ids::{Epoch, Handled, LogNumber, SessionId};
 use starling_ports::sessions::{
@@ -48,7 +48,7 @@ async fn deliver(store: &Store, planned: Planned) -> Outcome {
     let version = store.view(&bob()).await.unwrap().version;
     let reply = store.commit(&bob(), version, vec![planned]).await.unwrap();
     let CommitReply::Done(outcomes) = reply else { panic!("{reply:?}") };
-    store.store_owed(&bob()).await.unwrap();
+    store.store_owed_now(&bob()).await.unwrap();
     outcomes.into_iter().next().unwrap()
 }
 
@@ -99,6 +99,129 @@ async fn a_retry_after_a_restart_lands_once() {
     let Outcome::Seen { id: known, row: None, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!(known, id);
     assert_eq!(store.view(&bob()).await.unwrap().waiting, 1);
+}
+
+#[tokio::test]
+async fn a_retry_after_a_restart_is_known_though_much_came_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let Outcome::Done { id, .. } = deliver(&store, message(1, &[])).await else { panic!() };
+    for number in 2..=400 {
+        let version = store.view(&bob()).await.unwrap().version;
+        store.commit(&bob(), version, vec![message(number, &[])]).await.unwrap();
+    }
+    store.store_owed_now(&bob()).await.unwrap();
+    drop(store);
+    let store = open(dir.path());
+    let outcome = deliver(&store, Planned { key: None, ..message(1, &[]) }).await;
+    let Outcome::Seen { id: known, .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(known, id);
+}
+
+#[tokio::test]
+async fn rule_12_a_reader_does_not_pass_a_row_that_is_not_stored_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for number in 1..=3 {
+        deliver(&store, message(number, &[])).await;
+    }
+    let rows = store.page_now(Table::Archive, &bob(), &Default::default(), 10).unwrap().rows;
+    let second = rows[1].id.number;
+    let scan = store.scan(&bob(), 0, second).unwrap();
+    assert_eq!(scan.rows.len(), 2, "the third was committed after the reader had looked");
+    assert!(scan.complete);
+}
+
+/// Rule 12, P4: paging `after=` the last id seen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_reader_that_pages_while_others_write_misses_none() {
+    const WRITERS: u64 = 4;
+    const EACH: u64 = 100;
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { sync: false, ..config(dir.path()) };
+    let store = open_with(&config).unwrap();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        let store = store.clone();
+        writers.spawn(async move {
+            for number in 1..=EACH {
+                let key = SenderKey {
+                    session: SessionId(u128::from(writer)),
+                    epoch: Epoch(1),
+                    number,
+                    role: Role::Receive,
+                };
+                let planned = Planned { key: Some(key), origin: None, ..message(number, &[]) };
+                let version = store.view(&bob()).await.unwrap().version;
+                let reply = store.commit(&bob(), version, vec![planned]).await.unwrap();
+                let CommitReply::Done(outcomes) = reply else { panic!("{reply:?}") };
+                let Some(Outcome::Done { row: Some((table, row)), .. }) = outcomes.into_iter().next() else {
+                    panic!()
+                };
+                let id = row.id;
+                tokio::task::yield_now().await; // another one may be stored before this one
+                store.put(table, &bob(), vec![row]).await.unwrap();
+                store.settle(&bob(), &[id], None).await.unwrap();
+            }
+        });
+    }
+    let (mut seen, mut query) = (0, Query::default());
+    loop {
+        let is_last = writers.is_empty();
+        let page = store.page(Table::Archive, &bob(), &query, 50).await.unwrap();
+        seen += page.rows.len() as u64;
+        query.after = page.rows.last().map(|row| row.id).or(query.after);
+        if is_last && page.rows.is_empty() {
+            break;
+        }
+        while let Some(done) = writers.try_join_next() {
+            done.unwrap();
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(seen, WRITERS * EACH);
+}
+
+/// Rule 11: the time without a server does not count.
+#[tokio::test]
+async fn a_saved_session_waits_as_long_as_it_still_could() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Hands(AtomicU64::new(1_000_000)));
+    let open = || Store::open(&config(dir.path()), clock.clone(), NodeId::default()).unwrap();
+    let store = open();
+    let phone = resumable(&store).await;
+    store.detach(&bob(), phone.id, phone.epoch, Detach::Lost).await.unwrap();
+    clock.turn(Duration::from_secs(100));
+    store.save().await.unwrap();
+    drop(store);
+    clock.turn(Duration::from_secs(3600));
+    let store = open();
+    assert!(store.expire(clock.now(), 10).await.unwrap().is_empty(), "its client had no chance yet");
+    clock.turn(Duration::from_secs(199));
+    assert!(store.expire(clock.now(), 10).await.unwrap().is_empty());
+    clock.turn(Duration::from_secs(2));
+    let ended = store.expire(clock.now(), 10).await.unwrap();
+    assert_eq!(ended.len(), 1);
+    assert!(ended[0].available.is_some(), "its contacts are to hear of it");
+    assert!(store.expire(clock.now(), 10).await.unwrap().is_empty(), "once");
+}
+
+/// Rule 13: a row whose writer is gone is stored by whoever looks after such rows, and pushed then.
+#[tokio::test]
+async fn rule_13_what_nobody_stored_is_stored_and_handed_out_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(Hands(AtomicU64::new(1_000_000)));
+    let store = Store::open(&config(dir.path()), clock.clone(), NodeId::default()).unwrap();
+    let phone = resumable(&store).await;
+    let version = store.view(&bob()).await.unwrap().version;
+    store.commit(&bob(), version, vec![message(1, &[phone.id])]).await.unwrap();
+    assert!(store.overdue(clock.now(), 10).await.unwrap().is_empty(), "its writer may still be at it");
+    clock.turn(Duration::from_secs(3));
+    let stored = store.overdue(clock.now(), 10).await.unwrap();
+    let numbers: Vec<_> = stored.iter().flat_map(|(_, handed)| handed).map(|one| one.entry.number).collect();
+    assert_eq!((stored[0].0.clone(), numbers), (bob(), vec![LogNumber(1)]));
+    assert_eq!(store.page_now(Table::Archive, &bob(), &Default::default(), 10).unwrap().rows.len(), 1);
+    assert!(store.overdue(clock.now(), 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]

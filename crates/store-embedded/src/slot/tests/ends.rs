@@ -103,16 +103,30 @@ fn a_device_that_logs_in_does_not_get_what_another_is_reading() {
 }
 
 #[test]
-fn enabling_stream_management_counts_what_went_before_as_acknowledged() {
+fn what_went_before_stream_management_is_acknowledged_by_the_first_h_and_not_by_enabling_it() {
     let mut world = world();
     let desk = world.online("desk");
     world.commit(message(1, &[desk]));
     let base = SmBase { sent: LogNumber(1), ..SmBase::default() };
-    world.change(desk, Change::EnableSm { resume: Some(Duration::from_secs(9999)), base });
-    assert_eq!(world.waiting(), 0);
+    let enable = Change::EnableSm { resume: Some(Duration::from_secs(9999)), base };
+    world.change(desk, enable);
+    assert_eq!(world.waiting(), 1, "it may still be on its way to the device");
     let session = world.slot.session(desk).unwrap();
     assert_eq!(session.resume, Some(Duration::from_secs(300)), "no longer than is configured");
     assert_eq!(session.extend(0), 1);
+    assert!(world.acknowledge(desk, 1));
+    assert_eq!(world.waiting(), 0);
+}
+
+#[test]
+fn directed_presence_is_told_when_the_session_leaves_and_then_forgotten() {
+    let mut world = world();
+    let desk = world.online("desk");
+    let to = Jid::new("carol@example.org").unwrap();
+    world.change(desk, Change::Directed { to: to.clone(), available: true });
+    let left = world.change(desk, Change::Presence(None));
+    assert!(matches!(&left, Changed::Left { directed } if *directed == [to]), "{left:?}");
+    assert!(world.end(desk).ended.directed.is_empty());
 }
 
 #[test]

@@ -239,6 +239,23 @@ fn rule_20_presence_of_one_address_takes_one_place() {
 }
 
 #[test]
+fn what_waits_behind_a_backlog_does_not_stop_it() {
+    let mut world = world();
+    let desk = world.online("desk");
+    for number in 1..=12 {
+        world.commit(message(number, &[desk]));
+    }
+    world.limits.bytes = 400; // as much as lies in the log
+    let long = format!("<message from='alice@example.org/desk'>{}", "x".repeat(150));
+    let long = Wire::from_bytes(long.into_bytes().into()).unwrap();
+    world.commit(Planned { wire: long, ..passing(13, "message", &[desk]) });
+    world.acknowledge(desk, 10);
+    world.limits.bytes = 150; // less than what waits behind the backlog
+    let (entries, _) = world.pull(desk, 10, 10);
+    assert_eq!(bodies(&entries)[..2], ["11", "12"]);
+}
+
+#[test]
 fn a_stalled_session_takes_bounded_memory() {
     let mut world = world();
     let desk = world.online("desk");

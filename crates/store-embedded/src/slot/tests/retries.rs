@@ -149,6 +149,37 @@ fn rule_13_nothing_is_committed_while_an_old_row_is_not_stored() {
 }
 
 #[test]
+fn rule_13_what_was_committed_is_never_refused_however_late_it_is_stored() {
+    let mut world = world();
+    let desk = world.online("desk");
+    let reply = world.try_commit(message(1, &[desk]));
+    assert!(matches!(reply, CommitReply::Done(_)), "{reply:?}");
+    world.now.0 += 6_000_000;
+    let again = world.try_commit(message(1, &[desk]));
+    let CommitReply::Done(outcomes) = again else { panic!("{again:?}") };
+    assert!(matches!(&outcomes[..], [Outcome::Seen { row: Some(_), .. }]), "{outcomes:?}");
+    let copy = Planned {
+        key: Some(SenderKey { session: ALICE, epoch: Epoch(1), number: 2, role: Role::Sent }),
+        ..message(2, &[])
+    };
+    assert!(matches!(world.try_commit(copy), CommitReply::Done(_)), "it follows a commit elsewhere");
+}
+
+#[test]
+fn rule_13_a_disk_that_takes_nothing_stops_only_what_is_kept() {
+    let mut world = world();
+    let desk = world.online("desk");
+    world.is_failing = true;
+    assert!(matches!(world.try_commit(message(1, &[desk])), CommitReply::Wait));
+    assert!(
+        matches!(world.try_commit(passing(2, "iq", &[desk])), CommitReply::Done(_)),
+        "pings are answered"
+    );
+    world.is_failing = false;
+    assert!(matches!(world.try_commit(message(1, &[desk])), CommitReply::Done(_)), "nothing was committed");
+}
+
+#[test]
 fn ids_only_grow_though_the_clock_goes_back() {
     let mut world = world();
     let first = id_of(&world.commit(message(1, &[]))).unwrap();

@@ -50,6 +50,7 @@ pub(crate) struct Driver<'a> {
     resuming: Option<SessionId>,
     exchange: Option<u128>,
     submit: Job<'a, starling_ports::Result<Handling>>,
+    is_unknown: bool, // what became of the last batch
     pull: Job<'a, LogAnswer>,
     acknowledge: Option<LogNumber>,
     is_blocked: bool, // the log gives nothing more until something is acknowledged
@@ -76,6 +77,7 @@ impl<'a> Driver<'a> {
             resuming: None,
             exchange: None,
             submit: None,
+            is_unknown: false,
             pull: None,
             acknowledge: None,
             is_blocked: false,
@@ -178,6 +180,7 @@ impl<'a> Driver<'a> {
         let mut moved = false;
         if let Some(result) = poll_job(&mut self.submit, cx) {
             moved = true;
+            self.is_unknown |= result.is_err();
             let handling = result.inspect_err(|error| debug!(%error, "a store did not answer")).ok();
             self.handle(Input::Handled(handling), out);
         }
@@ -319,10 +322,11 @@ impl<'a> Driver<'a> {
         }
         let Some(Held { session, outbox }) = self.held.get() else { return };
         if let Some(submit) = self.submit.take() {
-            let _ = submit.await;
+            self.is_unknown |= submit.await.is_err();
         }
         let drafts = self.machine.take_drafts();
-        if !drafts.is_empty() {
+        // Behind stanzas of which nothing is known none may go (session-log rule 1): the client sends them all again.
+        if !drafts.is_empty() && !self.is_unknown {
             let _ = self.shared.ingress.submit(session, drafts).await;
         }
         if let Some(pull) = self.pull.take() {

@@ -1,20 +1,26 @@
 //! One account, a batch of stanzas: view, plan, commit, store, settle, dispatch.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use starling_jid::BareJid;
-use starling_ports::Result;
 use starling_ports::archive::{Archive, Row, Table};
 use starling_ports::clock::Clock;
 use starling_ports::delivery::Delivery;
 use starling_ports::ids::ArchiveId;
 use starling_ports::sessions::{CommitReply, Handed, Origin, Outcome, Planned, SenderKey, Sessions, View};
+use starling_ports::{Result, StoreError};
 use starling_stanza::{Condition, Stanza, StanzaError, Wire};
 
 use crate::Plan;
 
 /// How often a decision is made anew because the view has changed under it.
 const MAX_DECISIONS: usize = 32;
+
+/// How long a store that did not take a committed row is left alone.
+const STORE_AGAIN: Duration = Duration::from_secs(1);
+/// How often it is tried then: for less time than a clean stop may take.
+const STORE_TRIES: u32 = 15;
 
 /// A stanza on its way to one account.
 #[derive(Debug, Clone)]
@@ -177,8 +183,28 @@ impl Router {
             return Ok(());
         }
         let ids: Vec<ArchiveId> = rows.iter().map(|row| row.id).collect();
-        self.archive.put(table, account, rows).await?;
-        self.sessions.settle(account, &ids, None).await
+        match self.archive.put(table, account, rows).await {
+            Ok(()) => self.sessions.settle(account, &ids, None).await,
+            Err(error) => self.store_later(account, error).await,
+        }
+    }
+
+    /// What is committed is stored however late (rule 13), and nothing later of this lane is done before (rule 1). When
+    /// the store takes nothing for too long, the rows are left to the sweep, and the sender's connection is dropped:
+    /// nothing of it was acknowledged.
+    async fn store_later(&self, account: &BareJid, mut error: StoreError) -> Result<()> {
+        for _ in 0..STORE_TRIES {
+            if !matches!(error, StoreError::Unavailable { .. }) {
+                break;
+            }
+            tracing::debug!(%error, "a committed row is not stored yet");
+            tokio::time::sleep(STORE_AGAIN).await;
+            match self.sessions.store_owed(account).await {
+                Ok(()) => return Ok(()),
+                Err(again) => error = again,
+            }
+        }
+        Err(error)
     }
 
     /// Pushes entries that were handed out to the nodes that hold their sessions.

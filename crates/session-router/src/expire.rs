@@ -1,4 +1,4 @@
-//! Ends sessions that nobody has resumed in time.
+//! What nobody else does in time: ends sessions that were not resumed, stores rows whose writer could not.
 
 use std::future::Future;
 use std::time::Duration;
@@ -19,6 +19,7 @@ where
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        store_overdue(&router).await;
         loop {
             match router.sessions.expire(router.clock().now(), AT_ONCE).await {
                 Ok(sessions) => {
@@ -36,5 +37,17 @@ where
                 }
             }
         }
+    }
+}
+
+/// Rule 13: what was committed has an owner at all times.
+async fn store_overdue(router: &Router) {
+    match router.sessions.overdue(router.clock().now(), AT_ONCE).await {
+        Ok(stored) => {
+            for (account, handed) in stored {
+                router.push(&account, handed);
+            }
+        }
+        Err(error) => tracing::debug!(%error, "committed rows are not stored yet, trying again"),
     }
 }

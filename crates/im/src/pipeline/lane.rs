@@ -50,10 +50,9 @@ impl Pipeline {
             handled = Handled(number);
         }
         lane.flush().await?;
-        if flags.resumable {
-            let saved = Some((session.id, session.epoch, handled));
-            self.cx.stores.sessions.settle(&lane.account, &[], saved).await?;
-        }
+        // Also where nobody resumes: what is handled is not sent again, so the slots need not remember it.
+        let saved = Some((session.id, session.epoch, handled));
+        self.cx.stores.sessions.settle(&lane.account, &[], saved).await?;
         Ok(Handling::Done(handled))
     }
 }

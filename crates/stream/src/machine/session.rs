@@ -37,6 +37,7 @@ pub(super) struct Session {
     handled: Handled,
     sent: LogNumber, // the last entry written
     acknowledged: LogNumber,
+    unconfirmed: bool, // the first `h` says more than its number: what went before <enabled/> has come
     unasked: Unasked,
     asked: Asked,
     sm: Option<sm::Counters>,
@@ -69,6 +70,7 @@ impl Session {
             handled: Handled(0),
             sent: LogNumber(0),
             acknowledged: LogNumber(0),
+            unconfirmed: false,
             unasked: Unasked::default(),
             asked: Asked::No,
             sm: None,
@@ -150,7 +152,8 @@ impl Session {
     }
 
     fn acknowledge(&mut self, upto: LogNumber, out: &mut Output) {
-        if upto > self.acknowledged {
+        if upto > self.acknowledged || self.unconfirmed {
+            self.unconfirmed = false;
             self.acknowledged = upto;
             out.effects.push(Effect::Acknowledge(upto));
         }
@@ -258,9 +261,12 @@ impl Machine {
         };
         sm::write_enabled(&mut out.bytes, session.session.id, seconds);
         session.sm = Some(sm::Counters { base, resumable: seconds > 0 });
+        // Streams are ordered, so the client has what went before when it answers, but not before.
+        session.unconfirmed = session.acknowledged < base.sent;
         session.acknowledged = base.sent;
         session.asked = Asked::No;
-        session.unasked = Unasked::default();
+        let since = session.unconfirmed.then_some(Duration::ZERO);
+        session.unasked = Unasked { since, ..Unasked::default() };
         self.mark(out);
         Ok(())
     }

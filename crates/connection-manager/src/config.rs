@@ -20,6 +20,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Certificates.
     pub tls: TlsConfig,
+    /// What HTTP listeners serve.
+    pub http: HttpConfig,
 }
 
 /// Addresses to listen on. `[::]` takes IPv4 clients too; an empty list switches that way in off.
@@ -32,8 +34,11 @@ pub struct ListenConfig {
     pub direct_tls: Vec<SocketAddr>,
     /// TCP where login without TLS is allowed; loopback addresses only.
     pub plain: Vec<SocketAddr>,
-    /// HTTP: WebSocket, BOSH, host-meta.
+    /// HTTP: WebSocket (`/ws`), BOSH (`/bosh`), host-meta. Nobody signs in here unless a trusted proxy says that the
+    /// client came by TLS.
     pub http: Vec<SocketAddr>,
+    /// The same, and login without TLS is allowed; loopback addresses only.
+    pub plain_http: Vec<SocketAddr>,
     /// The same over TLS.
     pub https: Vec<SocketAddr>,
     /// Proxies that may say for whom they speak (PROXY protocol v2, X-Forwarded-For, X-Forwarded-Proto): addresses or
@@ -49,10 +54,25 @@ impl Default for ListenConfig {
             direct_tls: everywhere(5223),
             plain: Vec::new(),
             http: everywhere(5280),
+            plain_http: Vec::new(),
             https: everywhere(5443),
             trusted_proxies: Vec::new(),
         }
     }
+}
+
+/// What HTTP listeners serve.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct HttpConfig {
+    /// Pages that may connect by WebSocket or BOSH, by their origins such as `https://chat.example.org`; none listed:
+    /// pages of any origin. A page can do nothing here without its user's password, for there are no cookies.
+    pub origins: Vec<String>,
+    /// Where clients reach this server by HTTP, such as `https://chat.example.org`, for host-meta (XEP-0156). Empty: as the
+    /// request came, by its Host, and by X-Forwarded-Host and X-Forwarded-Proto of a trusted proxy.
+    pub public_url: String,
+    /// Whether the chat page is served at `/`; `run --quickstart` serves it in any case.
+    pub page: bool,
 }
 
 /// What a client may cost. A limit of 0 is none.
@@ -122,10 +142,15 @@ impl Config {
     /// Checked before the first socket is bound, and by `starling config check`.
     pub fn check(&self) -> Result<(), Invalid> {
         let invalid = |field, why: &str| Err(Invalid { field, why: why.to_owned() });
-        if let Some(address) = self.listen.plain.iter().find(|address| !address.ip().is_loopback()) {
-            let why = format!("{address} is not a loopback address: there nobody signs in without TLS");
-            return Err(Invalid { field: "listen.plain", why });
+        let listen = &self.listen;
+        for (addresses, field) in [(&listen.plain, "listen.plain"), (&listen.plain_http, "listen.plain-http")]
+        {
+            if let Some(address) = addresses.iter().find(|address| !address.ip().is_loopback()) {
+                let why = format!("{address} is not a loopback address: there nobody signs in without TLS");
+                return Err(Invalid { field, why });
+            }
         }
+        self.http.check()?;
         let limits = &self.limits;
         if (1..10_000).contains(&limits.stanza_bytes) {
             return invalid("limits.stanza-bytes", "RFC 6120 §13.12 wants at least 10000");
@@ -148,6 +173,27 @@ impl Config {
     }
 }
 
+impl HttpConfig {
+    fn check(&self) -> Result<(), Invalid> {
+        let is_url = |url: &str| {
+            let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+            host.is_some_and(|host| {
+                !host.is_empty()
+                    && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
+            })
+        };
+        if let Some(origin) = self.origins.iter().find(|origin| !is_url(origin)) {
+            let why = format!("{origin:?} is not an origin such as https://chat.example.org");
+            return Err(Invalid { field: "http.origins", why });
+        }
+        if !self.public_url.is_empty() && !is_url(self.public_url.trim_end_matches('/')) {
+            let why = format!("{:?} is not a URL such as https://chat.example.org", self.public_url);
+            return Err(Invalid { field: "http.public-url", why });
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,5 +210,24 @@ mod tests {
         assert_eq!(config.check(), Ok(()));
         config.listen.plain.push("0.0.0.0:5224".parse().unwrap());
         assert_eq!(config.check().unwrap_err().field, "listen.plain");
+        let mut config = Config::default();
+        config.listen.plain_http = vec!["[::1]:5280".parse().unwrap(), "192.0.2.1:5280".parse().unwrap()];
+        assert_eq!(config.check().unwrap_err().field, "listen.plain-http");
+    }
+
+    #[test]
+    fn origins_and_the_public_url_are_urls_without_a_path() {
+        for (origin, good) in [
+            ("https://chat.example", true),
+            ("http://localhost:8080", true),
+            ("chat.example", false),
+            ("https://chat.example/page", false),
+            ("*", false),
+        ] {
+            let config = HttpConfig { origins: vec![origin.to_owned()], ..HttpConfig::default() };
+            assert_eq!(config.check().is_ok(), good, "{origin}");
+            let config = HttpConfig { public_url: origin.to_owned(), ..HttpConfig::default() };
+            assert_eq!(config.check().is_ok(), good, "{origin}");
+        }
     }
 }

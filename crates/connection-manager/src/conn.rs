@@ -23,13 +23,13 @@ use crate::shared::Shared;
 use crate::socket::{Chunk, Socket};
 
 /// What waits for a client that does not read; then nothing more is taken from its log, nor read from it.
-const MAX_UNSENT: usize = 64 * 1024;
+pub(crate) const MAX_UNSENT: usize = 64 * 1024;
 /// Reads of one turn: after them others have their turn.
-const MAX_READS: usize = 8;
+pub(crate) const MAX_READS: usize = 8;
 /// How long a client may take to read why its stream ended.
-const LINGER: Duration = Duration::from_secs(2);
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
 /// How much of what a client sends after the end is thrown away.
-const LINGER_BYTES: usize = 1024 * 1024;
+pub(crate) const LINGER_BYTES: usize = 1024 * 1024;
 
 /// What a connection begins with.
 pub(crate) struct Start {
@@ -69,7 +69,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, start: Start, stop: CancellationT
 }
 
 /// The end of a connection: the client learns why, the session that its socket is gone.
-async fn end(driver: &mut Driver<'_>, socket: &mut Socket, ended: io::Result<Ending>) {
+pub(crate) async fn end(driver: &mut Driver<'_>, socket: &mut Socket, ended: io::Result<Ending>) {
     let ending = ended.unwrap_or_else(|error| {
         debug!(%error, "a connection was lost");
         Ending { detach: Some(Detach::Lost), linger: false }
@@ -114,7 +114,7 @@ impl Future for Conn<'_, '_> {
 impl Conn<'_, '_> {
     /// Everything that can be done now; what is written goes out at its end, in one piece.
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<Option<Ending>> {
-        let Scratch { raw, decrypted, out, wire } = scratch;
+        let Scratch { raw, decrypted, out, wire, frames: _ } = scratch;
         if !self.is_stopping && self.stop.as_mut().poll(cx).is_ready() {
             self.is_stopping = true;
             self.driver.handle(Input::Drain, out);
@@ -209,7 +209,7 @@ impl Conn<'_, '_> {
 }
 
 impl Shared {
-    fn byte_rate(&self) -> Rate {
+    pub(crate) fn byte_rate(&self) -> Rate {
         Rate { per_second: self.limits.bytes_per_second, at_once: self.limits.bytes_at_once }
     }
 }

@@ -110,6 +110,11 @@ impl<'a> Driver<'a> {
         self.machine.wants_input()
     }
 
+    /// How many bytes the next element may have.
+    pub(crate) fn max_bytes(&self) -> usize {
+        self.machine.max_bytes()
+    }
+
     /// Until when nothing is to be read because stanzas came too fast.
     pub(crate) fn paused_until(&self, now: Duration) -> Option<Duration> {
         self.stanzas.paused_until(self.shared.stanza_rate(), now)

@@ -1,11 +1,11 @@
 //! Where clients come in: sockets are bound, connections accepted, and stopped.
 
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use starling_jid::BareJid;
 use starling_ports::authentication::{Authentication, Mechanism};
@@ -20,6 +20,7 @@ use tracing::{debug, info, warn};
 use crate::config::{Config, LimitsConfig};
 use crate::conn::{self, Start};
 use crate::error::Error;
+use crate::http::{self, Page};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::scratch::Pool;
@@ -46,6 +47,8 @@ pub enum Kind {
     Http,
     /// The same over TLS.
     Https,
+    /// HTTP on loopback where login without TLS is allowed.
+    PlainHttp,
 }
 
 impl Kind {
@@ -57,6 +60,7 @@ impl Kind {
             Self::Plain => "plain",
             Self::Http => "http",
             Self::Https => "https",
+            Self::PlainHttp => "plain-http",
         }
     }
 }
@@ -77,6 +81,8 @@ pub struct Setup {
     pub features: String,
     /// Certificates.
     pub tls: Arc<Tls>,
+    /// The chat page, where it is to be served.
+    pub page: Option<Page>,
     /// Where every connection's task lives.
     pub tasks: TaskTracker,
     /// Stops accepting, and ends all connections.
@@ -95,11 +101,39 @@ pub(crate) struct Present {
     pub(crate) config: Config,
     pub(crate) domains: Vec<BareJid>,
     pub(crate) features: String,
+    pub(crate) page: Option<Page>,
+    settings: Mutex<Vec<Arc<Settings>>>,
 }
 
 impl Present {
-    /// What a stream on a listener of `kind` is told.
-    pub(crate) fn settings(&self, security: Security, framing: Framing) -> Settings {
+    fn new(
+        shared: Shared,
+        config: Config,
+        domains: Vec<BareJid>,
+        features: String,
+        page: Option<Page>,
+    ) -> Present {
+        Present { shared: Arc::new(shared), config, domains, features, page, settings: Mutex::default() }
+    }
+
+    /// What a stream whose transport has frames is told.
+    pub(crate) fn element_settings(&self, security: Security) -> Arc<Settings> {
+        self.settings(security, Framing::Element)
+    }
+
+    /// What a stream is told: one copy for all that are told the same.
+    fn settings(&self, security: Security, framing: Framing) -> Arc<Settings> {
+        let mut made = self.settings.lock();
+        let is_it = |one: &&Arc<Settings>| one.security == security && one.framing == framing;
+        if let Some(known) = made.iter().find(is_it) {
+            return known.clone();
+        }
+        let settings = Arc::new(self.make_settings(security, framing));
+        made.push(settings.clone());
+        settings
+    }
+
+    fn make_settings(&self, security: Security, framing: Framing) -> Settings {
         let limits = &self.config.limits;
         Settings {
             domains: self.domains.clone(),
@@ -120,10 +154,16 @@ impl Present {
 impl Listeners {
     /// Binds all sockets, then accepts. If one cannot be bound, none is.
     pub fn start(setup: Setup) -> Result<Listeners, Error> {
-        let Setup { config, hub, ingress, authentication, domains, features, tls, tasks, stop } = setup;
+        let Setup { config, hub, ingress, authentication, domains, features, tls, page, tasks, stop } = setup;
         let listen = &config.listen;
-        let wanted =
-            [(Kind::C2s, &listen.c2s), (Kind::DirectTls, &listen.direct_tls), (Kind::Plain, &listen.plain)];
+        let wanted = [
+            (Kind::C2s, &listen.c2s),
+            (Kind::DirectTls, &listen.direct_tls),
+            (Kind::Plain, &listen.plain),
+            (Kind::Http, &listen.http),
+            (Kind::Https, &listen.https),
+            (Kind::PlainHttp, &listen.plain_http),
+        ];
         let mut sockets = Vec::new();
         for (kind, addresses) in wanted {
             for address in addresses {
@@ -136,8 +176,8 @@ impl Listeners {
         let limits = config.limits.clone();
         let pool = Arc::new(Pool::default());
         let shared = Shared { hub, ingress, authentication, tls, limits, pool, metrics: Metrics::new() };
-        let present = Arc::new(Present { shared: Arc::new(shared), config, domains, features });
-        let present = Arc::new(RwLock::new(present));
+        let present = Present::new(shared, config, domains, features, page);
+        let present = Arc::new(RwLock::new(Arc::new(present)));
         let mut addresses = Vec::new();
         for (kind, local, socket) in sockets {
             info!(address = %local, kind = kind.as_str(), "listening");
@@ -157,7 +197,8 @@ impl Listeners {
     pub fn reload(&self, config: Config, domains: Vec<BareJid>, features: String) {
         let mut present = self.present.write();
         let shared = Shared { limits: config.limits.clone(), ..(*present.shared).clone() };
-        *present = Arc::new(Present { shared: Arc::new(shared), config, domains, features });
+        let page = present.page;
+        *present = Arc::new(Present::new(shared, config, domains, features, page));
     }
 }
 
@@ -170,7 +211,6 @@ async fn accept(
     stop: CancellationToken,
 ) {
     let mut refused = false;
-    let mut settings: Option<(Arc<Present>, Arc<Settings>)> = None;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
@@ -188,19 +228,30 @@ async fn accept(
         };
         refused = false;
         let now = present.read().clone();
-        let known =
-            settings.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &now)).map(|(_, settings)| settings.clone());
-        let made = known.unwrap_or_else(|| Arc::new(now.settings(security(kind), Framing::Stream)));
-        settings = Some((now.clone(), made.clone()));
         if let Err(error) = tune(&tcp) {
             debug!(%error, "a client was gone before it was accepted");
             continue;
         }
         now.shared.metrics.accepted.increment(1);
-        let tls = (kind == Kind::DirectTls).then(|| now.shared.tls.direct.clone());
-        let start = Start { tcp, peer: peer.ip().to_canonical(), settings: made, tls, read: Vec::new() };
-        tasks.spawn(counted(now.shared.clone(), conn::serve(now.shared.clone(), start, stop.clone())));
+        let peer = peer.ip().to_canonical();
+        tasks.spawn(counted(now.shared.clone(), serve(now, kind, tcp, peer, stop.clone())));
     }
+}
+
+/// Serves a connection by what its listener is for.
+async fn serve(present: Arc<Present>, kind: Kind, tcp: TcpStream, peer: IpAddr, stop: CancellationToken) {
+    let security = match kind {
+        Kind::C2s => Security::StartTls,
+        Kind::DirectTls => Security::Direct,
+        Kind::Plain => Security::Plain,
+        Kind::Http | Kind::Https | Kind::PlainHttp => {
+            return http::serve(present, kind, tcp, peer, stop).await;
+        }
+    };
+    let settings = present.settings(security, Framing::Stream);
+    let tls = (kind == Kind::DirectTls).then(|| present.shared.tls.direct.clone());
+    let start = Start { tcp, peer, settings, tls, read: Vec::new() };
+    conn::serve(present.shared.clone(), start, stop).await;
 }
 
 /// Counts a connection while it lives.
@@ -208,15 +259,6 @@ async fn counted(shared: Arc<Shared>, connection: impl Future<Output = ()>) {
     shared.metrics.connections.increment(1.0);
     connection.await;
     shared.metrics.connections.decrement(1.0);
-}
-
-fn security(kind: Kind) -> Security {
-    match kind {
-        Kind::C2s => Security::StartTls,
-        Kind::DirectTls | Kind::Https => Security::Direct,
-        Kind::Plain => Security::Plain,
-        Kind::Http => Security::Proxied,
-    }
 }
 
 /// Small writes go out at once, and a peer that vanished while all was quiet is found out by the system.

@@ -21,6 +21,8 @@ pub(crate) struct Scratch {
     pub(crate) out: Output,
     /// The same on its way to the socket.
     pub(crate) wire: Vec<u8>,
+    /// What the machine writes, in the frames of a WebSocket.
+    pub(crate) frames: Vec<u8>,
 }
 
 /// Where buffers wait.
@@ -37,10 +39,10 @@ impl Pool {
     }
 
     pub(crate) fn give(&self, mut scratch: Box<Scratch>) {
-        let Scratch { raw: _, decrypted, out, wire } = &mut *scratch;
+        let Scratch { raw: _, decrypted, out, wire, frames } = &mut *scratch;
         out.effects.clear();
         out.ends.clear();
-        for buffer in [decrypted, &mut out.bytes, wire] {
+        for buffer in [decrypted, &mut out.bytes, wire, frames] {
             buffer.clear();
             buffer.shrink_to(KEPT_BYTES);
         }

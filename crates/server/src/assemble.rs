@@ -47,6 +47,7 @@ pub(crate) struct Addresses {
     pub(crate) plain: Vec<SocketAddr>,
     pub(crate) http: Vec<SocketAddr>,
     pub(crate) https: Vec<SocketAddr>,
+    pub(crate) plain_http: Vec<SocketAddr>,
     pub(crate) admin: Vec<SocketAddr>,
 }
 
@@ -61,13 +62,15 @@ impl Addresses {
             plain: of(Kind::Plain),
             http: of(Kind::Http),
             https: of(Kind::Https),
+            plain_http: of(Kind::PlainHttp),
             admin: vec![admin],
         }
     }
     pub(crate) fn to_json(&self) -> Value {
         json!({
             "c2s": self.c2s, "direct-tls": self.direct_tls, "plain": self.plain,
-            "http": self.http, "https": self.https, "admin": self.admin,
+            "http": self.http, "https": self.https,
+            "plain-http": self.plain_http, "admin": self.admin,
         })
     }
 }
@@ -94,7 +97,8 @@ impl Reload {
         self.listeners.reload(config.connection_manager(), domains, self.features.clone());
         let (before, after) = (toml::Table::try_from(&self.running)?, toml::Table::try_from(&config)?);
         let fixed = after.iter().filter(|(key, value)| {
-            !matches!(key.as_str(), "log" | "domains" | "tls" | "limits") && before.get(*key) != Some(value)
+            !matches!(key.as_str(), "log" | "domains" | "tls" | "limits" | "http")
+                && before.get(*key) != Some(value)
         });
         Ok(fixed.map(|(key, _)| format!("{key}: changed, and needs a restart")).collect())
     }
@@ -154,6 +158,7 @@ pub(crate) async fn assemble(
         domains: served.clone(),
         features: features(&pipeline),
         tls: tls.clone(),
+        page: config.http.page.then_some(crate::page::PAGE),
         tasks: tasks.clone(),
         stop: clients.clone(),
     })?;

@@ -24,6 +24,8 @@ pub(crate) struct Config {
     pub limits: connection_manager::LimitsConfig,
     /// Certificates.
     pub tls: connection_manager::TlsConfig,
+    /// What HTTP listeners serve.
+    pub http: connection_manager::HttpConfig,
     /// Messages, archives, rosters, accounts.
     pub im: starling_im::Config,
     /// The embedded store.
@@ -42,6 +44,7 @@ impl Default for Config {
             listen: Default::default(),
             limits: Default::default(),
             tls: Default::default(),
+            http: Default::default(),
             im: Default::default(),
             store: Default::default(),
             admin: Default::default(),
@@ -154,6 +157,7 @@ impl Config {
             listen: self.listen.clone(),
             limits: self.limits.clone(),
             tls: self.tls.clone(),
+            http: self.http.clone(),
         }
     }
 

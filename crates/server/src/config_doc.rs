@@ -10,6 +10,7 @@ const SECTIONS: &[(&str, &str, &str)] = &[
     ("listen", "ListenConfig", include_str!("../../connection-manager/src/config.rs")),
     ("limits", "LimitsConfig", include_str!("../../connection-manager/src/config.rs")),
     ("tls", "TlsConfig", include_str!("../../connection-manager/src/config.rs")),
+    ("http", "HttpConfig", include_str!("../../connection-manager/src/config.rs")),
     ("im", "Config", include_str!("../../im/src/config.rs")),
     ("im.quotas", "Quotas", include_str!("../../im/src/config.rs")),
     ("im.registration", "Registration", include_str!("../../im/src/config.rs")),

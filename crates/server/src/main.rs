@@ -11,6 +11,7 @@ mod cli;
 mod config;
 mod config_doc;
 mod control;
+mod page;
 mod quickstart;
 mod shutdown;
 

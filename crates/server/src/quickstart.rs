@@ -1,5 +1,7 @@
 //! `starling run --quickstart`: two accounts, and how to send the first message.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+
 use anyhow::{Context, Result};
 use starling_jid::BareJid;
 
@@ -10,6 +12,22 @@ use crate::config::Config;
 /// What a first look wants and a server on the Internet does not.
 pub(crate) fn prepare(config: &mut Config) {
     config.im.registration.enabled = true;
+    config.http.page = true;
+    let loopback = std::mem::take(&mut config.listen.http).into_iter().flat_map(on_loopback);
+    config.listen.plain_http.extend(loopback);
+}
+
+/// The page is opened as `http://localhost`, where browsers want no TLS: so HTTP stays on this machine.
+fn on_loopback(address: SocketAddr) -> Vec<SocketAddr> {
+    if address.ip().is_loopback() {
+        return vec![address];
+    }
+    let mut addresses = vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port())];
+    let has_ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    if has_ipv6 && address.port() != 0 {
+        addresses.push(SocketAddr::new(IpAddr::V6(Ipv6Addr::LOCALHOST), address.port()));
+    }
+    addresses
 }
 
 /// Makes alice and bob, unless they are there, and says what to do next.
@@ -28,7 +46,7 @@ pub(crate) async fn welcome(node: &Node) -> Result<()> {
         };
         lines.push(format!("  {jid}   password {shown}"));
     }
-    if let Some(http) = node.addresses.http.first() {
+    if let Some(http) = node.addresses.plain_http.first() {
         let page = format!("http://localhost:{}/", http.port());
         lines.push(format!("\nFirst message: open {page} in two tabs, sign in as alice in one and as bob in the other, and write."));
     }

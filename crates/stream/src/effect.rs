@@ -7,11 +7,17 @@ use starling_ports::ids::LogNumber;
 use starling_ports::ingress::{BindError, Handling, RegisterError, Resume, SessionRef};
 use starling_ports::sessions::{Claimed, Detach, SmBase};
 
+use crate::error::StreamCondition;
+
 /// What happened outside.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// Bytes of the client, after TLS.
     Bytes(&'a [u8]),
+    /// One whole element, as a transport with frames of its own hands it in (RFC 7395 §3.3). Only where `wants_input`.
+    Document(&'a [u8]),
+    /// The transport cannot go on with this client: the stream ends with this error.
+    Violation(StreamCondition, &'static str),
     /// The handshake is over.
     TlsStarted {
         /// `tls-exporter` data (RFC 9266): TLS 1.3 only.

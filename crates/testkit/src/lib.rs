@@ -16,6 +16,7 @@ mod scram;
 mod server;
 mod tls;
 mod tree;
+mod websocket;
 mod world;
 
 pub use client::{Connection, Received};
@@ -25,4 +26,5 @@ pub use scram::{Hash, Scram};
 pub use server::{Server, ServerOptions};
 pub use tls::{Secured, TlsOptions, TlsVersion};
 pub use tree::Tree;
+pub use websocket::{Frame, WebSocket, http};
 pub use world::{Device, User, World};

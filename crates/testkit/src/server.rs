@@ -39,6 +39,7 @@ direct-tls = ["127.0.0.1:0"]
 plain = ["127.0.0.1:0"]
 http = ["127.0.0.1:0"]
 https = ["127.0.0.1:0"]
+plain-http = ["127.0.0.1:0"]
 [admin]
 listen = "127.0.0.1:0"
 "#;
@@ -104,7 +105,7 @@ impl Server {
         self.plain
     }
 
-    /// The first address of a kind of listener: `c2s`, `direct-tls`, `http`, `https`, `admin`.
+    /// The first address of a kind of listener: `c2s`, `direct-tls`, `http`, `https`, `plain-http`, `admin`.
     pub fn address(&self, kind: &str) -> Option<SocketAddr> {
         self.addresses.get(kind)?.get(0)?.as_str()?.parse().ok()
     }

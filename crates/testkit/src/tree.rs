@@ -32,6 +32,10 @@ impl Tree {
         let root = read(&wrapped)?;
         root.children.into_iter().next().context("no element")
     }
+    /// Reads one element that must stand on its own, as each does in a frame.
+    pub fn parse_alone(xml: &str) -> Result<Tree> {
+        read(xml)
+    }
     /// The attribute of that name.
     pub fn attr(&self, name: &str) -> Option<&str> {
         self.attributes.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())

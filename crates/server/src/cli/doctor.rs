@@ -70,7 +70,8 @@ fn descriptors() -> Finding {
 
 fn ports(config: &Config) -> Vec<Finding> {
     let listen = &config.listen;
-    let all = [&listen.c2s, &listen.direct_tls, &listen.plain, &listen.http, &listen.https];
+    let all =
+        [&listen.c2s, &listen.direct_tls, &listen.plain, &listen.http, &listen.https, &listen.plain_http];
     let addresses = all.into_iter().flatten().copied().chain([config.admin.listen]);
     let check = |address| {
         let trouble = TcpListener::bind(address)

@@ -8,6 +8,7 @@ use starling_testkit::{ServerOptions, run, stories};
 mod bind;
 mod carbons;
 mod delayed_delivery;
+mod hostile_xml;
 mod message_routing;
 mod offline;
 mod ping;
@@ -21,12 +22,14 @@ mod subscription;
 mod time;
 mod vcard;
 mod version;
+mod websocket;
 
 fn main() -> ExitCode {
     let stories = stories! {
         bind :: { the_newer_session_wins_the_resource, the_server_chooses_a_resource, a_resource_must_be_one, a_stream_is_bound_once }
         carbons :: { carbons_reach_the_other_device, sent_messages_are_copied, a_private_message_is_not_copied, a_carbon_is_never_forged }
         delayed_delivery :: { a_late_message_says_when_it_came }
+        hostile_xml :: { what_xmpp_forbids_ends_the_stream, what_xml_forbids_ends_the_stream, prefixes_are_declared, only_utf_8_is_spoken, everything_has_a_limit, the_largest_stanza_is_taken, an_unknown_payload_passes_unchanged, prefixes_of_the_header_travel_along, namespaces_are_not_amplified, too_big_is_said_before_the_end, others_do_not_notice }
         message_routing :: { a_bare_jid_reaches_all_who_are_there, a_full_jid_reaches_one, a_normal_message_to_a_missing_resource_goes_nowhere_else, a_negative_priority_gets_nothing_for_the_account, a_headline_is_not_kept, a_groupchat_message_bounces, nobody_by_that_name_is_an_error, an_iq_to_a_missing_resource_bounces, from_is_stamped, a_forged_from_ends_the_stream, order_is_kept }
         offline :: { messages_wait_for_a_device, a_message_is_not_gone_until_acknowledged, unacknowledged_comes_again }
         ping :: { the_server_answers, the_account_answers }
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         time :: { the_server_tells_the_time }
         vcard :: { a_card_is_shown_to_others, none_is_empty }
         version :: { the_server_names_itself }
+        websocket :: { a_chat_goes_both_ways, a_cut_session_resumes, fragments_are_joined, frames_that_may_not_be_end_the_connection, what_is_no_element_ends_the_stream, a_wrong_opening_ends_the_stream, an_oversized_message_ends_the_stream, a_handshake_that_may_not_be_is_refused }
     };
     run(
         Path::new(env!("CARGO_BIN_EXE_starling")),

@@ -86,6 +86,8 @@ impl Machine {
         }
         let done = match input {
             Input::Bytes(bytes) => return self.bytes(now, bytes, out),
+            Input::Document(bytes) => self.document(bytes, out),
+            Input::Violation(condition, text) => Err(StreamError::new(condition, text)),
             Input::TlsStarted { exporter } => self.tls_started(exporter),
             Input::Authenticated(reply) => self.authenticated(reply, out),
             Input::Registered(result) => self.registered(result, out),
@@ -156,6 +158,14 @@ impl Machine {
         self.state == Life::Closed
     }
 
+    /// How many bytes the next element may have.
+    pub fn max_bytes(&self) -> usize {
+        match &self.phase {
+            Phase::Login(_) => self.settings.before_login.bytes,
+            Phase::Authenticated(_) | Phase::Bound(_) => self.settings.after_login.bytes,
+        }
+    }
+
     /// The stanzas read so far, to be submitted in one batch.
     pub fn take_drafts(&mut self) -> Vec<Submitted> {
         self.draft_bytes = 0;
@@ -219,6 +229,19 @@ impl Machine {
         let left = self.read(now, bytes, out);
         if let Some(left) = bytes.len().checked_sub(left).and_then(|at| bytes.get(at..)) {
             self.rest = left.to_vec();
+        }
+    }
+
+    /// One element and nothing else: what is less or more than that cannot be read by itself (RFC 7395 §3.3.3).
+    fn document(&mut self, mut bytes: &[u8], out: &mut Output) -> Result {
+        let length = bytes.len();
+        let event = self.reader.next(&mut bytes)?;
+        if !bytes.iter().all(u8::is_ascii_whitespace) {
+            return Err(StreamError::new(StreamCondition::BadFormat, "more than one element"));
+        }
+        match event {
+            Some(event) => self.event(event, length, out),
+            None => Err(StreamError::new(StreamCondition::NotWellFormed, "not a whole element")),
         }
     }
 

@@ -136,7 +136,7 @@ impl Parts {
         head.to = to;
         Parts { head: Arc::new(head), children: self.children.clone() }
     }
-    pub(crate) fn from_other(&self, from: Jid) -> Parts {
+    pub(crate) fn sent_by(&self, from: Jid) -> Parts {
         let mut head = (*self.head).clone();
         head.from = from;
         Parts { head: Arc::new(head), children: self.children.clone() }

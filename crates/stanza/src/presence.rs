@@ -59,8 +59,8 @@ impl Presence {
         Presence(self.0.to_other(Some(to)))
     }
     /// The same from the bare JID: subscriptions belong to the account (RFC 6121 §3.1.2).
-    pub fn from_bare(&self) -> Presence {
-        Presence(self.0.from_other(self.from().bare().into()))
+    pub fn of_account(&self) -> Presence {
+        Presence(self.0.sent_by(self.from().bare().into()))
     }
     /// The error that answers it; `None` for an error.
     pub fn bounce(&self, error: &StanzaError, own: &FullJid) -> Option<Presence> {

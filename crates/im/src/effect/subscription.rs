@@ -39,7 +39,7 @@ impl Context {
         match change.await? {
             Err(error) => Ok(Some(error)),
             Ok(Some((old, Outbound { routed: true, .. }))) => {
-                let stanza = presence.from_bare().to_other(contact.clone().into());
+                let stanza = presence.of_account().to_other(contact.clone().into());
                 self.routed_subscription(&user, contact, kind, old, &stanza).await.map(|()| None)
             }
             Ok(_) => Ok(None),

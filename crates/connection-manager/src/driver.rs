@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use starling_ports::authentication::Reply;
+use starling_ports::delivery::Command;
 use starling_ports::ids::{LogNumber, SessionId};
 use starling_ports::ingress::{Handling, PulledBatch, SessionRef};
 use starling_ports::sessions::{Claimed, Detach};
@@ -228,12 +229,16 @@ impl<'a> Driver<'a> {
     fn deliver(&mut self, cx: &Context<'_>, room: usize, out: &mut Output) -> bool {
         let Some(held) = self.held.get() else { return false };
         held.outbox.register(cx);
-        if let Some(command) = held.outbox.take_command() {
-            self.handle(Input::Command(command), out);
-            return true;
-        }
+        let command = held.outbox.take_command();
+        let mut moved = command.is_some();
+        let command = match command {
+            Some(command) if !matches!(command, Command::Close(_)) => {
+                self.handle(Input::Command(command), out);
+                return true;
+            }
+            close => close,
+        };
         let now = self.now();
-        let mut moved = false;
         while out.bytes.len() < room
             && self.machine.can_deliver()
             && let Some(outgoing) = held.outbox.take()
@@ -241,6 +246,10 @@ impl<'a> Driver<'a> {
             self.machine.deliver(now, &outgoing, out);
             self.shared.metrics.delivered.increment(1);
             moved = true;
+        }
+        // What was handed out before goes first: the result of the request that ends an account (XEP-0077 §3.2).
+        if let Some(command) = command {
+            self.handle(Input::Command(command), out);
         }
         moved
     }

@@ -76,11 +76,16 @@ impl Context {
     /// Erases an account and everything that is kept under its name; its contacts lose their subscriptions. `false` if
     /// there was none.
     pub async fn remove_account(&self, jid: &BareJid) -> Result<bool> {
+        self.erase(jid, None).await
+    }
+
+    /// The same, but for one session, that is still to hear of it.
+    pub(crate) async fn erase(&self, jid: &BareJid, except: Option<SessionId>) -> Result<bool> {
         if self.stores.accounts.get(jid).await?.is_none() {
             return Ok(false);
         }
         self.leave_contacts(jid).await?;
-        self.end_sessions(jid, None).await?;
+        self.end_sessions(jid, except).await?;
         let removed = self.stores.accounts.remove(jid).await?;
         self.stores.sessions.refresh(jid).await?;
         Ok(removed)

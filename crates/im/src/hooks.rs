@@ -9,7 +9,7 @@ use starling_jid::{BareJid, FullJid};
 use starling_ports::ingress::SessionRef;
 use starling_ports::sessions::View;
 use starling_session_router::Plan;
-use starling_stanza::{Iq, IqType, Message, Stanza, StanzaError};
+use starling_stanza::{Condition, Iq, IqType, Message, Stanza, StanzaError};
 use starling_xml::{Element, Ns};
 
 use crate::{Context, Stage};
@@ -106,7 +106,14 @@ pub struct Request<'a> {
     pub iq: &'a Iq,
     /// Its payload.
     pub payload: Element,
-    pub(crate) later: &'a Mutex<Vec<Stanza>>,
+    pub(crate) later: &'a Mutex<Later>,
+}
+
+/// What follows a result.
+#[derive(Debug, Default)]
+pub(crate) struct Later {
+    pub(crate) stanzas: Vec<Stanza>,
+    pub(crate) end: bool,
 }
 
 impl Request<'_> {
@@ -116,7 +123,11 @@ impl Request<'_> {
     }
     /// A stanza to the asking session that comes behind the result.
     pub fn follow(&self, stanza: Stanza) {
-        self.later.lock().push(stanza);
+        self.later.lock().stanzas.push(stanza);
+    }
+    /// The account is no more: behind the result all its streams end with `<not-authorized/>`.
+    pub fn end(&self) {
+        self.later.lock().end = true;
     }
     /// Whether it wants to change something.
     pub fn is_set(&self) -> bool {
@@ -134,12 +145,24 @@ pub trait OnIq: Send + Sync {
     async fn on_iq(&self, cx: &Context, request: &Request<'_>) -> Answer;
 }
 
+/// Says whether a request may reach a session of another account.
+#[async_trait]
+pub trait Admission: Send + Sync {
+    /// Whether it may, and if not, what the asker hears.
+    async fn admit(&self, cx: &Context, owner: &BareJid, iq: &Iq) -> Result<(), StanzaError>;
+}
+
+/// The name of a payload, and who answers it.
+type Named = (&'static str, Arc<dyn OnIq>);
+
 /// Where modules take their places.
 #[derive(Default)]
 pub struct Hooks {
+    admissions: Vec<(Ns, Arc<dyn Admission>)>,
+    guarded: Vec<(Ns, &'static [IqType])>,
     cleaners: Vec<Arc<dyn Clean>>,
     messages: Vec<(Stage, Arc<dyn OnMessage>)>,
-    requests: HashMap<(At, Ns), Vec<(&'static str, Arc<dyn OnIq>)>>,
+    requests: HashMap<(At, Ns), Vec<Named>>,
 }
 
 impl std::fmt::Debug for Hooks {
@@ -161,6 +184,27 @@ impl Hooks {
     /// Requests with the payload `<name xmlns='ns'/>`, get and set.
     pub fn iq(&mut self, at: At, ns: Ns, name: &'static str, module: Arc<dyn OnIq>) {
         self.requests.entry((at, ns)).or_default().push((name, module));
+    }
+    /// Requests with a payload in `ns` to sessions of other accounts.
+    pub fn admit(&mut self, ns: Ns, module: Arc<dyn Admission>) {
+        self.admissions.push((ns, module));
+    }
+    /// Who asks this of an account without the right to hears `forbidden`, whether there is such an account or not.
+    pub fn guard(&mut self, ns: Ns, types: &'static [IqType]) {
+        self.guarded.push((ns, types));
+    }
+    /// Who decides whether it may pass.
+    pub(crate) fn admission(&self, iq: &Iq) -> Option<&Arc<dyn Admission>> {
+        let found = self.admissions.iter().find(|(ns, _)| iq.payloads().has_ns(ns));
+        found.filter(|_| iq.is_request()).map(|(_, module)| module)
+    }
+    /// What a stranger hears of an account: the same, whether it exists or not.
+    pub(crate) fn refusal(&self, iq: &Iq) -> StanzaError {
+        let kind = iq.iq_type();
+        match self.guarded.iter().any(|(ns, types)| types.contains(&kind) && iq.payloads().has_ns(ns)) {
+            true => StanzaError::auth(Condition::Forbidden),
+            false => StanzaError::cancel(Condition::ServiceUnavailable),
+        }
     }
     /// Who answers such a request.
     pub(crate) fn find(&self, at: At, ns: &str, name: &str) -> Option<&Arc<dyn OnIq>> {

@@ -30,8 +30,8 @@ impl Context {
         let account = ended.jid.bare();
         let from = Jid::from(ended.jid.clone());
         if ended.available.is_some() {
-            self.tell_contacts(&account, &from, |to| Context::unavailable(&from, to)).await?;
             self.note_last(&account, None).await?;
+            self.tell_contacts(&account, &from, |to| Context::unavailable(&from, to)).await?;
         }
         for to in &ended.directed {
             let gone = Presence::own(PresenceType::Unavailable, from.clone(), Some(to.clone()), &[]);

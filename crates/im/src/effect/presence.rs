@@ -25,9 +25,9 @@ impl Context {
         if presence.presence_type() == PresenceType::Unavailable {
             let directed = self.leave(session).await?;
             if was_available {
-                self.tell_contacts(&account, &from, |to| presence.to_other(to.clone().into()).wire()).await?;
                 let status = presence.payload(ns::CLIENT, "status").map(|status| status.text().into());
-                self.note_last(&account, status).await?;
+                self.note_last(&account, status).await?; // before anybody can ask
+                self.tell_contacts(&account, &from, |to| presence.to_other(to.clone().into()).wire()).await?;
             }
             for to in directed {
                 self.present_to(&to, &from, presence.to_other(to.clone()).wire()).await?;
@@ -70,34 +70,68 @@ impl Context {
         wires.extend(presences(&own, &to).filter(|(from, _)| *from != session.jid).map(|(_, wire)| wire));
         let roster = self.stores.rosters.get(&account).await?;
         for contact in &roster.contacts {
-            if contact.state.to && self.domains.serves(contact.jid.domain()) {
-                wires.extend(self.probe(&account, &contact.jid, &own).await?);
+            if contact.state.to && self.is_there(&contact.jid).await? {
+                wires.extend(self.probe(&account, &contact.jid, &own).await?.unwrap_or_default());
             }
             let request = contact.request.as_ref().filter(|_| contact.state.pending_in);
             wires.extend(request.and_then(|request| Wire::from_bytes(request.clone())));
         }
+        self.show_session(session, wires).await
+    }
+
+    /// To one session of an account.
+    async fn show_session(&self, session: &SessionRef, wires: Vec<Wire>) -> Result<()> {
         let items: Vec<Item> = wires.into_iter().map(Item::bytes).collect();
         let decide = |view: &View, _: &Item| {
             Plan::to(view.sessions.iter().filter(|one| one.id == session.id).map(|one| one.id))
         };
-        self.router.route(&account, &items, &decide).await.map(drop)
+        self.router.route(&session.jid.bare(), &items, &decide).await.map(drop)
     }
 
-    /// §4.3.2: what `contact` lets `account` see: nothing without a subscription, and nothing if it blocks it.
-    async fn probe(&self, account: &BareJid, contact: &BareJid, own: &View) -> Result<Vec<Wire>> {
+    /// Asked before a contact's roster is read: most contacts are away.
+    async fn is_there(&self, contact: &BareJid) -> Result<bool> {
+        if !self.domains.serves(contact.domain()) {
+            return Ok(false);
+        }
+        Ok(self.stores.sessions.view(contact).await?.available().next().is_some())
+    }
+
+    /// §4.3: a client need not probe, as its server does it, but it may. A stranger hears nothing.
+    pub(crate) async fn answer_probe(&self, session: &SessionRef, to: &Jid, own: &View) -> Result<()> {
+        let (account, contact) = (session.jid.bare(), to.bare());
+        if contact.is_domain() {
+            return Ok(());
+        }
+        let Some(mut wires) = self.probe(&account, &contact, own).await? else { return Ok(()) };
+        if let Some(resource) = to.resource() {
+            let view = self.stores.sessions.view(&contact).await?;
+            let asker = Jid::from(account.clone());
+            let named = presences(&view, &asker).filter(|(from, _)| from.resource() == resource);
+            wires = named.map(|(_, wire)| wire).collect();
+        }
+        if wires.is_empty() {
+            wires.push(Context::unavailable(to, &account)); // §4.3.2: a definite answer
+        }
+        self.show_session(session, wires).await
+    }
+
+    /// §4.3.2: what `contact` lets `account` see: `None` without a subscription, and if either blocks the other.
+    async fn probe(&self, account: &BareJid, contact: &BareJid, own: &View) -> Result<Option<Vec<Wire>>> {
         let asker = Jid::from(account.clone());
         if own.blocked.blocks(&contact.clone().into()) {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         let view = self.stores.sessions.view(contact).await?;
-        if view.available().next().is_none() || rules::is_blocked(&view, &asker) {
-            return Ok(Vec::new());
+        if rules::is_blocked(&view, &asker) {
+            return Ok(None);
         }
-        let roster = self.stores.rosters.get(contact).await?;
-        if !roster.contact(account).is_some_and(|entry| entry.state.from) {
-            return Ok(Vec::new());
+        if contact != account {
+            let roster = self.stores.rosters.get(contact).await?;
+            if !roster.contact(account).is_some_and(|entry| entry.state.from) {
+                return Ok(None);
+            }
         }
-        Ok(presences(&view, &asker).map(|(_, wire)| wire).collect())
+        Ok(Some(presences(&view, &asker).map(|(_, wire)| wire).collect()))
     }
 
     /// §4.6.3: who is told when the session leaves, though it is no contact.

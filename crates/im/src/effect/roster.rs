@@ -7,6 +7,7 @@ use starling_ports::Result;
 use starling_ports::roster::{Contact, Edit, Roster, Subscription, Written};
 use starling_session_router::Item;
 use starling_stanza::{Iq, IqType, Stanza};
+use starling_xml::Element;
 
 use crate::Context;
 use crate::context::random_id;
@@ -34,7 +35,7 @@ impl Context {
         let mut now = self.stores.rosters.get(owner).await?;
         loop {
             let before = now.contact(contact).cloned();
-            let was_listed = before.as_ref().is_some_and(|contact| contact.listed);
+            let shown = before.as_ref().filter(|contact| contact.listed).map(roster::item);
             let (changed, returned) = change(&now, before.clone().unwrap_or_else(|| stranger(contact)));
             let edit = match changed {
                 Change::Keep => return Ok(returned),
@@ -44,7 +45,7 @@ impl Context {
             };
             match self.stores.rosters.write(owner, now.version, vec![edit]).await? {
                 Written::Done(roster) => {
-                    self.push_roster(owner, contact, was_listed, &roster).await?;
+                    self.push_roster(owner, contact, shown, &roster).await?;
                     return Ok(returned);
                 }
                 Written::Stale(newer) => now = newer,
@@ -56,14 +57,17 @@ impl Context {
         &self,
         owner: &BareJid,
         contact: &BareJid,
-        was_listed: bool,
+        before: Option<Element>,
         roster: &Arc<Roster>,
     ) -> Result<()> {
         let item = match roster.contact(contact).filter(|contact| contact.listed) {
             Some(contact) => roster::item(contact),
-            None if was_listed => roster::removed(contact),
+            None if before.is_some() => roster::removed(contact),
             None => return Ok(()), // a mere request is not in what the user sees
         };
+        if before.as_ref() == Some(&item) {
+            return Ok(()); // nor does it change it
+        }
         let query = roster::query(roster.version, [item]);
         let push = Iq::own(IqType::Set, owner.clone().into(), None, &random_id(), query);
         self.push(owner, &[Item::own(&Stanza::Iq(push))], &|session| session.flags.interested).await

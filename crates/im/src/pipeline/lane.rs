@@ -12,7 +12,7 @@ use starling_stanza::{Condition, Iq, Message, Presence, PresenceType, Stanza, St
 use starling_xml::{Element, ns};
 
 use super::Pipeline;
-use crate::hooks::{Answer, At, Case, Request, Side};
+use crate::hooks::{Answer, At, Case, Later, Request, Side};
 use crate::identity;
 use crate::rules;
 
@@ -26,6 +26,8 @@ struct Lane<'a> {
     group: Option<(BareJid, Vec<Item>)>,
     /// For the sender's own account: copies of what was sent, answers, errors.
     own: Vec<Item>,
+    /// The account is erased: nothing more of the session is handled.
+    is_over: bool,
 }
 
 impl Pipeline {
@@ -35,7 +37,15 @@ impl Pipeline {
         let Some(flags) = view.sessions.iter().find(|one| one.id == session.id).map(|one| one.flags) else {
             return Ok(Handling::Fenced);
         };
-        let mut lane = Lane { pipeline: self, session, account, sm: flags.sm, group: None, own: Vec::new() };
+        let mut lane = Lane {
+            pipeline: self,
+            session,
+            account,
+            sm: flags.sm,
+            group: None,
+            own: Vec::new(),
+            is_over: false,
+        };
         let mut handled = Handled(0);
         for Submitted { number, draft } in batch {
             let refusal = draft.refusal().cloned();
@@ -48,6 +58,9 @@ impl Pipeline {
                 None => lane.take(number, stanza, &view).await?,
             }
             handled = Handled(number);
+            if lane.is_over {
+                return Ok(Handling::Done(handled));
+            }
         }
         lane.flush().await?;
         // Also where nobody resumes: what is handled is not sent again, so the slots need not remember it.
@@ -100,7 +113,11 @@ impl Lane<'_> {
                 self.flush().await?;
                 self.pipeline.cx.broadcast(self.session, &presence).await
             }
-            (None, _) | (Some(_), PresenceType::Probe) => Ok(()), // only servers probe (RFC 6121 §4.3)
+            (None, _) => Ok(()),
+            (Some(to), PresenceType::Probe) => {
+                self.flush().await?;
+                self.pipeline.cx.answer_probe(self.session, &to, view).await
+            }
             (Some(to), PresenceType::Error) => self.direct(number, to, presence).await,
             (Some(to), PresenceType::Available | PresenceType::Unavailable) => {
                 let available = presence.presence_type() == PresenceType::Available;
@@ -131,6 +148,10 @@ impl Lane<'_> {
         let at = match &to {
             None => At::Own,
             Some(to) if to.resource().is_some() && to.local().is_some() => {
+                if let Err(error) = self.admit(&to.bare(), &iq).await {
+                    self.refuse(number, &Stanza::Iq(iq), &error);
+                    return Ok(());
+                }
                 let item = self.item(number, Role::Receive, Stanza::Iq(iq));
                 return self.enqueue(to.bare(), item).await;
             }
@@ -152,8 +173,23 @@ impl Lane<'_> {
             let item = self.item(number, Role::Answer, stanza);
             self.own.push(item);
         }
-        self.own.extend(later.into_inner().iter().map(Item::own));
+        let later = later.into_inner();
+        self.own.extend(later.stanzas.iter().map(Item::own));
+        if later.end {
+            self.flush().await?;
+            let ended = self.pipeline.cx.end_sessions(&self.account, None).await;
+            ended.unwrap_or_else(|error| tracing::warn!(%error, "the sessions of an erased account go on"));
+            self.is_over = true;
+        }
         Ok(())
+    }
+
+    /// Whether a request may reach a session of another account.
+    async fn admit(&self, owner: &BareJid, iq: &Iq) -> Result<(), StanzaError> {
+        match self.pipeline.hooks.admission(iq).filter(|_| *owner != self.account) {
+            Some(module) => module.admit(&self.pipeline.cx, owner, iq).await,
+            None => Ok(()),
+        }
     }
 
     fn item(&self, number: u64, role: Role, stanza: Stanza) -> Item {
@@ -260,7 +296,7 @@ impl Pipeline {
     }
 
     /// What the server answers to a request.
-    async fn answer(&self, session: &SessionRef, at: At, iq: &Iq, later: &Mutex<Vec<Stanza>>) -> Answer {
+    async fn answer(&self, session: &SessionRef, at: At, iq: &Iq, later: &Mutex<Later>) -> Answer {
         let unavailable = || StanzaError::cancel(Condition::ServiceUnavailable);
         let payload = iq.request().ok_or_else(|| StanzaError::modify(Condition::BadRequest))?;
         let to = iq.to().map_or_else(|| session.jid.bare(), Jid::bare);
@@ -271,7 +307,7 @@ impl Pipeline {
             // RFC 6121 §8.5.1, XEP-0191 §3.4: who does not exist and who blocks cannot be told apart.
             let view = self.cx.stores.sessions.view(&to).await.map_err(|error| error.to_stanza_error())?;
             if !view.exists || rules::is_blocked(&view, iq.from()) {
-                return Err(unavailable());
+                return Err(self.hooks.refusal(iq));
             }
         }
         let found = self.hooks.find(at, payload.ns(), payload.local());
@@ -279,7 +315,7 @@ impl Pipeline {
         let server = || {
             iq.to().is_none().then(|| self.hooks.find(At::Server, payload.ns(), payload.local())).flatten()
         };
-        let module = found.or_else(server).ok_or_else(unavailable)?.clone();
+        let module = found.or_else(server).ok_or_else(|| self.hooks.refusal(iq))?.clone();
         module.on_iq(&self.cx, &Request { session, at, to, iq, payload, later }).await
     }
 }

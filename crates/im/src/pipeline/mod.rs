@@ -1,6 +1,7 @@
 //! The one way in: what clients say is decided, committed, stored and delivered from here.
 
 mod lane;
+mod registrar;
 mod roster;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use starling_xml::Element;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::registrar::Registrar;
 use crate::hooks::{Hooks, XepInfo};
 use crate::rules::message::Routing;
 use crate::{Config, Context, Domains, Stores, xep};
@@ -29,6 +31,7 @@ use crate::{Config, Context, Domains, Stores, xep};
 pub struct Pipeline {
     cx: Context,
     hooks: Hooks,
+    registrar: Registrar,
     stop: CancellationToken,
 }
 
@@ -48,7 +51,7 @@ impl Pipeline {
         Routing::attach(&mut hooks);
         roster::attach(&mut hooks);
         let (mut server_features, mut account_features) = (Vec::new(), Vec::new());
-        for module in xep::all() {
+        for module in xep::all(&config) {
             let XepInfo { server, account, .. } = module.info();
             server_features.extend_from_slice(server);
             account_features.extend_from_slice(account);
@@ -59,7 +62,8 @@ impl Pipeline {
             features.dedup();
         }
         let cx = Context { config, domains, stores, router, login, clock, server_features, account_features };
-        let pipeline = Arc::new(Pipeline { cx, hooks, stop: CancellationToken::new() });
+        let pipeline =
+            Arc::new(Pipeline { cx, hooks, registrar: Registrar::default(), stop: CancellationToken::new() });
         tasks.spawn(pipeline.clone().sweep());
         pipeline
     }
@@ -129,12 +133,20 @@ impl Ingress for Pipeline {
         domain: &BareJid,
         username: &str,
         password: &str,
-        _peer: std::net::IpAddr,
+        peer: std::net::IpAddr,
     ) -> Result<(), RegisterError> {
         if !self.offers_registration() {
             return Err(RegisterError::NotAllowed);
         }
-        self.cx.register_account(domain, username, password).await
+        let limit = self.cx.config.registration.per_address_and_hour;
+        if !self.registrar.take(peer, limit, self.cx.clock.now()) {
+            return Err(RegisterError::ResourceConstraint);
+        }
+        let registered = self.cx.register_account(domain, username, password).await;
+        if registered.is_err() && limit > 0 {
+            self.registrar.give_back(peer);
+        }
+        registered
     }
     fn offers_registration(&self) -> bool {
         self.cx.config.registration.enabled

@@ -17,6 +17,7 @@ use crate::rules::roster::{self, Wish};
 struct RosterQueries;
 
 pub(super) fn attach(hooks: &mut Hooks) {
+    hooks.guard(ns::ROSTER, &[IqType::Get, IqType::Set]); // §2.3.3
     hooks.iq(At::Own, ns::ROSTER, "query", Arc::new(RosterQueries));
 }
 

@@ -32,7 +32,8 @@ pub fn read(query: &Element) -> Result<Wish, StanzaError> {
         (Some(item), None) => item,
         _ => return Err(bad()),
     };
-    let jid = BareJid::new(item.attr("jid").ok_or_else(bad)?).map_err(|_| bad())?;
+    let jid = BareJid::new(item.attr("jid").ok_or_else(bad)?);
+    let jid = jid.map_err(|_| StanzaError::modify(Condition::JidMalformed))?;
     if item.attr("subscription") == Some("remove") {
         return Ok(Wish::Remove(jid));
     }

@@ -17,7 +17,7 @@ use crate::{Context, Stage, rules};
 
 /// The list, and its effect on messages; `rules` have it for presence and requests.
 #[derive(Debug)]
-pub struct Blocking;
+pub(super) struct Blocking;
 
 impl Xep for Blocking {
     fn info(&self) -> XepInfo {

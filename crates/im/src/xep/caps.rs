@@ -13,7 +13,7 @@ use crate::hooks::{Hooks, Xep, XepInfo};
 
 /// The server's own capabilities.
 #[derive(Debug)]
-pub struct Caps;
+pub(super) struct Caps;
 
 /// Which software.
 const NODE: &str = "https://starling.im/";

@@ -15,7 +15,7 @@ use crate::{Context, Stage};
 
 /// The switch, and the copies.
 #[derive(Debug)]
-pub struct Carbons;
+pub(super) struct Carbons;
 
 impl Xep for Carbons {
     fn info(&self) -> XepInfo {

@@ -11,7 +11,7 @@ use crate::hooks::{Answer, At, Hooks, OnIq, Request, Xep, XepInfo};
 
 /// Answers for the server, for the own account, and for accounts that let the asker see them.
 #[derive(Debug)]
-pub struct Disco;
+pub(super) struct Disco;
 
 impl Xep for Disco {
     fn info(&self) -> XepInfo {

@@ -7,11 +7,18 @@ mod csi;
 mod delayed_delivery;
 mod disco;
 mod form;
+mod jid_escaping;
+mod last_activity;
 mod mam;
 mod offline;
 mod ping;
+mod private_xml;
 mod processing_hints;
+mod register;
 mod stanza_ids;
+mod time;
+mod vcard;
+mod version;
 #[cfg(test)]
 mod tests;
 
@@ -19,21 +26,32 @@ use std::sync::Arc;
 
 pub(crate) use caps::feature as caps_feature;
 
+use crate::Config;
 use crate::hooks::Xep;
 
-/// All of them. Within a stage they decide in this order.
-pub fn all() -> Vec<Arc<dyn Xep>> {
-    vec![
+/// All that the configuration wants. Within a stage they decide in this order.
+pub fn all(config: &Config) -> Vec<Arc<dyn Xep>> {
+    let mut all: Vec<Arc<dyn Xep>> = vec![
         Arc::new(blocking::Blocking),
         Arc::new(caps::Caps),
         Arc::new(carbons::Carbons),
         Arc::new(csi::ClientStates),
         Arc::new(delayed_delivery::DelayedDelivery),
         Arc::new(disco::Disco),
+        Arc::new(jid_escaping::JidEscaping),
+        Arc::new(last_activity::LastActivity::new()),
         Arc::new(mam::Mam),
         Arc::new(offline::Offline),
         Arc::new(ping::Ping),
+        Arc::new(private_xml::PrivateXml),
         Arc::new(processing_hints::ProcessingHints),
+        Arc::new(register::Register),
         Arc::new(stanza_ids::StanzaIds),
-    ]
+        Arc::new(time::Time),
+        Arc::new(vcard::Vcard),
+    ];
+    if config.tell_version {
+        all.push(Arc::new(version::Version));
+    }
+    all
 }

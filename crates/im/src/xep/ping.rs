@@ -10,7 +10,7 @@ use crate::hooks::{Answer, At, Hooks, OnIq, Request, Xep, XepInfo};
 
 /// Answers for the server and for the sender's own account.
 #[derive(Debug)]
-pub struct Ping;
+pub(super) struct Ping;
 
 impl Xep for Ping {
     fn info(&self) -> XepInfo {

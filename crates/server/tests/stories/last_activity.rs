@@ -1,0 +1,69 @@
+//! XEP-0012 Last Activity.
+
+use starling_testkit::World;
+
+use super::subscription::befriend;
+
+const FORBIDDEN: &str = "<iq type='error'><error type='auth'><forbidden xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>";
+
+fn ask(to: &str) -> String {
+    format!("<iq to='{to}' type='get' id='l1'><query xmlns='jabber:iq:last'/></iq>")
+}
+
+/// §3: 0 for who is there, and then for how long it is gone and what it said.
+pub(crate) async fn a_contact_asks_when_somebody_went(world: &World) {
+    let alice = world.user("alice").await.device("phone").await;
+    let bob = world.user("bob").await.device("desk").await;
+    befriend(&alice, &bob).await;
+    alice.send(&ask("${bob}")).await;
+    let there = alice
+        .expect("<iq type='result' from='${bob}'><query xmlns='jabber:iq:last' seconds='0'/></iq>")
+        .await;
+    assert_eq!(there.child("query").unwrap().text, "");
+
+    bob.send("<presence type='unavailable'><status>gone &amp; away</status></presence>").await;
+    alice.expect("<presence from='${bob/desk}' type='unavailable'/>").await;
+
+    alice.send(&ask("${bob}")).await;
+    let gone = alice
+        .expect("<iq type='result'><query xmlns='jabber:iq:last' seconds='*'>gone &amp; away</query></iq>")
+        .await;
+    let seconds: u64 = gone.child("query").unwrap().attr("seconds").unwrap().parse().unwrap();
+    assert!(seconds < 120, "{gone}");
+    bob.send("<iq type='get' id='l2'><query xmlns='jabber:iq:last'/></iq>").await;
+    bob.expect("<iq type='result' id='l2'><query xmlns='jabber:iq:last'>gone &amp; away</query></iq>").await;
+}
+
+/// §3, §4, §9: whether or not there is such an account or such a session, and also of who blocks the asker.
+pub(crate) async fn a_stranger_may_not_ask(world: &World) {
+    let alice = world.user("alice").await.device("phone").await;
+    let mallory = world.user("mallory").await.quiet_device("desk").await;
+    for to in ["${alice}", "${alice/phone}", "${alice}/elsewhere", "nobody@localhost", "nobody@localhost/x"] {
+        mallory.send(&ask(to)).await;
+        mallory.expect(FORBIDDEN).await;
+    }
+    alice
+        .ask("<iq type='set' id='b1'><block xmlns='urn:xmpp:blocking'><item jid='${mallory}'/></block></iq>")
+        .await;
+    mallory.send(&ask("${alice}")).await;
+    mallory.expect(FORBIDDEN).await;
+    alice.expect_silence().await;
+}
+
+/// §4: a contact's request reaches the device itself.
+pub(crate) async fn a_device_answers_for_itself(world: &World) {
+    let alice = world.user("alice").await.device("phone").await;
+    let bob = world.user("bob").await.device("desk").await;
+    befriend(&alice, &bob).await;
+    bob.send(&ask("${alice/phone}")).await;
+    alice.expect("<iq type='get' from='${bob/desk}' id='l1'><query xmlns='jabber:iq:last'/></iq>").await;
+}
+
+/// §5: for how long the server runs.
+pub(crate) async fn the_server_says_how_long_it_runs(world: &World) {
+    let alice = world.user("alice").await.quiet_device("phone").await;
+    let answer = alice.ask(&ask("localhost")).await;
+    let query = answer.child("query").unwrap();
+    assert!(query.attr("seconds").unwrap().parse::<u64>().unwrap() < 24 * 3600, "{answer}");
+    assert_eq!(query.text, "");
+}

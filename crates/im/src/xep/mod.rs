@@ -16,11 +16,11 @@ mod private_xml;
 mod processing_hints;
 mod register;
 mod stanza_ids;
+#[cfg(test)]
+mod tests;
 mod time;
 mod vcard;
 mod version;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 

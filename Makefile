@@ -5,6 +5,8 @@ SHELL := bash
 QUICK := target/quick/starling
 # How long `make fuzz` gives each target.
 FUZZ_SECONDS ?= 60
+# What `make bench` hands to the load generator.
+BENCH ?=
 
 .PHONY: help
 help: ## this list
@@ -66,8 +68,8 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/lib/fuzz.sh
 
 .PHONY: bench
-bench: ## figures on loopback: docs/benchmarks.md
-	scripts/lib/bench.sh
+bench: ## figures on loopback: docs/benchmarks.md; BENCH='--only chat-16 --runs 1' runs one and leaves the page alone
+	scripts/lib/bench.sh $(BENCH)
 
 .PHONY: docs
 docs: ## writes the pages that are made from the source

@@ -70,12 +70,13 @@ pub(crate) async fn run(options: Arc<Options>, chat: Chat) -> Result<Report> {
         "doubled": tally.doubled, "reordered": tally.reordered, "acked": tally.acked, "per_second": rate,
         "server_cpu_us_per_message": cpu, "latency": latency, "server": after.since(&before),
     });
+    let percentile = |key: &str| latency.get(key).and_then(serde_json::Value::as_u64).unwrap_or(0);
     let words = format!(
         "chat: {rate:.0} messages/s, {cpu:.1} us of server CPU each, p50 {} p99 {} max {} us, \
          lost {lost}, doubled {}, reordered {}, acked {} of {}",
-        latency["p50_us"],
-        latency["p99_us"],
-        latency["max_us"],
+        percentile("p50_us"),
+        percentile("p99_us"),
+        percentile("max_us"),
         tally.doubled,
         tally.reordered,
         tally.acked,
@@ -94,7 +95,7 @@ async fn write(
     stop: Instant,
 ) -> Result<Done> {
     let mut sent = Sent { messages: 0, acked: 0 };
-    let (mut batch, mut heard) = (String::new(), 0_u32);
+    let (mut batch, mut counts) = (String::new(), Counts::default());
     while Instant::now() < stop {
         let room = tokio::select! {
             room = timeout_at(stop, window.acquire()) => match room {
@@ -115,7 +116,7 @@ async fn write(
         if chat.sm && room > 0 {
             batch.push_str("<r xmlns='urn:xmpp:sm:3'/>");
         }
-        hear(&mut client, &mut sent, &mut heard, &mut batch);
+        hear(&mut client, &mut sent, &mut counts, &mut batch);
         if !batch.is_empty() {
             client.send(batch.as_bytes()).await?;
             batch.clear();
@@ -126,7 +127,7 @@ async fn write(
             Ok(filled) => filled?,
             Err(_) => break,
         }
-        hear(&mut client, &mut sent, &mut heard, &mut batch);
+        hear(&mut client, &mut sent, &mut counts, &mut batch);
         if !batch.is_empty() {
             client.send(batch.as_bytes()).await?;
             batch.clear();
@@ -136,25 +137,53 @@ async fn write(
     Ok(Done::Sent(sent))
 }
 
-/// Takes acks, answers `<r/>`. The initial presence was counted too, so it is taken off (XEP-0198 §4).
-fn hear(client: &mut Client, sent: &mut Sent, heard: &mut u32, batch: &mut String) {
-    while let Some(event) = client.next() {
-        let Event::Stanza(stanza) = event else { continue };
+/// What a client counts of the stream, with and without XEP-0198.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    heard: u32,
+    /// The highest `h` that the server has told.
+    pub(crate) acked: u64,
+}
+
+impl Counts {
+    /// Takes acks; answers `<r/>` and, as every client does, pings (XEP-0199 §4).
+    pub(crate) fn hear(&mut self, stanza: &[u8], answer: &mut String) {
         match scan::name(stanza) {
             b"a" => {
-                let acked = scan::attribute(stanza, "h").and_then(number).unwrap_or(0);
-                sent.acked = sent.acked.max(acked.saturating_sub(1));
+                self.acked = self.acked.max(scan::attribute(stanza, "h").and_then(number).unwrap_or(0));
             }
-            b"r" => batch.push_str(&format!("<a xmlns='urn:xmpp:sm:3' h='{heard}'/>")),
-            b"message" | b"presence" | b"iq" => *heard = heard.wrapping_add(1),
+            b"r" => answer.push_str(&self.answer()),
+            b"message" | b"presence" => self.heard = self.heard.wrapping_add(1),
+            b"iq" => {
+                self.heard = self.heard.wrapping_add(1);
+                let id = scan::attribute(stanza, "id").and_then(|id| std::str::from_utf8(id).ok());
+                if let (Some(b"get"), Some(id)) = (scan::attribute(stanza, "type"), id) {
+                    answer.push_str(&format!("<iq type='result' id='{id}'/>"));
+                }
+            }
             _ => {}
         }
     }
+
+    /// `<a/>`
+    pub(crate) fn answer(&self) -> String {
+        format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", self.heard)
+    }
+}
+
+/// Hears what there is. The initial presence was counted too, so it is taken off (XEP-0198 §4).
+fn hear(client: &mut Client, sent: &mut Sent, counts: &mut Counts, batch: &mut String) {
+    while let Some(event) = client.next() {
+        if let Event::Stanza(stanza) = event {
+            counts.hear(stanza, batch);
+        }
+    }
+    sent.acked = counts.acked.saturating_sub(1);
 }
 
 /// Reads until nothing came for a while after the end, or `deadline`.
 async fn read(mut client: Client, window: Arc<Semaphore>, began: Instant, deadline: Instant) -> Result<Done> {
-    let (mut sequence, mut latencies, mut heard) = (Sequence::default(), Vec::new(), 0_u32);
+    let (mut sequence, mut latencies, mut counts) = (Sequence::default(), Vec::new(), Counts::default());
     let stop = deadline - DRAIN;
     loop {
         let patience = deadline.min(stop.max(Instant::now()) + Duration::from_secs(1));
@@ -165,11 +194,7 @@ async fn read(mut client: Client, window: Arc<Semaphore>, began: Instant, deadli
         let (mut freed, mut answer) = (0, String::new());
         while let Some(event) = client.next() {
             let Event::Stanza(stanza) = event else { continue };
-            match scan::name(stanza) {
-                b"r" => answer = format!("<a xmlns='urn:xmpp:sm:3' h='{heard}'/>"),
-                b"message" | b"presence" | b"iq" => heard = heard.wrapping_add(1),
-                _ => {}
-            }
+            counts.hear(stanza, &mut answer);
             let Some(body) = scan::text(stanza, "body") else { continue };
             let mut words = body.split(|byte| *byte == b' ');
             let index = words.next().and_then(number).context("a message without its number")?;
@@ -187,6 +212,7 @@ async fn read(mut client: Client, window: Arc<Semaphore>, began: Instant, deadli
     Ok(Done::Received(sequence, latencies))
 }
 
-fn number(bytes: &[u8]) -> Option<u64> {
+/// Digits.
+pub(crate) fn number(bytes: &[u8]) -> Option<u64> {
     std::str::from_utf8(bytes).ok()?.parse().ok()
 }

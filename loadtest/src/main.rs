@@ -1,11 +1,14 @@
 //! Load on XMPP servers: what a login, a message, a presence and an idle connection cost them.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod chat;
 mod client;
+mod offline;
 mod options;
 mod presence;
 mod process;
+mod relay;
 mod scan;
 mod scram;
 mod sessions;
@@ -41,6 +44,9 @@ fn run() -> Result<()> {
             Load::Login { count } => sessions::login(options.clone(), *count).await,
             Load::Chat(chat) => chat::run(options.clone(), chat.clone()).await,
             Load::Presence { contacts, rounds } => presence::run(options.clone(), *contacts, *rounds).await,
+            Load::Offline { pairs, messages } => offline::run(options.clone(), *pairs, *messages).await,
+            Load::Bench(settings) => bench::run(options.clone(), settings.clone()).await,
+            Load::Relay => relay::serve().await,
         }
     })?;
     let mut out = std::io::stdout().lock();

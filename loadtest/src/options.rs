@@ -3,9 +3,10 @@
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
 /// Load on an XMPP server on this machine, and what it costs the server. Prints one JSON line and one to read.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 pub(crate) struct Options {
     /// The server's address: loopback only.
     #[arg(long, default_value = "127.0.0.1", global = true)]
@@ -52,7 +53,7 @@ pub(crate) enum Mechanism {
 }
 
 /// What to do.
-#[derive(Debug, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 pub(crate) enum Load {
     /// Make the accounts by in-band registration (XEP-0077); those that exist stay.
     Register {
@@ -82,6 +83,48 @@ pub(crate) enum Load {
         #[arg(long, default_value_t = 50)]
         rounds: u64,
     },
+    /// Messages to accounts that are not there, and their collection: CPU per message.
+    Offline {
+        #[arg(long)]
+        pairs: usize,
+        /// How many messages wait for each.
+        #[arg(long, default_value_t = 100)]
+        messages: u64,
+    },
+    /// All of the above against a server that it starts and stops: the table of docs/benchmarks.md.
+    Bench(Bench),
+    /// The bare relay that `bench` compares with.
+    #[command(hide = true)]
+    Relay,
+}
+
+/// The options of `bench`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Bench {
+    /// The server's program.
+    #[arg(long)]
+    pub(crate) server: PathBuf,
+    /// Only scenarios whose name contains one of these; `--list` names them.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) only: Vec<String>,
+    /// Name the scenarios and end.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// How often each is run; the table has the median and the extremes.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) runs: usize,
+    /// How long a chat lasts.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) seconds: u64,
+    /// How many idle connections.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) connections: usize,
+    /// How many users chat.
+    #[arg(long, default_value_t = 1000)]
+    pub(crate) users: usize,
+    /// The page whose table is written anew.
+    #[arg(long)]
+    pub(crate) write: Option<PathBuf>,
 }
 
 /// The options of `chat`.
@@ -122,6 +165,9 @@ impl Options {
             Load::Idle { connections, seconds } => (*connections, *seconds),
             Load::Chat(chat) => (chat.pairs * 2, chat.seconds),
             Load::Presence { contacts, .. } => (contacts + 1, 0),
+            Load::Offline { pairs, .. } => (pairs * 2, 0),
+            Load::Bench(bench) => (bench.connections.max(bench.users), bench.seconds),
+            Load::Relay => (0, 0),
         };
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
         ensure!(

@@ -38,6 +38,11 @@ impl Reading {
         self.rss - before.rss
     }
 
+    /// PSS gained since `before`, in bytes.
+    pub(crate) fn pss_since(&self, before: &Self) -> i64 {
+        self.pss - before.pss
+    }
+
     /// The difference to `before`, for the report.
     pub(crate) fn since(&self, before: &Self) -> Value {
         json!({

@@ -128,6 +128,7 @@ pub(crate) async fn idle(options: Arc<Options>, connections: usize, seconds: u64
     drop(clients);
     let json = json!({
         "load": "idle", "connections": held, "tls": options.tls, "bytes_per_connection": bytes,
+        "pss_per_connection": after.pss_since(&before) / i64::try_from(connections.max(1))?,
         "server_cpu_us_per_second": cpu, "server": after.since(&before),
     });
     Ok((json, format!("idle: {held} connections, {bytes} bytes each, {cpu:.0} us of server CPU a second")))

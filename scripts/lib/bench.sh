@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Figures on loopback: builds the program and the load generator, and runs the generator's `bench`, which starts the server itself.
+# `scripts/lib/bench.sh --only chat-16 --runs 1` runs what is named and leaves the page alone.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-if ! grep -q starling-history loadtest/Cargo.toml; then
-  echo "the load generator is not written yet"
-  exit 1
+if [[ $# -eq 0 ]]; then
+  set -- --write docs/benchmarks.md
 fi
 cargo build --release -p starling-server -p starling-loadtest
+ulimit -n "$(ulimit -Hn)"
 target/release/starling-loadtest bench --server target/release/starling "$@"

@@ -9,7 +9,7 @@ use starling_jid::{BareJid, FullJid};
 use starling_ports::ingress::SessionRef;
 use starling_ports::sessions::View;
 use starling_session_router::Plan;
-use starling_stanza::{Condition, Iq, IqType, Message, Stanza, StanzaError};
+use starling_stanza::{Condition, Iq, IqType, Message, Stanza, StanzaError, Wire};
 use starling_xml::{Element, Ns};
 
 use crate::{Context, Stage};
@@ -109,9 +109,10 @@ pub struct Request<'a> {
     pub(crate) later: &'a Mutex<Later>,
 }
 
-/// What follows a result.
+/// What goes to the asking session with a result.
 #[derive(Debug, Default)]
 pub(crate) struct Later {
+    pub(crate) before: Vec<Wire>,
     pub(crate) stanzas: Vec<Stanza>,
     pub(crate) end: bool,
 }
@@ -124,6 +125,10 @@ impl Request<'_> {
     /// A stanza to the asking session that comes behind the result.
     pub fn follow(&self, stanza: Stanza) {
         self.later.lock().stanzas.push(stanza);
+    }
+    /// A stanza to the asking session that comes before the result.
+    pub fn precede(&self, wire: Wire) {
+        self.later.lock().before.push(wire);
     }
     /// The account is no more: behind the result all its streams end with `<not-authorized/>`.
     pub fn end(&self) {

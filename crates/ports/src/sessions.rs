@@ -469,6 +469,10 @@ pub trait Sessions: Send + Sync + 'static {
     /// Ends all sessions of an account (but `except`), attached or waiting: password change, suspension, removal.
     async fn end_all(&self, account: &BareJid, except: Option<SessionId>) -> Result<Vec<Ended>>;
 
+    /// Stores what is committed and not stored yet, and returns where that ends: a reader of the archive that asks for no
+    /// id above it misses none, whoever writes meanwhile (rule 12).
+    async fn stored_up_to(&self, account: &BareJid) -> Result<ArchiveId>;
+
     /// Block list, preferences or account have changed in their store: the next view is read anew.
     async fn refresh(&self, account: &BareJid) -> Result<()>;
 

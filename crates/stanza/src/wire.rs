@@ -78,6 +78,16 @@ impl Wire {
         Wire { kind: self.kind, open: open.into() }
     }
 
+    /// Whether the stanza has the attribute `name` with this value. Reads no more than the start tag, in which `>` stands
+    /// for nothing else: canonical XML escapes it in values.
+    pub fn has_attribute(&self, name: &str, value: &str) -> bool {
+        let mut wanted = Vec::with_capacity(name.len() + value.len() + 4);
+        attribute(&mut wanted, &format!(" {name}='"), value);
+        let end = self.open.iter().position(|byte| *byte == b'>').unwrap_or_default();
+        let start = self.open.get(..end).unwrap_or_default();
+        start.windows(wanted.len()).any(|window| window == wanted)
+    }
+
     /// Writes the stanza. `to` replaces nothing: it is written only where the stanza has no `to` of its own.
     /// `declared` says whether the stream header has declared `jabber:client` already (RFC 6120 yes, RFC 7395 no).
     pub fn write(&self, out: &mut Vec<u8>, declared: bool, to: Option<&Jid>, more: &[u8]) {

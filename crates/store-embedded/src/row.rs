@@ -59,15 +59,3 @@ pub(crate) fn decode(key: &[u8], stored: &[u8]) -> Result<Row> {
         wire: value.wire()?,
     })
 }
-
-/// Whether the stanza has the attribute that begins with `name` (as in ` to='`) and has this value. Reads no more
-/// than the start tag, in which `>` stands for nothing else: canonical XML escapes it in attributes.
-pub(crate) fn start_tag_has(wire: &Wire, name: &str, value: &str) -> bool {
-    let mut wanted = Vec::from(name.as_bytes());
-    starling_xml::escape_attr(&mut wanted, value);
-    wanted.push(b'\'');
-    let bytes = wire.as_bytes();
-    let start =
-        bytes.iter().position(|byte| *byte == b'>').and_then(|end| bytes.get(..end)).unwrap_or_default();
-    start.windows(wanted.len()).any(|window| window == wanted)
-}

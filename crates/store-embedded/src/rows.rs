@@ -70,10 +70,10 @@ fn matches(query: &Query, row: &Row) -> bool {
 /// Whether the stanza's other end is `full`.
 fn mentions(row: &Row, full: &str) -> bool {
     let name = match row.direction {
-        Direction::Received => " from='",
-        Direction::Sent => " to='",
+        Direction::Received => "from",
+        Direction::Sent => "to",
     };
-    row::start_tag_has(&row.wire, name, full)
+    row.wire.has_attribute(name, full)
 }
 
 impl Store {

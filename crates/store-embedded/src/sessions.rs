@@ -280,6 +280,16 @@ impl Sessions for Store {
         Ok(ended)
     }
 
+    async fn stored_up_to(&self, account: &BareJid) -> Result<ArchiveId> {
+        let slot = self.slot(account)?;
+        let (owed, last) = {
+            let slot = slot.lock(); // one look: an id at or below `last` is stored, or among `owed`
+            (slot.owed(), slot.last())
+        };
+        self.store_rows(account, owed).await?;
+        Ok(ArchiveId { number: last, random: u64::MAX })
+    }
+
     async fn refresh(&self, account: &BareJid) -> Result<()> {
         self.refresh_now(account)
     }

@@ -1,11 +1,14 @@
 //! One batch of one session, in its order: grouped by receiving account, then the sender's own copies and answers.
 
+use std::sync::Arc;
+
 use parking_lot::Mutex;
 use starling_jid::{BareJid, Jid};
 use starling_ports::Result;
 use starling_ports::ids::Handled;
 use starling_ports::ingress::{Handling, SessionRef, Submitted};
 use starling_ports::preferences::DefaultPreference;
+use starling_ports::roster::Roster;
 use starling_ports::sessions::{Role, SenderKey, View};
 use starling_session_router::{Item, Plan, Routed};
 use starling_stanza::{Condition, Iq, Message, Presence, PresenceType, Stanza, StanzaError};
@@ -165,6 +168,8 @@ impl Lane<'_> {
         self.flush().await?;
         let later = Mutex::default();
         let answer = self.pipeline.answer(self.session, at, &iq, &later).await;
+        let later: Later = later.into_inner();
+        self.own.extend(later.before.into_iter().map(Item::bytes));
         let stanza = match answer {
             Ok(payload) => Some(Stanza::Iq(iq.result(payload, &self.session.jid))),
             Err(error) => iq.bounce(&error, &self.session.jid).map(Stanza::Iq),
@@ -173,7 +178,6 @@ impl Lane<'_> {
             let item = self.item(number, Role::Answer, stanza);
             self.own.push(item);
         }
-        let later = later.into_inner();
         self.own.extend(later.stanzas.iter().map(Item::own));
         if later.end {
             self.flush().await?;
@@ -221,7 +225,10 @@ impl Lane<'_> {
 
     async fn flush_group(&mut self) -> Result<()> {
         let Some((account, items)) = self.group.take() else { return Ok(()) };
-        let case = self.case(&account, Side::Receiver).await?;
+        let mut case = self.case(Side::Receiver);
+        if let Some(roster) = self.asked_roster(&account).await? {
+            case.in_roster = is_listed(&roster, &self.account);
+        }
         let pipeline = self.pipeline;
         let decide = |view: &View, item: &Item| pipeline.decide(&case, view, item);
         let routed = pipeline.cx.router.route(&account, &items, &decide).await?;
@@ -245,36 +252,49 @@ impl Lane<'_> {
             return Ok(());
         }
         let items = std::mem::take(&mut self.own);
-        let case = self.case(&self.account, Side::Sender).await?;
+        let (case, roster) = (self.case(Side::Sender), self.asked_roster(&self.account).await?);
         let (pipeline, session) = (self.pipeline, self.session);
         let decide = |view: &View, item: &Item| match item.key.map(|key| key.role) {
             Some(Role::Answer) | None => {
                 let there = view.sessions.iter().any(|one| one.id == session.id);
                 Plan { urgent: true, ..Plan::to(there.then_some(session.id)) }
             }
-            _ => pipeline.decide(&case, view, item),
+            _ => {
+                let to = item.stanza.as_ref().and_then(|stanza| stanza.to()).map(Jid::bare);
+                let listed = roster.as_ref().zip(to).is_none_or(|(roster, to)| is_listed(roster, &to));
+                pipeline.decide(&Case { in_roster: listed, ..case }, view, item)
+            }
         };
         pipeline.cx.router.route(&self.account, &items, &decide).await.map(drop)
     }
 
-    async fn case(&self, account: &BareJid, side: Side) -> Result<Case> {
-        let cx = &self.pipeline.cx;
-        let mut case = Case {
+    fn case(&self, side: Side) -> Case {
+        let config = &self.pipeline.cx.config;
+        Case {
             side,
             sender_sm: self.sm,
             in_roster: true,
-            archive: cx.config.archive,
-            max_waiting: cx.config.quotas.offline_messages,
-        };
-        if side == Side::Receiver && case.archive {
-            let view = cx.stores.sessions.view(account).await?;
-            if view.preferences.default == DefaultPreference::Roster {
-                let roster = cx.stores.rosters.get(account).await?;
-                case.in_roster = roster.contact(&self.account).is_some_and(|contact| contact.listed);
-            }
+            archive: config.archive,
+            max_waiting: config.quotas.offline_messages,
         }
-        Ok(case)
     }
+
+    /// The roster of `account`, where what it wants archived depends on it (XEP-0441 §2.1).
+    async fn asked_roster(&self, account: &BareJid) -> Result<Option<Arc<Roster>>> {
+        let cx = &self.pipeline.cx;
+        let asked = || async {
+            let view = cx.stores.sessions.view(account).await?;
+            Result::Ok(view.preferences.default == DefaultPreference::Roster)
+        };
+        if !cx.config.archive || !asked().await? {
+            return Ok(None);
+        }
+        cx.stores.rosters.get(account).await.map(Some)
+    }
+}
+
+fn is_listed(roster: &Roster, contact: &BareJid) -> bool {
+    roster.contact(contact).is_some_and(|contact| contact.listed)
 }
 
 impl Pipeline {

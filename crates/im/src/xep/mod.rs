@@ -15,6 +15,7 @@ mod ping;
 mod private_xml;
 mod processing_hints;
 mod register;
+mod rsm;
 mod stanza_ids;
 #[cfg(test)]
 mod tests;
@@ -46,6 +47,7 @@ pub fn all(config: &Config) -> Vec<Arc<dyn Xep>> {
         Arc::new(private_xml::PrivateXml),
         Arc::new(processing_hints::ProcessingHints),
         Arc::new(register::Register),
+        Arc::new(rsm::ResultSets),
         Arc::new(stanza_ids::StanzaIds),
         Arc::new(time::Time),
         Arc::new(vcard::Vcard),

@@ -11,6 +11,7 @@ mod delayed_delivery;
 mod hostile_xml;
 mod jid_escaping;
 mod last_activity;
+mod mam;
 mod message_routing;
 mod offline;
 mod ping;
@@ -18,6 +19,7 @@ mod presence;
 mod private_xml;
 mod register;
 mod roster;
+mod rsm;
 mod sasl;
 mod sm;
 mod stream;
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         hostile_xml :: { what_xmpp_forbids_ends_the_stream, what_xml_forbids_ends_the_stream, prefixes_are_declared, only_utf_8_is_spoken, everything_has_a_limit, the_largest_stanza_is_taken, an_unknown_payload_passes_unchanged, prefixes_of_the_header_travel_along, namespaces_are_not_amplified, too_big_is_said_before_the_end, others_do_not_notice }
         jid_escaping :: { an_escaped_name_is_a_name, no_name_ends_with_a_space }
         last_activity :: { a_contact_asks_when_somebody_went, a_stranger_may_not_ask, a_device_answers_for_itself, the_server_says_how_long_it_runs }
+        mam :: { both_sides_find_what_was_said, what_is_no_conversation_is_not_archived, pages_go_both_ways, a_page_is_flipped, an_unknown_id_is_not_found, with_filters_by_the_other, filters_hold_together, the_form_is_told_and_held_to, anothers_archive_is_closed, metadata_tells_the_ends, an_account_says_that_it_has_an_archive, preferences_are_kept, preferences_hold_for_both_directions, the_roster_decides_where_the_user_wants_it }
         message_routing :: { a_bare_jid_reaches_all_who_are_there, a_full_jid_reaches_one, a_normal_message_to_a_missing_resource_goes_nowhere_else, a_negative_priority_gets_nothing_for_the_account, a_headline_is_not_kept, a_groupchat_message_bounces, nobody_by_that_name_is_an_error, an_iq_to_a_missing_resource_bounces, from_is_stamped, a_forged_from_ends_the_stream, order_is_kept }
         offline :: { messages_wait_for_a_device, a_message_is_not_gone_until_acknowledged, unacknowledged_comes_again }
         ping :: { the_server_answers, the_account_answers }
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         private_xml :: { what_is_kept_comes_back, nobody_else_reads_it, what_names_nothing_is_refused, there_is_a_limit }
         register :: { an_account_is_made_and_signs_in, a_name_is_given_once, one_address_makes_so_many_accounts, who_is_registered_is_told_so, a_password_is_changed, a_password_is_changed_for_oneself_only, an_account_is_erased, an_erased_name_begins_anew }
         roster :: { a_contact_is_added_and_pushed, versions_save_the_download, a_removed_contact_is_gone, bad_items_are_refused }
+        rsm :: { what_can_be_asked_of_a_set, a_page_has_a_size }
         sasl :: { a_wrong_password_is_refused, an_unknown_user_looks_the_same, a_foreign_authzid_is_refused, strange_messages_get_an_answer, an_exchange_has_an_order, base64_is_strict, the_header_cannot_be_changed_later, channel_binding_is_offered_where_it_works, a_man_in_the_middle_is_noticed, plain_goes_only_under_tls, guessing_is_slowed_and_nobody_locked_out }
         sm :: { everything_handled_is_counted, a_cut_session_resumes_where_it_was, a_resumed_session_was_never_away, another_account_cannot_resume, too_high_an_h_is_refused, a_failed_resumption_leaves_the_stream_usable, what_was_not_acknowledged_comes_again }
         stream :: { a_stream_says_who_it_is, an_unknown_host_is_refused, an_old_version_is_unsupported, a_header_is_of_the_right_namespaces, domains_do_not_mix, each_domain_shows_its_certificate, direct_tls_speaks_alpn, login_without_tls_is_not_offered_to_the_world, what_was_said_before_tls_is_forgotten, tls_begins_once, a_stanza_before_login_ends_the_stream, a_stream_begins_anew_after_login, a_stanza_before_binding_ends_the_stream, closing_is_answered, white_space_says_nothing }

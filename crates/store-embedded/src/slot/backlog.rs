@@ -136,7 +136,7 @@ impl Slot {
                 copied.then_some((Copy::CarbonReceived, false))
             }
             Direction::Sent => {
-                let mine = crate::row::start_tag_has(&row.wire, " from='", session.jid.as_str());
+                let mine = row.wire.has_attribute("from", session.jid.as_str());
                 (session.flags.carbons && row.copied && !mine).then_some((Copy::CarbonSent, false))
             }
         }

@@ -1,4 +1,8 @@
-//! XEP-0313 Message Archive Management: what is archived, and how its owner reads it.
+//! XEP-0313 Message Archive Management, XEP-0441 preferences: what is archived, and how its owner reads it.
+
+mod answer;
+mod preferences;
+mod query;
 
 use std::sync::Arc;
 
@@ -13,7 +17,7 @@ use starling_xml::{Ns, ns};
 use super::processing_hints::{Storing, storing};
 use super::{carbons, offline};
 use crate::Stage;
-use crate::hooks::{Case, Hooks, OnMessage, Side, Verdict, Xep, XepInfo};
+use crate::hooks::{At, Case, Hooks, OnMessage, Side, Verdict, Xep, XepInfo};
 
 /// The archive of each account.
 #[derive(Debug)]
@@ -21,9 +25,13 @@ pub(crate) struct Mam;
 
 impl Xep for Mam {
     fn info(&self) -> XepInfo {
-        XepInfo { numbers: &[313], server: &[], account: &[ns::MAM, ns::MAM_EXTENDED] }
+        XepInfo { numbers: &[313, 441], server: &[], account: &[ns::MAM, ns::MAM_EXTENDED] }
     }
     fn attach(self: Arc<Self>, hooks: &mut Hooks) {
+        for name in ["query", "metadata", "prefs"] {
+            hooks.iq(At::Own, ns::MAM, name, self.clone());
+            hooks.iq(At::Account, ns::MAM, name, self.clone());
+        }
         hooks.message(Stage::Keep, self);
     }
 }

@@ -1,0 +1,200 @@
+//! The archive's answers: pages of messages, then the result that closes them (XEP-0313 §4.2, §4.4).
+
+use async_trait::async_trait;
+use starling_jid::{BareJid, FullJid};
+use starling_ports::StoreError;
+use starling_ports::archive::{Page, Query, Row, Table};
+use starling_ports::ids::ArchiveId;
+use starling_stanza::{Condition, StanzaError, Wire};
+use starling_xml::{Element, escape_attr, ns};
+
+use super::query::{Wanted, form};
+use super::{Mam, preferences};
+use crate::Context;
+use crate::hooks::{Answer, At, OnIq, Request};
+use crate::xep::rsm;
+
+#[async_trait]
+impl OnIq for Mam {
+    async fn on_iq(&self, cx: &Context, request: &Request<'_>) -> Answer {
+        if request.at != At::Own {
+            return Err(StanzaError::auth(Condition::Forbidden)); // §8: an archive is its owner's alone
+        }
+        match (request.payload.local(), request.is_set()) {
+            ("query", true) => query(cx, request).await,
+            ("query", false) => Ok(Some(Element::new(ns::MAM, "query").with_child(form()))),
+            ("metadata", false) => metadata(cx, &request.to).await.map(Some).map_err(refused),
+            ("prefs", false) => preferences::get(cx, &request.to).await,
+            ("prefs", true) => preferences::set(cx, request).await,
+            _ => Err(StanzaError::modify(Condition::BadRequest)),
+        }
+    }
+}
+
+async fn query(cx: &Context, request: &Request<'_>) -> Answer {
+    let wanted = Wanted::read(&request.payload)?;
+    let (owner, most) = (&request.to, cx.config.archive_max_page);
+    if wanted.ids.as_ref().is_some_and(|ids| ids.len() > most) {
+        let text = format!("at most {most} ids at once");
+        return Err(StanzaError::modify(Condition::PolicyViolation).with_text(&text));
+    }
+    let upto = cx.stores.sessions.stored_up_to(owner).await.map_err(refused)?;
+    let mut named = Vec::new();
+    for id in wanted.named() {
+        let row = cx.stores.archive.get(Table::Archive, owner, id).await.map_err(refused)?;
+        named.push(row.ok_or_else(|| StanzaError::cancel(Condition::ItemNotFound))?);
+    }
+    let limit = wanted.limit(most);
+    let mut page = match &wanted.ids {
+        Some(ids) => of_ids(&wanted, named.split_off(named.len().saturating_sub(ids.len())), limit),
+        None => {
+            let found = cx.stores.archive.page(Table::Archive, owner, &wanted.query(upto), limit).await;
+            found.map_err(refused)?
+        }
+    };
+    let fin = fin(&page);
+    if wanted.flipped {
+        page.rows.reverse();
+    }
+    for row in &page.rows {
+        request.precede(result(owner, request.from(), wanted.queryid.as_deref(), row));
+    }
+    Ok(Some(fin))
+}
+
+/// A page of rows that were asked for one by one.
+fn of_ids(wanted: &Wanted, rows: Vec<Row>, limit: usize) -> Page {
+    let mut rows: Vec<Row> = rows.into_iter().filter(|row| wanted.admits(row)).collect();
+    let complete = rows.len() <= limit;
+    if wanted.backwards {
+        rows.drain(..rows.len().saturating_sub(limit));
+    } else {
+        rows.truncate(limit);
+    }
+    Page { rows, complete }
+}
+
+/// §4.3.3: the ends of the page in the order of the archive, flipped or not.
+fn fin(page: &Page) -> Element {
+    let ends = page.rows.first().zip(page.rows.last()).map(|(a, b)| (a.id.to_string(), b.id.to_string()));
+    let fin = Element::new(ns::MAM, "fin");
+    let fin = if page.complete { fin.with_attr("complete", "true") } else { fin };
+    fin.with_child(rsm::page(ends.as_ref().map(|(first, last)| (first.as_str(), last.as_str()))))
+}
+
+/// §4.2, around XEP-0297: the message as it was received, in the bytes in which it was.
+fn result(owner: &BareJid, to: &FullJid, queryid: Option<&str>, row: &Row) -> Wire {
+    let mut out = Vec::with_capacity(row.wire.len() + 400);
+    attribute(&mut out, "<message to='", to.as_str());
+    attribute(&mut out, " from='", owner.as_str());
+    attribute(&mut out, "><result xmlns='", ns::MAM);
+    if let Some(queryid) = queryid {
+        attribute(&mut out, " queryid='", queryid);
+    }
+    attribute(&mut out, " id='", &row.id.to_string());
+    attribute(&mut out, "><forwarded xmlns='", ns::FORWARD);
+    attribute(&mut out, "><delay xmlns='", ns::DELAY);
+    attribute(&mut out, " stamp='", &row.at.to_xep_0082());
+    out.extend_from_slice(b"/>");
+    row.wire.write(&mut out, false, None, &[]);
+    out.extend_from_slice(b"</forwarded></result>");
+    Wire::from_bytes(out.into()).unwrap_or_else(|| row.wire.clone())
+}
+
+fn attribute(out: &mut Vec<u8>, start: &str, value: &str) {
+    out.extend_from_slice(start.as_bytes());
+    escape_attr(out, value);
+    out.push(b'\'');
+}
+
+/// §4.4: both ends of the archive; two reads of one row each.
+async fn metadata(cx: &Context, owner: &BareJid) -> Result<Element, StoreError> {
+    let upto = cx.stores.sessions.stored_up_to(owner).await?;
+    let mut metadata = Element::new(ns::MAM, "metadata");
+    for (name, backwards) in [("start", false), ("end", true)] {
+        if let Some(row) = end_of(cx, owner, upto, backwards).await? {
+            let end = Element::new(ns::MAM, name)
+                .with_attr("id", row.id.to_string())
+                .with_attr("timestamp", row.at.to_xep_0082());
+            metadata = metadata.with_child(end);
+        }
+    }
+    Ok(metadata)
+}
+
+async fn end_of(
+    cx: &Context,
+    owner: &BareJid,
+    upto: ArchiveId,
+    backwards: bool,
+) -> Result<Option<Row>, StoreError> {
+    let query = Query { upto: Some(upto), backwards, ..Query::default() };
+    let page = cx.stores.archive.page(Table::Archive, owner, &query, 1).await?;
+    Ok(page.rows.into_iter().next())
+}
+
+pub(super) fn refused(error: StoreError) -> StanzaError {
+    error.to_stanza_error()
+}
+
+#[cfg(test)]
+mod tests {
+    use starling_ports::archive::Direction;
+    use starling_ports::ids::Timestamp;
+
+    use super::*;
+
+    fn row(number: u64) -> Row {
+        let wire = "<message to='bob@b.example' from='alice@a.example/x' type='chat'><body>a &lt; b</body>";
+        Row {
+            id: ArchiveId { number, random: 7 },
+            at: Timestamp(0),
+            with: BareJid::new("alice@a.example").unwrap(),
+            direction: Direction::Received,
+            resource: None,
+            deliverable: true,
+            copied: true,
+            origin: None,
+            wire: Wire::from_bytes(bytes::Bytes::from_static(wire.as_bytes())).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_result_wraps_the_bytes_that_came() {
+        let owner = BareJid::new("bob@b.example").unwrap();
+        let wire = result(&owner, &owner.with_resource("o'clock").unwrap(), Some("<q>"), &row(1));
+        let mut out = Vec::new();
+        wire.write(&mut out, true, None, &[]);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "<message to='bob@b.example/o&apos;clock' from='bob@b.example'>\
+             <result xmlns='urn:xmpp:mam:2' queryid='&lt;q&gt;' id='00000000000000010000000000000007'>\
+             <forwarded xmlns='urn:xmpp:forward:0'>\
+             <delay xmlns='urn:xmpp:delay' stamp='1970-01-01T00:00:00.000000Z'/>\
+             <message xmlns='jabber:client' to='bob@b.example' from='alice@a.example/x' type='chat'>\
+             <body>a &lt; b</body></message></forwarded></result></message>"
+        );
+    }
+
+    #[test]
+    fn the_last_page_says_that_it_is() {
+        let page = Page { rows: vec![row(1), row(2)], complete: true };
+        assert_eq!(fin(&page).attr("complete"), Some("true"));
+        let more = fin(&Page { complete: false, ..page });
+        assert_eq!(more.attr("complete"), None);
+        let set = more.child(ns::RSM, "set").unwrap();
+        assert_eq!(set.child(ns::RSM, "last").unwrap().text(), "00000000000000020000000000000007");
+        assert_eq!(fin(&Page::default()).child(ns::RSM, "set").unwrap().children().count(), 0);
+    }
+
+    #[test]
+    fn named_rows_are_paged_too() {
+        let rows = || vec![row(1), row(2), row(3)];
+        let numbers = |page: &Page| page.rows.iter().map(|row| row.id.number).collect::<Vec<_>>();
+        let first = of_ids(&Wanted::default(), rows(), 2);
+        assert_eq!((numbers(&first), first.complete), (vec![1, 2], false));
+        let last = of_ids(&Wanted { backwards: true, ..Wanted::default() }, rows(), 2);
+        assert_eq!((numbers(&last), last.complete), (vec![2, 3], false));
+        assert!(of_ids(&Wanted::default(), rows(), 3).complete);
+    }
+}

@@ -19,6 +19,7 @@ use tracing::debug;
 use crate::outbox::Outbox;
 use crate::rate::{Bucket, Rate};
 use crate::shared::Shared;
+use crate::strangers::Stranger;
 
 /// Entries of one pull.
 const PULL_LIMIT: usize = 64;
@@ -58,6 +59,8 @@ pub(crate) struct Driver<'a> {
     retry_at: Option<Duration>,
     stanzas: Bucket,
     starttls: bool,
+    stranger: Option<Stranger>, // until it is bound
+    is_refused: bool,           // and has not been told
     ending: Option<Ending>,
 }
 
@@ -68,6 +71,7 @@ impl<'a> Driver<'a> {
         settings: Arc<Settings>,
         peer: IpAddr,
     ) -> Driver<'a> {
+        let stranger = shared.strangers.enter(peer, shared.limits.unauthenticated_per_address);
         Driver {
             shared,
             held,
@@ -85,6 +89,8 @@ impl<'a> Driver<'a> {
             retry_at: None,
             stanzas: Bucket::new(shared.stanza_rate()),
             starttls: false,
+            is_refused: stranger.is_none(),
+            stranger,
             ending: None,
         }
     }
@@ -146,6 +152,10 @@ impl<'a> Driver<'a> {
 
     /// Runs whatever can run without the socket; writes as long as less than `room` bytes are in `out`.
     pub(crate) fn turn(&mut self, cx: &mut Context<'_>, room: usize, out: &mut Output) {
+        if std::mem::take(&mut self.is_refused) {
+            debug!("an address has too many connections that have not signed in");
+            self.handle(Input::Command(Command::Close("policy-violation")), out);
+        }
         loop {
             self.begin_jobs();
             let mut moved = self.poll_jobs(cx, out);
@@ -305,12 +315,16 @@ impl<'a> Driver<'a> {
                 Effect::StartTls => self.starttls = true,
                 Effect::Attached(attached) => {
                     let Attached { session, acknowledged } = *attached;
+                    self.stranger = None;
                     let outbox = Arc::new(Outbox::new(session.epoch, acknowledged));
                     shared.hub.register(session.id, outbox.clone());
                     let _ = self.held.set(Held { session, outbox });
                 }
                 Effect::Acknowledge(upto) => self.acknowledge = self.acknowledge.max(Some(upto)),
-                Effect::Close(ending) => self.ending = Some(ending),
+                Effect::Close(ending) => {
+                    self.stranger = None;
+                    self.ending = Some(ending);
+                }
             }
         }
     }

@@ -15,6 +15,7 @@ mod rate;
 mod scratch;
 mod shared;
 mod socket;
+mod strangers;
 mod tls;
 mod transport;
 

@@ -175,7 +175,8 @@ impl Listeners {
         say_how_many();
         let limits = config.limits.clone();
         let pool = Arc::new(Pool::default());
-        let shared = Shared { hub, ingress, authentication, tls, limits, pool, metrics: Metrics::new() };
+        let (strangers, metrics) = (Arc::default(), Metrics::new());
+        let shared = Shared { hub, ingress, authentication, tls, limits, pool, strangers, metrics };
         let present = Present::new(shared, config, domains, features, page);
         let present = Arc::new(RwLock::new(Arc::new(present)));
         let mut addresses = Vec::new();

@@ -9,6 +9,7 @@ use crate::config::LimitsConfig;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::scratch::Pool;
+use crate::strangers::Strangers;
 use crate::tls::Tls;
 
 #[derive(Clone)]
@@ -19,5 +20,6 @@ pub(crate) struct Shared {
     pub(crate) tls: Arc<Tls>,
     pub(crate) limits: LimitsConfig,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) strangers: Arc<Strangers>,
     pub(crate) metrics: Metrics,
 }

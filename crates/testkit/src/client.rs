@@ -240,6 +240,14 @@ impl Connection {
         }
     }
 
+    /// Reads bytes of whatever kind until the server closes the socket.
+    pub async fn read_away(&mut self, within: Duration) -> Result<()> {
+        let until = Instant::now() + within;
+        let mut chunk = vec![0; 16 * 1024];
+        while timeout_at(until, self.socket.read(&mut chunk)).await.context("still open")?.unwrap_or(0) > 0 {}
+        Ok(())
+    }
+
     /// The condition of the stream error that ends the stream; the error, its end and the end of the socket must come.
     pub async fn stream_error(&mut self) -> Result<String> {
         let all = self.to_the_end(PATIENCE).await?;

@@ -12,6 +12,7 @@ mod hostile_xml;
 mod jid_escaping;
 mod last_activity;
 mod mam;
+mod limits;
 mod message_routing;
 mod offline;
 mod ping;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         jid_escaping :: { an_escaped_name_is_a_name, no_name_ends_with_a_space }
         last_activity :: { a_contact_asks_when_somebody_went, a_stranger_may_not_ask, a_device_answers_for_itself, the_server_says_how_long_it_runs }
         mam :: { both_sides_find_what_was_said, what_is_no_conversation_is_not_archived, pages_go_both_ways, a_page_is_flipped, an_unknown_id_is_not_found, with_filters_by_the_other, filters_hold_together, the_form_is_told_and_held_to, anothers_archive_is_closed, metadata_tells_the_ends, an_account_says_that_it_has_an_archive, preferences_are_kept, preferences_hold_for_both_directions, the_roster_decides_where_the_user_wants_it }
+        limits :: { who_does_not_sign_in_is_let_go, a_stanza_takes_no_longer_than_allowed, too_fast_is_slowed_and_never_dropped, strangers_of_one_address_are_few, memory_stays_flat_under_hostile_input, idle_connections_hold_no_buffers, certificates_are_reloaded_without_a_restart }
         message_routing :: { a_bare_jid_reaches_all_who_are_there, a_full_jid_reaches_one, a_normal_message_to_a_missing_resource_goes_nowhere_else, a_negative_priority_gets_nothing_for_the_account, a_headline_is_not_kept, a_groupchat_message_bounces, nobody_by_that_name_is_an_error, an_iq_to_a_missing_resource_bounces, from_is_stamped, a_forged_from_ends_the_stream, order_is_kept }
         offline :: { messages_wait_for_a_device, a_message_is_not_gone_until_acknowledged, unacknowledged_comes_again }
         ping :: { the_server_answers, the_account_answers }

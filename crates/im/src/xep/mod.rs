@@ -18,7 +18,7 @@ mod register;
 mod rsm;
 mod stanza_ids;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod time;
 mod vcard;
 mod version;

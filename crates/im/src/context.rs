@@ -114,13 +114,16 @@ impl Context {
         if to.local().is_none() || !self.domains.serves(to.domain()) {
             return Ok(());
         }
-        let decide = |view: &View, _: &Item| rules::presence::route(view, from, to.resource());
+        let decide = |view: &View, _: &Item| Plan {
+            coalesce: Some(from.clone()),
+            ..rules::presence::route(view, from, to.resource())
+        };
         self.router.route(&to.bare(), &[Item::bytes(wire)], &decide).await.map(drop)
     }
 
     /// `unavailable` from a session to `to`.
-    pub fn unavailable(from: &Jid, to: &BareJid) -> Wire {
-        Presence::own(PresenceType::Unavailable, from.clone(), Some(to.clone().into()), &[]).wire()
+    pub fn unavailable(from: &Jid, to: &Jid) -> Wire {
+        Presence::own(PresenceType::Unavailable, from.clone(), Some(to.clone()), &[]).wire()
     }
 }
 

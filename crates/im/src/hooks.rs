@@ -165,6 +165,7 @@ type Named = (&'static str, Arc<dyn OnIq>);
 pub struct Hooks {
     admissions: Vec<(Ns, Arc<dyn Admission>)>,
     guarded: Vec<(Ns, &'static [IqType])>,
+    nobodies: Vec<(Ns, fn() -> Element)>,
     cleaners: Vec<Arc<dyn Clean>>,
     messages: Vec<(Stage, Arc<dyn OnMessage>)>,
     requests: HashMap<(At, Ns), Vec<Named>>,
@@ -197,6 +198,18 @@ impl Hooks {
     /// Who asks this of an account without the right to hears `forbidden`, whether there is such an account or not.
     pub fn guard(&mut self, ns: Ns, types: &'static [IqType]) {
         self.guarded.push((ns, types));
+    }
+    /// What is answered in the name of an account that does not exist, where that is no error.
+    pub fn nobody(&mut self, ns: Ns, answer: fn() -> Element) {
+        self.nobodies.push((ns, answer));
+    }
+    /// What the server answers in the name of an account that does not exist.
+    pub(crate) fn answer_of_nobody(&self, iq: &Iq) -> Answer {
+        let found = self.nobodies.iter().find(|(ns, _)| iq.payloads().has_ns(ns));
+        match found.filter(|_| iq.iq_type() == IqType::Get) {
+            Some((_, answer)) => Ok(Some(answer())),
+            None => Err(self.refusal(iq)),
+        }
     }
     /// Who decides whether it may pass.
     pub(crate) fn admission(&self, iq: &Iq) -> Option<&Arc<dyn Admission>> {

@@ -31,7 +31,7 @@ impl Context {
         let from = Jid::from(ended.jid.clone());
         if ended.available.is_some() {
             self.note_last(&account, None).await?;
-            self.tell_contacts(&account, &from, |to| Context::unavailable(&from, to)).await?;
+            self.tell_contacts(&account, &from, |to| Context::unavailable(&from, &to.clone().into())).await?;
         }
         for to in &ended.directed {
             let gone = Presence::own(PresenceType::Unavailable, from.clone(), Some(to.clone()), &[]);

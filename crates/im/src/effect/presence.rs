@@ -110,7 +110,7 @@ impl Context {
             wires = named.map(|(_, wire)| wire).collect();
         }
         if wires.is_empty() {
-            wires.push(Context::unavailable(to, &account)); // §4.3.2: a definite answer
+            wires.push(Context::unavailable(to, &account.clone().into())); // §4.3.2: a definite answer
         }
         self.show_session(session, wires).await
     }

@@ -78,8 +78,8 @@ impl Context {
         }
         self.inbound_subscription(contact, user, kind, stanza).await?;
         match kind {
-            PresenceType::Subscribed => self.show(user, contact).await,
-            PresenceType::Unsubscribed if old.from => self.hide(user, contact).await,
+            PresenceType::Subscribed => self.show(user, &contact.clone().into()).await,
+            PresenceType::Unsubscribed if old.from => self.hide(user, &contact.clone().into()).await,
             _ => Ok(()),
         }
     }
@@ -96,10 +96,10 @@ impl Context {
         if let Some(reply) = inbound.reply {
             let answer = Presence::own(reply, owner.clone().into(), Some(from.clone().into()), &[]);
             self.inbound_step(from, owner, reply, &answer).await?;
-            self.show(owner, from).await?;
+            self.show(owner, &from.clone().into()).await?;
         }
         if kind == PresenceType::Unsubscribe && old.from {
-            self.hide(owner, from).await?; // §3.3.3
+            self.hide(owner, &from.clone().into()).await?; // §3.3.3
         }
         Ok(())
     }
@@ -158,22 +158,21 @@ impl Context {
         self.router.route(owner, &items, &decide).await.map(drop)
     }
 
-    /// `to` now sees all available sessions of `owner`.
-    pub(crate) async fn show(&self, owner: &BareJid, to: &BareJid) -> Result<()> {
+    /// `to`, an account or one device of it, now sees all available sessions of `owner`.
+    pub(crate) async fn show(&self, owner: &BareJid, to: &Jid) -> Result<()> {
         let view = self.stores.sessions.view(owner).await?;
-        let jid = Jid::from(to.clone());
-        for (from, wire) in super::presence::presences(&view, &jid) {
-            self.present(to, &from.into(), vec![wire]).await?;
+        for (from, wire) in super::presence::presences(&view, to) {
+            self.present_to(to, &from.into(), wire).await?;
         }
         Ok(())
     }
 
     /// `to` no longer sees any session of `owner`.
-    pub(crate) async fn hide(&self, owner: &BareJid, to: &BareJid) -> Result<()> {
+    pub(crate) async fn hide(&self, owner: &BareJid, to: &Jid) -> Result<()> {
         let view = self.stores.sessions.view(owner).await?;
         for session in view.available() {
             let from = Jid::from(session.jid.clone());
-            self.present(to, &from, vec![Context::unavailable(&from, to)]).await?;
+            self.present_to(to, &from, Context::unavailable(&from, to)).await?;
         }
         Ok(())
     }

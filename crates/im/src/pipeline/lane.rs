@@ -326,8 +326,11 @@ impl Pipeline {
         if at == At::Account {
             // RFC 6121 §8.5.1, XEP-0191 §3.4: who does not exist and who blocks cannot be told apart.
             let view = self.cx.stores.sessions.view(&to).await.map_err(|error| error.to_stanza_error())?;
-            if !view.exists || rules::is_blocked(&view, iq.from()) {
+            if rules::is_blocked(&view, iq.from()) {
                 return Err(self.hooks.refusal(iq));
+            }
+            if !view.exists {
+                return self.hooks.answer_of_nobody(iq);
             }
         }
         let found = self.hooks.find(at, payload.ns(), payload.local());

@@ -83,7 +83,7 @@ async fn block(cx: &Context, owner: &BareJid, mut list: BlockList, jids: Vec<Jid
     list.items.extend(new.iter().cloned());
     list.items.sort_unstable();
     list.items.dedup();
-    for contact in visible(cx, owner, &BlockList { items: new }).await? {
+    for contact in visible(cx, owner, &new).await? {
         cx.hide(owner, &contact).await?;
     }
     save(cx, owner, list).await?;
@@ -94,24 +94,31 @@ async fn block(cx: &Context, owner: &BareJid, mut list: BlockList, jids: Vec<Jid
 async fn unblock(cx: &Context, owner: &BareJid, jids: Vec<Jid>) -> Result<()> {
     let mut list = cx.stores.blocklists.get(owner).await?;
     let gone = |jid: &Jid| jids.is_empty() || jids.contains(jid);
-    let freed = BlockList { items: list.items.iter().filter(|jid| gone(jid)).cloned().collect() };
+    let freed: Vec<Jid> = list.items.iter().filter(|jid| gone(jid)).cloned().collect();
     list.items.retain(|jid| !gone(jid));
     let still = list.clone();
     save(cx, owner, list).await?;
     push(cx, owner, "unblock", &jids).await?;
-    for contact in visible(cx, owner, &freed).await? {
-        if !still.blocks(&contact.clone().into()) {
-            cx.show(owner, &contact).await?;
-        }
+    for contact in visible(cx, owner, &freed).await?.iter().filter(|contact| !still.blocks(contact)) {
+        cx.show(owner, contact).await?;
     }
     Ok(())
 }
 
-/// Contacts that see the owner's presence and are in the list.
-async fn visible(cx: &Context, owner: &BareJid, list: &BlockList) -> Result<Vec<BareJid>> {
+/// Of those in the list whoever sees the owner's presence: contacts, or single devices of them, as they are listed.
+async fn visible(cx: &Context, owner: &BareJid, items: &[Jid]) -> Result<Vec<Jid>> {
+    let list = BlockList { items: items.to_vec() };
     let roster = cx.stores.rosters.get(owner).await?;
-    let seen = roster.contacts.iter().filter(|contact| contact.state.from).map(|contact| contact.jid.clone());
-    Ok(seen.filter(|jid| list.blocks(&jid.clone().into())).collect())
+    let mut seen = Vec::new();
+    for contact in roster.contacts.iter().filter(|contact| contact.state.from) {
+        let whole = Jid::from(contact.jid.clone());
+        if list.blocks(&whole) {
+            seen.push(whole);
+        } else {
+            seen.extend(items.iter().filter(|item| item.bare() == contact.jid).cloned());
+        }
+    }
+    Ok(seen)
 }
 
 async fn save(cx: &Context, owner: &BareJid, list: BlockList) -> Result<()> {

@@ -54,7 +54,9 @@ fn version(query: &Element) -> String {
     features.sort_unstable();
     let mut text = identities.concat();
     features.iter().for_each(|feature| text.extend([feature, "<"]));
-    for one in query.children().filter(|child| child.is(ns::DATA, "x")) {
+    let mut forms: Vec<&Element> = query.children().filter(|child| child.is(ns::DATA, "x")).collect();
+    forms.sort_by_key(|one| form::values(one, "FORM_TYPE"));
+    for one in forms {
         let mut fields: Vec<&str> = one.children().filter_map(|field| field.attr("var")).collect();
         fields.sort_unstable();
         let of = |var: &str| form::values(one, var).unwrap_or_default();
@@ -86,5 +88,26 @@ mod tests {
             query = query.with_child(Element::new(ns::DISCO_INFO, "feature").with_attr("var", var));
         }
         assert_eq!(version(&query), "QgayPKawpkPSDYmwT/WM94uAlu0=");
+    }
+
+    /// The example of §5.3, with everything in another order: identities in two languages, and a form.
+    #[test]
+    fn order_does_not_matter_and_forms_count() {
+        let xml = "<query xmlns='http://jabber.org/protocol/disco#info'>\
+            <feature var='http://jabber.org/protocol/muc'/>\
+            <x xmlns='jabber:x:data' type='result'>\
+            <field var='software_version'><value>0.11</value></field>\
+            <field var='os'><value>Mac</value></field>\
+            <field var='FORM_TYPE' type='hidden'><value>urn:xmpp:dataforms:softwareinfo</value></field>\
+            <field var='ip_version' type='text-multi'><value>ipv6</value><value>ipv4</value></field>\
+            <field var='software'><value>Psi</value></field>\
+            <field var='os_version'><value>10.5.1</value></field></x>\
+            <feature var='http://jabber.org/protocol/caps'/>\
+            <identity xml:lang='en' category='client' name='Psi 0.11' type='pc'/>\
+            <feature var='http://jabber.org/protocol/disco#items'/>\
+            <identity xml:lang='el' category='client' name='Ψ 0.11' type='pc'/>\
+            <feature var='http://jabber.org/protocol/disco#info'/></query>";
+        let query = Element::parse(xml.as_bytes(), ns::CLIENT).unwrap();
+        assert_eq!(version(&query), "q07IKJEyjvHSyhy//CH0CxmKi8w=");
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct Carbons;
 
 impl Xep for Carbons {
     fn info(&self) -> XepInfo {
-        XepInfo { numbers: &[280, 297], server: &[ns::CARBONS, RULES], account: &[ns::CARBONS, RULES] }
+        XepInfo { numbers: &[280, 297], server: &[ns::CARBONS], account: &[ns::CARBONS] }
     }
     fn attach(self: Arc<Self>, hooks: &mut Hooks) {
         hooks.iq(At::Own, ns::CARBONS, "enable", self.clone());
@@ -27,9 +27,6 @@ impl Xep for Carbons {
         hooks.message(Stage::Copy, self);
     }
 }
-
-/// §6.1: the server follows the recommended rules.
-const RULES: &str = "urn:xmpp:carbons:rules:0";
 
 #[async_trait]
 impl OnIq for Carbons {
@@ -45,9 +42,12 @@ impl OnIq for Carbons {
 
 impl OnMessage for Carbons {
     fn concerns(&self, message: &Message) -> bool {
-        is_copied(message)
+        is_copied(message, Side::Receiver) || is_copied(message, Side::Sender)
     }
     fn on_message(&self, case: &Case, view: &View, message: &Message, plan: &mut Plan) -> Verdict {
+        if !is_copied(message, case.side) {
+            return Verdict::Continue;
+        }
         let copy = match case.side {
             Side::Receiver => Copy::CarbonReceived,
             Side::Sender => Copy::CarbonSent,
@@ -65,17 +65,89 @@ impl OnMessage for Carbons {
     }
 }
 
-/// §6.1: what people read is copied, unless the sender asked for privacy.
-pub(crate) fn is_copied(message: &Message) -> bool {
+/// §6.1: what people read is copied, unless the sender asked for privacy. `urn:xmpp:carbons:rules:0` is not advertised:
+/// which message an error answers is known only where the error quotes it.
+pub(crate) fn is_copied(message: &Message, side: Side) -> bool {
     let is_private = message.has(ns::CARBONS, "private") || !processing_hints::may_be_copied(message);
-    let is_readable = match message.message_type() {
-        // A private message of a room is the room's affair: each device joined by itself (§6.1).
-        MessageType::Chat => !message.has(ns::MUC_USER, "x"),
-        MessageType::Normal => message.has_body() || RELATED.iter().any(|ns| message.payloads().has_ns(ns)),
-        MessageType::Groupchat | MessageType::Headline | MessageType::Error => false,
-    };
-    is_readable && !is_private && !message.payloads().has_ns(ns::CARBONS)
+    if is_private || message.payloads().has_ns(ns::CARBONS) {
+        return false; // nor is a copy copied
+    }
+    let is_related = || RELATED.iter().any(|ns| message.payloads().has_ns(ns));
+    match message.message_type() {
+        MessageType::Groupchat => false,
+        _ if is_invitation(message) => true,
+        // A private message in a room comes to each device that joined; what one device says there, the others do not see.
+        _ if side == Side::Receiver && message.has(ns::MUC_USER, "x") => false,
+        MessageType::Chat => true,
+        MessageType::Normal | MessageType::Error => message.has_body() || is_related(),
+        MessageType::Headline => is_related(),
+    }
 }
 
+/// By the room (XEP-0045 §7.8.2), or directly (XEP-0249).
+fn is_invitation(message: &Message) -> bool {
+    let by_room =
+        || message.payload(ns::MUC_USER, "x").is_some_and(|x| x.child(ns::MUC_USER, "invite").is_some());
+    message.has(DIRECT_INVITATION, "x") || by_room()
+}
+
+/// XEP-0249 §2.
+const DIRECT_INVITATION: &str = "jabber:x:conference";
 /// What belongs to a conversation without a body: receipts, markers, chat states, encrypted content.
 const RELATED: [&str; 4] = [ns::RECEIPTS, ns::CHAT_MARKERS, ns::CHATSTATES, ns::OMEMO];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::xep::tests::message;
+
+    const BODY: &str = "<body>hi</body>";
+    const ROOM: &str = "<x xmlns='http://jabber.org/protocol/muc#user'/>";
+
+    #[test]
+    fn what_people_read_is_copied() {
+        for (kind, content) in [
+            ("chat", ""),
+            ("chat", BODY),
+            ("normal", BODY),
+            ("normal", "<received xmlns='urn:xmpp:receipts' id='1'/>"),
+            ("normal", "<active xmlns='http://jabber.org/protocol/chatstates'/>"),
+            ("headline", "<displayed xmlns='urn:xmpp:chat-markers:0' id='1'/>"),
+            ("error", "<body>hi</body><error type='cancel'/>"),
+            ("normal", "<x xmlns='jabber:x:conference' jid='room@muc.example'/>"),
+            ("normal", "<x xmlns='http://jabber.org/protocol/muc#user'><invite from='a@b.example'/></x>"),
+        ] {
+            let message = message(kind, content);
+            assert!(
+                is_copied(&message, Side::Receiver) && is_copied(&message, Side::Sender),
+                "{kind} {content}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_rest_is_not() {
+        for (kind, content) in [
+            ("normal", "<subject>x</subject>"),
+            ("headline", BODY),
+            ("groupchat", BODY),
+            ("error", "<error type='cancel'/>"),
+            ("chat", "<body>hi</body><private xmlns='urn:xmpp:carbons:2'/>"),
+            ("chat", "<body>hi</body><no-copy xmlns='urn:xmpp:hints'/>"),
+            ("chat", "<body>hi</body><received xmlns='urn:xmpp:carbons:2'/>"),
+            ("chat", "<sent xmlns='urn:xmpp:carbons:2'/>"),
+        ] {
+            let message = message(kind, content);
+            assert!(
+                !is_copied(&message, Side::Receiver) && !is_copied(&message, Side::Sender),
+                "{kind} {content}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_private_message_in_a_room_is_copied_on_its_way_out_only() {
+        let message = message("chat", &format!("{BODY}{ROOM}"));
+        assert!(is_copied(&message, Side::Sender) && !is_copied(&message, Side::Receiver));
+    }
+}

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use starling_jid::BareJid;
+use starling_ports::sessions::SessionView;
 use starling_stanza::{Condition, StanzaError};
 use starling_xml::{Element, ns};
 
@@ -23,6 +25,7 @@ impl Xep for Disco {
             hooks.iq(at, ns::DISCO_INFO, "query", self.clone());
             hooks.iq(at, ns::DISCO_ITEMS, "query", self.clone());
         }
+        hooks.nobody(ns::DISCO_ITEMS, || Element::new(ns::DISCO_ITEMS, "query")); // §8
     }
 }
 
@@ -40,11 +43,15 @@ impl OnIq for Disco {
         let node = request.payload.attr("node").filter(|node| !node.is_empty());
         if !visible {
             // §8: who may not see the account learns nothing, not even whether it exists.
-            let nothing = || Element::new(ns::DISCO_ITEMS, "query");
-            return if is_items && node.is_none() { Ok(Some(nothing())) } else { Err(unavailable()) };
+            return if is_items {
+                Ok(Some(Element::new(ns::DISCO_ITEMS, "query")))
+            } else {
+                Err(unavailable())
+            };
         }
         let mut query = match (is_items, request.at) {
-            (true, _) => Element::new(ns::DISCO_ITEMS, "query"),
+            (true, At::Server) => Element::new(ns::DISCO_ITEMS, "query"),
+            (true, At::Own | At::Account) => devices(cx, &request.to).await?,
             (false, At::Server) => server(cx),
             (false, At::Own | At::Account) => account(cx),
         };
@@ -63,6 +70,14 @@ impl OnIq for Disco {
 async fn sees(cx: &Context, request: &Request<'_>) -> Result<bool, StanzaError> {
     let roster = cx.stores.rosters.get(&request.to).await.map_err(|error| error.to_stanza_error())?;
     Ok(roster.contact(&request.from().bare()).is_some_and(|contact| contact.state.from))
+}
+
+/// §4.1: the account's available devices.
+async fn devices(cx: &Context, account: &BareJid) -> Result<Element, StanzaError> {
+    let view = cx.stores.sessions.view(account).await.map_err(|error| error.to_stanza_error())?;
+    let item =
+        |session: &SessionView| Element::new(ns::DISCO_ITEMS, "item").with_attr("jid", session.jid.as_str());
+    Ok(view.available().map(item).fold(Element::new(ns::DISCO_ITEMS, "query"), Element::with_child))
 }
 
 fn unavailable() -> StanzaError {

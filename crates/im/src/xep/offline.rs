@@ -68,7 +68,7 @@ pub(super) fn keep(view: &View, message: &Message, table: Table) -> Keep {
         direction: Direction::Received,
         resource: resource.map(Into::into),
         deliverable: false,
-        copied: carbons::is_copied(message),
+        copied: carbons::is_copied(message, Side::Receiver),
         table,
         only_if_nobody: false,
     }

@@ -6,8 +6,12 @@ use std::process::ExitCode;
 use starling_testkit::{ServerOptions, run, stories};
 
 mod bind;
+mod blocking;
+mod caps;
 mod carbons;
 mod delayed_delivery;
+mod disco;
+mod form;
 mod hostile_xml;
 mod jid_escaping;
 mod last_activity;
@@ -33,8 +37,12 @@ mod websocket;
 fn main() -> ExitCode {
     let stories = stories! {
         bind :: { the_newer_session_wins_the_resource, the_server_chooses_a_resource, a_resource_must_be_one, a_stream_is_bound_once }
+        blocking :: { a_blocked_contact_is_not_heard, nothing_is_sent_to_who_is_blocked, a_blocked_contact_sees_the_user_leave, the_list_is_pushed_to_all_devices, nobody_blocks_their_own_devices, an_item_blocks_what_it_names, bad_lists_are_refused }
+        caps :: { the_servers_digest_can_be_looked_up, a_clients_digest_reaches_its_contacts }
         carbons :: { carbons_reach_the_other_device, sent_messages_are_copied, a_private_message_is_not_copied, a_carbon_is_never_forged }
         delayed_delivery :: { a_late_message_says_when_it_came }
+        disco :: { the_server_says_what_it_can, an_account_says_what_it_can, a_stranger_learns_nothing }
+        form :: { the_server_says_whom_to_write_to }
         hostile_xml :: { what_xmpp_forbids_ends_the_stream, what_xml_forbids_ends_the_stream, prefixes_are_declared, only_utf_8_is_spoken, everything_has_a_limit, the_largest_stanza_is_taken, an_unknown_payload_passes_unchanged, prefixes_of_the_header_travel_along, namespaces_are_not_amplified, too_big_is_said_before_the_end, others_do_not_notice }
         jid_escaping :: { an_escaped_name_is_a_name, no_name_ends_with_a_space }
         last_activity :: { a_contact_asks_when_somebody_went, a_stranger_may_not_ask, a_device_answers_for_itself, the_server_says_how_long_it_runs }
@@ -64,5 +72,6 @@ fn main() -> ExitCode {
     )
 }
 
-/// Stories register accounts from one address, faster than anybody should.
-const OPTIONS: &str = "[im.registration]\nenabled = true\nper-address-and-hour = 0\n";
+/// Stories register accounts from one address, faster than anybody should; one asks whom to write to.
+const OPTIONS: &str = "[im.registration]\nenabled = true\nper-address-and-hour = 0\n\
+                       [im.contact]\nabuse = [\"mailto:abuse@localhost\", \"xmpp:abuse@localhost\"]\n";

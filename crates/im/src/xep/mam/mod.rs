@@ -62,7 +62,7 @@ fn sent(message: &Message, to: &Jid) -> Keep {
         direction: Direction::Sent,
         resource: to.resource().map(Into::into),
         deliverable: false,
-        copied: carbons::is_copied(message),
+        copied: carbons::is_copied(message, Side::Sender),
         table: Table::Archive,
         only_if_nobody: false,
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use starling_testkit::{Connection, Device, Received, Tree, User, World};
 
 /// Enables resumption; the resumption id.
-async fn enable(device: &Device<'_>) -> String {
+pub(crate) async fn enable(device: &Device<'_>) -> String {
     device.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
     let (enabled, _) = device.next().await;
     assert_eq!((enabled.name.as_str(), enabled.attr("resume")), ("enabled", Some("true")), "{enabled}");
@@ -14,7 +14,7 @@ async fn enable(device: &Device<'_>) -> String {
 }
 
 /// A new connection that has signed in and asks to resume; the answer.
-async fn resume(world: &World, user: &User<'_>, previous: &str, h: u32) -> (Connection, Tree) {
+pub(crate) async fn resume(world: &World, user: &User<'_>, previous: &str, h: u32) -> (Connection, Tree) {
     let mut connection = Connection::open(world.server().await.plain()).await.unwrap();
     let local = user.jid().split('@').next().unwrap();
     let features = connection.login("localhost", local, "secret").await.unwrap();

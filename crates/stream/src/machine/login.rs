@@ -14,6 +14,7 @@ use super::{Machine, Phase, Result};
 use crate::effect::{Attached, Effect, Ending, Output, Register};
 use crate::error::{StreamCondition, StreamError, TooHigh};
 use crate::feature::{bind, register, sm};
+use crate::sasl;
 
 /// RFC 6120 §6.4.5 wants a number between 2 and 5 here.
 const MAX_FAILURES: u8 = 3;
@@ -304,13 +305,9 @@ impl Machine {
     }
 }
 
-/// The message in an element, by strict base64; `=` is an empty one, nothing is none (RFC 6120 §6.4.2).
+/// The message in an element; nothing is none.
 fn decoded(raw: &Raw) -> Result<Option<Vec<u8>>, SaslFailure> {
-    match &*raw.children {
-        b"" => Ok(None),
-        b"=" => Ok(Some(Vec::new())),
-        text => BASE64_STANDARD.decode(text).map(Some).map_err(|_| SaslFailure::IncorrectEncoding),
-    }
+    if raw.children.is_empty() { Ok(None) } else { sasl::decode(&raw.children).map(Some) }
 }
 
 fn write_sasl(out: &mut Output, name: &str, data: Option<&[u8]>) {

@@ -9,9 +9,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 /// The content of `<auth/>` or `<response/>`: strict base64, and `=` for an empty message (RFC 6120 §6.4.2).
-pub fn decode(text: &str) -> Result<Vec<u8>, SaslFailure> {
-    if text == "=" {
-        return Ok(Vec::new());
+pub fn decode(text: &[u8]) -> Result<Vec<u8>, SaslFailure> {
+    match text {
+        b"=" => Ok(Vec::new()),
+        text => STANDARD.decode(text).map_err(|_| SaslFailure::IncorrectEncoding),
     }
-    STANDARD.decode(text).map_err(|_| SaslFailure::IncorrectEncoding)
 }

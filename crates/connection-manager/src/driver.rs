@@ -117,6 +117,16 @@ impl<'a> Driver<'a> {
         self.machine.wants_input()
     }
 
+    /// The last entry of the session's log that was written.
+    pub(crate) fn sent(&self) -> Option<LogNumber> {
+        self.machine.sent()
+    }
+
+    /// Whether the client has proved who it is.
+    pub(crate) fn is_authenticated(&self) -> bool {
+        self.machine.account().is_some()
+    }
+
     /// How many bytes the next element may have.
     pub(crate) fn max_bytes(&self) -> usize {
         self.machine.max_bytes()
@@ -143,11 +153,6 @@ impl<'a> Driver<'a> {
     /// How the connection ends, when it does.
     pub(crate) fn ending(&self) -> Option<Ending> {
         self.ending
-    }
-
-    /// Whether the session is over for the client: nothing it sends is read any more.
-    pub(crate) fn is_open(&self) -> bool {
-        self.machine.is_open()
     }
 
     /// Runs whatever can run without the socket; writes as long as less than `room` bytes are in `out`.

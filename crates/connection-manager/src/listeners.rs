@@ -26,6 +26,7 @@ use crate::metrics::Metrics;
 use crate::scratch::Pool;
 use crate::shared::Shared;
 use crate::tls::Tls;
+use crate::transport::{Transport, bosh};
 
 /// Connections that the system completes before they are accepted.
 const BACKLOG: i32 = 1024;
@@ -102,7 +103,7 @@ pub(crate) struct Present {
     pub(crate) domains: Vec<BareJid>,
     pub(crate) features: String,
     pub(crate) page: Option<Page>,
-    settings: Mutex<Vec<Arc<Settings>>>,
+    settings: Mutex<Vec<(Transport, Arc<Settings>)>>,
 }
 
 impl Present {
@@ -116,24 +117,19 @@ impl Present {
         Present { shared: Arc::new(shared), config, domains, features, page, settings: Mutex::default() }
     }
 
-    /// What a stream whose transport has frames is told.
-    pub(crate) fn element_settings(&self, security: Security) -> Arc<Settings> {
-        self.settings(security, Framing::Element)
-    }
-
     /// What a stream is told: one copy for all that are told the same.
-    fn settings(&self, security: Security, framing: Framing) -> Arc<Settings> {
+    pub(crate) fn settings(&self, security: Security, transport: Transport) -> Arc<Settings> {
         let mut made = self.settings.lock();
-        let is_it = |one: &&Arc<Settings>| one.security == security && one.framing == framing;
-        if let Some(known) = made.iter().find(is_it) {
+        let known = made.iter().find(|(on, one)| *on == transport && one.security == security);
+        if let Some((_, known)) = known {
             return known.clone();
         }
-        let settings = Arc::new(self.make_settings(security, framing));
-        made.push(settings.clone());
+        let settings = Arc::new(self.make_settings(security, transport));
+        made.push((transport, settings.clone()));
         settings
     }
 
-    fn make_settings(&self, security: Security, framing: Framing) -> Settings {
+    fn make_settings(&self, security: Security, transport: Transport) -> Settings {
         let limits = &self.config.limits;
         Settings {
             domains: self.domains.clone(),
@@ -145,8 +141,12 @@ impl Present {
             login_within: limits.login_within,
             stanza_within: limits.stanza_within,
             random,
+            sm: transport != Transport::Bosh,
             security,
-            framing,
+            framing: match transport {
+                Transport::Tcp => Framing::Stream,
+                Transport::WebSocket | Transport::Bosh => Framing::Element,
+            },
         }
     }
 }
@@ -175,8 +175,9 @@ impl Listeners {
         say_how_many();
         let limits = config.limits.clone();
         let pool = Arc::new(Pool::default());
+        let bosh = Arc::new(bosh::Sessions::new(tasks.clone(), stop.clone()));
         let (strangers, metrics) = (Arc::default(), Metrics::new());
-        let shared = Shared { hub, ingress, authentication, tls, limits, pool, strangers, metrics };
+        let shared = Shared { hub, ingress, authentication, tls, limits, pool, bosh, strangers, metrics };
         let present = Present::new(shared, config, domains, features, page);
         let present = Arc::new(RwLock::new(Arc::new(present)));
         let mut addresses = Vec::new();
@@ -249,7 +250,7 @@ async fn serve(present: Arc<Present>, kind: Kind, tcp: TcpStream, peer: IpAddr, 
             return http::serve(present, kind, tcp, peer, stop).await;
         }
     };
-    let settings = present.settings(security, Framing::Stream);
+    let settings = present.settings(security, Transport::Tcp);
     let tls = (kind == Kind::DirectTls).then(|| present.shared.tls.direct.clone());
     let start = Start { tcp, peer, settings, tls, read: Vec::new() };
     conn::serve(present.shared.clone(), start, stop).await;
@@ -313,8 +314,9 @@ fn xml_limits(base: Limits, config: &LimitsConfig, bytes: usize) -> Limits {
     Limits { bytes: unlimited(bytes), depth: base.depth.min(unlimited(config.depth)), ..base }
 }
 
+/// 128 unguessable bits.
 #[expect(clippy::expect_used, reason = "a system without random numbers cannot serve anybody")]
-fn random() -> u128 {
+pub(crate) fn random() -> u128 {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).expect("the system's random numbers");
     u128::from_le_bytes(bytes)

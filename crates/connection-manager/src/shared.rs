@@ -11,6 +11,7 @@ use crate::metrics::Metrics;
 use crate::scratch::Pool;
 use crate::strangers::Strangers;
 use crate::tls::Tls;
+use crate::transport::bosh;
 
 #[derive(Clone)]
 pub(crate) struct Shared {
@@ -21,5 +22,6 @@ pub(crate) struct Shared {
     pub(crate) limits: LimitsConfig,
     pub(crate) pool: Arc<Pool>,
     pub(crate) strangers: Arc<Strangers>,
+    pub(crate) bosh: Arc<bosh::Sessions>,
     pub(crate) metrics: Metrics,
 }

@@ -35,6 +35,8 @@ pub enum Input<'a> {
     SmEnabled(Option<u32>),
     /// `Effect::SetInactive` is done.
     InactiveSet,
+    /// The transport says that the client has its log up to here (XEP-0124 §9.2).
+    Acknowledged(LogNumber),
     /// What became of submitted stanzas; `None` if no store answered.
     Handled(Option<Handling>),
     /// A router wants something of the session.

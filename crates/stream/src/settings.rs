@@ -28,6 +28,8 @@ pub struct Settings {
     pub mechanisms: Vec<Mechanism>,
     /// Whether XEP-0077 is offered before login.
     pub registration: bool,
+    /// Whether XEP-0198 is offered: not where the transport acknowledges by itself, as BOSH does.
+    pub sm: bool,
     /// More stream features after login, as canonical XML: what other parts of the server advertise (XEP-0115).
     pub features: String,
     /// Limits before login.

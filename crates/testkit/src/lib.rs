@@ -9,6 +9,7 @@
     reason = "a test stops where it fails; only tests depend on this crate"
 )]
 
+mod bosh;
 mod client;
 mod pattern;
 mod runner;
@@ -19,6 +20,7 @@ mod tree;
 mod websocket;
 mod world;
 
+pub use bosh::{Bosh, post};
 pub use client::{Connection, Received};
 pub use pattern::matches;
 pub use runner::{Story, run};

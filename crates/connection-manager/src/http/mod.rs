@@ -1,5 +1,6 @@
 //! One HTTP listener for everything that comes by HTTP: WebSocket, BOSH, host-meta, the chat page.
 
+mod bosh;
 mod caller;
 mod handshake;
 mod host_meta;
@@ -26,7 +27,7 @@ use tracing::debug;
 
 use crate::conn::{LINGER, LINGER_BYTES};
 use crate::listeners::{Kind, Present};
-use crate::transport::websocket;
+use crate::transport::{Transport, websocket};
 use caller::Caller;
 use io::HttpIo;
 
@@ -100,7 +101,7 @@ async fn requests(
     let upgrade = upgrade.lock().take();
     match (ended, upgrade) {
         (Ok(()), Some(Upgrade { caller })) => {
-            let settings = present.element_settings(caller.security?);
+            let settings = present.settings(caller.security?, Transport::WebSocket);
             let (socket, exporter, mut read) = io.into_parts();
             let exporter = exporter.filter(|_| caller.has_own_tls());
             read.splice(..0, parts.read_buf);

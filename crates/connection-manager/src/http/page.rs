@@ -10,9 +10,8 @@ use hyper::{Method, Response, StatusCode};
 use super::Answer;
 use super::route::{plain, refuse};
 
-/// Nothing from elsewhere, nothing inline, nobody frames it. `'self'` covers the WebSocket of the same host in
-/// browsers that follow CSP 3; the schemes are for those that do not.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self' ws: wss:; \
+/// Nothing from elsewhere, nothing inline, nobody frames it. `'self'` covers the WebSocket of the same host (CSP 3).
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The files of the page.

@@ -10,10 +10,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
 
 use super::caller::Caller;
-use super::{Answer, Upgrade, handshake, host_meta, page};
+use super::{Answer, Upgrade, bosh, handshake, host_meta, page};
 use crate::listeners::Present;
 
-const NOT_WITHOUT_TLS: &str = "not without TLS: use https or wss";
+pub(super) const NOT_WITHOUT_TLS: &str = "not without TLS: use https or wss";
 
 /// Answers; a granted WebSocket is left in `upgrade`.
 pub(super) async fn answer(
@@ -39,6 +39,7 @@ pub(super) async fn answer(
             }
             answer
         }
+        (_, "/bosh" | "/bosh/") => bosh::answer(&present, &caller, request).await,
         (_, "/ws" | "/ws/") => refuse(StatusCode::METHOD_NOT_ALLOWED, "only GET"),
         (method, path) => host_meta::answer(&present, &caller, method, path)
             .or_else(|| page::answer(present.page?, method, path))

@@ -8,6 +8,7 @@ use starling_testkit::{ServerOptions, run, stories};
 mod bind;
 mod blocking;
 mod caps;
+mod bosh;
 mod carbons;
 mod csi;
 mod delayed_delivery;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         bind :: { the_newer_session_wins_the_resource, the_server_chooses_a_resource, a_resource_must_be_one, a_stream_is_bound_once }
         blocking :: { a_blocked_contact_is_not_heard, nothing_is_sent_to_who_is_blocked, a_blocked_contact_sees_the_user_leave, the_list_is_pushed_to_all_devices, nobody_blocks_their_own_devices, an_item_blocks_what_it_names, bad_lists_are_refused }
         caps :: { the_servers_digest_can_be_looked_up, a_clients_digest_reaches_its_contacts }
+        bosh :: { a_chat_goes_both_ways, a_session_says_what_was_agreed, requests_are_answered_in_order, a_repeated_request_gets_the_same_answer_again, outside_the_window_the_session_ends, an_unknown_session_is_not_found, a_pause_answers_at_once, a_client_that_polls_is_not_held, a_message_is_not_gone_until_its_answer_is_acknowledged, what_is_no_body_ends_the_session, pages_of_other_hosts_may_ask, a_request_with_two_lengths_is_refused, a_body_above_the_limit_is_refused, nobody_signs_in_without_tls }
         carbons :: { carbons_reach_the_other_device, sent_messages_are_copied, a_private_message_is_not_copied, a_carbon_is_never_forged }
         csi :: { an_inactive_client_is_spared, order_holds_when_it_wakes, waking_comes_before_the_next_answer, what_is_urgent_goes_out_at_once, each_device_for_itself, a_resumed_stream_is_active, much_that_waits_goes_out }
         delayed_delivery :: { a_late_message_says_when_it_came, a_forged_delay_is_taken_out, a_repeat_says_when_it_came_first }

@@ -128,8 +128,11 @@ impl Machine {
                 }
             }
             Phase::Authenticated(_) | Phase::Bound(_) => {
-                for feature in [bind::FEATURE, sm::FEATURE, csi::FEATURE, ROSTER_FEATURES] {
+                for feature in [bind::FEATURE, csi::FEATURE, ROSTER_FEATURES] {
                     add(feature);
+                }
+                if self.settings.sm {
+                    add(sm::FEATURE);
                 }
                 add(&self.settings.features);
             }

@@ -230,6 +230,7 @@ impl Machine {
             return Ok(());
         }
         match sm::read(raw) {
+            Some(_) if !self.settings.sm => self.sm_failed(Condition::FeatureNotImplemented, out),
             Some(sm::Element::Resume { previous: Some(session), h }) => {
                 let resume = Resume { account: account.jid.clone(), session, h, token: random() };
                 account.resume = Some(resume.clone());

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use starling_jid::{BareJid, FullJid};
 use starling_ports::delivery::Outgoing;
+use starling_ports::ids::LogNumber;
 use starling_ports::ingress::Submitted;
 use starling_xml::{Event, Framing, Raw, Reader, ns};
 
@@ -98,6 +99,10 @@ impl Machine {
                 self.waiting = false;
                 Ok(())
             }
+            Input::Acknowledged(upto) => {
+                self.acknowledged(upto, out);
+                Ok(())
+            }
             Input::Handled(handling) => self.handled(handling, out),
             Input::Command(command) => self.command(command, out),
             Input::Tick => self.tick(now, out),
@@ -156,6 +161,14 @@ impl Machine {
     /// Whether nothing more will be written.
     pub fn is_closed(&self) -> bool {
         self.state == Life::Closed
+    }
+
+    /// The last entry of the log that was written.
+    pub fn sent(&self) -> Option<LogNumber> {
+        match &self.phase {
+            Phase::Bound(session) => Some(session.sent()),
+            _ => None,
+        }
     }
 
     /// How many bytes the next element may have.

@@ -107,6 +107,10 @@ impl Session {
         self.sm.is_some_and(|sm| sm.resumable)
     }
 
+    pub(super) fn sent(&self) -> LogNumber {
+        self.sent
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         self.handled.0 >= self.received
     }
@@ -182,6 +186,10 @@ impl Session {
 impl Machine {
     pub(super) fn in_session(&mut self, raw: Raw, length: usize, out: &mut Output) -> Result {
         if let Some(element) = sm::read(&raw) {
+            if !self.settings.sm {
+                self.sm_failed(Condition::FeatureNotImplemented, out);
+                return Ok(());
+            }
             return self.stream_management(element, out);
         }
         if let Some(inactive) = csi::read(&raw) {
@@ -211,6 +219,12 @@ impl Machine {
         self.draft_bytes += length;
         self.drafts.push(Submitted { number: session.received, draft });
         Ok(())
+    }
+
+    pub(super) fn acknowledged(&mut self, upto: LogNumber, out: &mut Output) {
+        if let Phase::Bound(session) = &mut self.phase {
+            session.acknowledge(upto, out);
+        }
     }
 
     fn stream_management(&mut self, element: sm::Element, out: &mut Output) -> Result {
@@ -246,7 +260,7 @@ impl Machine {
         Ok(())
     }
 
-    fn sm_failed(&mut self, condition: Condition, out: &mut Output) {
+    pub(super) fn sm_failed(&mut self, condition: Condition, out: &mut Output) {
         sm::write_failed(&mut out.bytes, condition, None);
         self.mark(out);
     }

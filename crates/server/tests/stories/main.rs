@@ -7,8 +7,8 @@ use starling_testkit::{ServerOptions, run, stories};
 
 mod bind;
 mod blocking;
-mod caps;
 mod bosh;
+mod caps;
 mod carbons;
 mod csi;
 mod delayed_delivery;

@@ -61,6 +61,8 @@ need_mvn() {
   command -v mvn >/dev/null || need_apt maven default-jdk-headless || return
   mark=$folder/.$(cksum <"$pom" | cut -d ' ' -f 1)
   [ -e "$mark" ] && return
+  rm -rf "$folder"
   mkdir -p "$folder" &&
-    mvn -q -f "$pom" dependency:copy-dependencies -DoutputDirectory="$(cd "$folder" && pwd)" && touch "$mark"
+    mvn -q -B -f "$pom" org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+      -DoutputDirectory="$(cd "$folder" && pwd)" && touch "$mark"
 }

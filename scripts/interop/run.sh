@@ -11,7 +11,7 @@ set -uo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 target=$here/../../target/interop
-bound=120
+bound=150
 # shellcheck source=install.sh
 . "$here/install.sh"
 # shellcheck source=server.sh
@@ -85,33 +85,31 @@ wanted() {
   case ",$only," in *",$1,"*) true ;; *) false ;; esac
 }
 
-need python3 python3
-if [ "$kind" = prosody ]; then
-  need openssl openssl
-  need prosody prosody
-fi
-if ! start_server "$kind" "$program" "$work"; then
+command -v python3 >/dev/null || need_apt python3
+[ "$kind" = starling ] || need_apt openssl prosody
+mkdir "$work/server"
+if ! start_server "$kind" "$program" "$work/server"; then
   report "FAILED server: starts"
   echo "0 passed, 1 failed"
   exit 1
 fi
 
-if wanted slixmpp && installed slixmpp install_slixmpp "$target/venv"; then
+if wanted slixmpp && installed slixmpp install_slixmpp "$target"; then
   in_time slixmpp "$target/venv/bin/python" "$here/slixmpp/client.py"
 fi
 for transport in ws bosh; do
-  if wanted strophe-$transport && installed strophe-$transport install_strophe "$target/node" "$here/strophe/package.json"; then
+  if wanted strophe-$transport && installed strophe-$transport install_strophe "$target"; then
     NODE_PATH=$target/node/node_modules in_time strophe-$transport node "$here/strophe/client.cjs" "$transport"
   fi
 done
-if wanted smack && installed smack install_smack "$target/smack" "$here/smack"; then
+if wanted smack && installed smack install_smack "$target" "$here/smack"; then
   in_time smack java -cp "$target/smack/classes:$target/smack/lib/*" Client
 fi
 
 passed=$(grep -c '^ok ' "$results")
 failed=$(grep -c '^FAILED ' "$results")
 if [ "$failed" != 0 ]; then
-  cp "$work/server.log" "$target/server.log"
+  cp "$work/server/server.log" "$target/server.log"
   echo "the server's log: $target/server.log"
 fi
 echo "$passed passed, $failed failed"

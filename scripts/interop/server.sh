@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Starts the server under test, Starling or (to prove the tests themselves) Prosody, on free ports of 127.0.0.1. Sourced by run.sh.
-# Sets SERVER_PID and the INTEROP_* variables that the clients read.
+# Sets the INTEROP_* variables that the clients read. Run as a program it ends the server by a signal and starts it again:
+#
+#   scripts/interop/server.sh restart TERM|KILL    with the INTEROP_* variables of start_server
 
 DOMAIN=localhost
 
@@ -12,55 +14,82 @@ print(*(s.getsockname()[1] for s in sockets))
 PY
 }
 
-# choose_ports: STARTTLS, direct TLS, HTTP (/ws and /bosh), and one for what the server keeps to itself.
+# choose_ports: STARTTLS, direct TLS, HTTP without and with TLS (/ws and /bosh), and one for what the server keeps to itself.
 choose_ports() {
-  export INTEROP_DOMAIN=$DOMAIN INTEROP_HOST=127.0.0.1 INTEROP_PORT INTEROP_TLS_PORT INTEROP_HTTP_PORT
+  export INTEROP_DOMAIN=$DOMAIN INTEROP_HOST=127.0.0.1 INTEROP_PORT INTEROP_TLS_PORT INTEROP_HTTP_PORT INTEROP_HTTPS_PORT
   local own
-  read -r INTEROP_PORT INTEROP_TLS_PORT INTEROP_HTTP_PORT own <<<"$(free_ports 4)"
+  read -r INTEROP_PORT INTEROP_TLS_PORT INTEROP_HTTP_PORT INTEROP_HTTPS_PORT own <<<"$(free_ports 5)"
   ADMIN_PORT=$own
 }
 
 # wait_for_port PORT: until something listens there, at most 20 s, and only while the server lives.
 wait_for_port() {
   for _ in $(seq 100); do
-    kill -0 "$SERVER_PID" 2>/dev/null || return 1
+    server_lives || return 1
     if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return 0; fi
     sleep 0.2
   done
   return 1
 }
 
+# server_lives: a process that ended but was not waited for is gone, too.
+server_lives() {
+  local pid state=''
+  pid=$(cat "$INTEROP_DIR/pid" 2>/dev/null) && read -r _ _ state _ 2>/dev/null <"/proc/$pid/stat"
+  [ -n "$state" ] && [ "$state" != Z ]
+}
+
 # start_server KIND PROGRAM DIR: KIND is starling or prosody; DIR is empty and ours. The log is DIR/server.log.
 start_server() {
-  local kind=$1 program=$2 dir=$3 port
+  export INTEROP_KIND=$1 INTEROP_PROGRAM INTEROP_DIR=$3 INTEROP_SCRIPTS
+  INTEROP_SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+  INTEROP_PROGRAM=$(command -v "$2") || { echo "there is no program $2"; return 1; }
+  INTEROP_PROGRAM=$(realpath "$INTEROP_PROGRAM")
   choose_ports
-  "start_$kind" "$program" "$dir"
-  for port in "$INTEROP_PORT" "$INTEROP_TLS_PORT" "$INTEROP_HTTP_PORT"; do
+  "configure_$1" && launch
+}
+
+# launch: starts the configured server and waits until it listens everywhere.
+launch() {
+  local port
+  "command_$INTEROP_KIND" >>"$INTEROP_DIR/server.log" 2>&1 </dev/null &
+  echo $! >"$INTEROP_DIR/pid"
+  for port in "$INTEROP_PORT" "$INTEROP_TLS_PORT" "$INTEROP_HTTP_PORT" "$INTEROP_HTTPS_PORT"; do
     if ! wait_for_port "$port"; then
       echo "the server does not listen on port $port; its log ends:"
-      tail -n 20 "$dir/server.log"
+      tail -n 20 "$INTEROP_DIR/server.log"
       return 1
     fi
   done
 }
 
-start_starling() {
-  local program=$1 dir=$2
-  cat >"$dir/starling.toml" <<TOML
+# Eight accounts are made by four clients, and some more to be removed again: more than one address may make in an hour.
+configure_starling() {
+  cat >"$INTEROP_DIR/starling.toml" <<TOML
 domains = ["$DOMAIN"]
 
 [listen]
-starttls = ["127.0.0.1:$INTEROP_PORT"]
+c2s = ["127.0.0.1:$INTEROP_PORT"]
 direct-tls = ["127.0.0.1:$INTEROP_TLS_PORT"]
-http = ["127.0.0.1:$INTEROP_HTTP_PORT"]
-admin = "127.0.0.1:$ADMIN_PORT"
+http = []
+plain-http = ["127.0.0.1:$INTEROP_HTTP_PORT"]
+https = ["127.0.0.1:$INTEROP_HTTPS_PORT"]
+
+[admin]
+listen = "127.0.0.1:$ADMIN_PORT"
+
+[im.registration]
+enabled = true
+per-address-and-hour = 0
 TOML
-  "$program" run --quickstart --data-dir "$dir/data" --config "$dir/starling.toml" >"$dir/server.log" 2>&1 &
-  SERVER_PID=$!
 }
 
-start_prosody() {
-  local program=$1 dir=$2
+command_starling() {
+  exec "$INTEROP_PROGRAM" run --data-dir "$INTEROP_DIR/data" --config "$INTEROP_DIR/starling.toml"
+}
+
+configure_prosody() {
+  local dir=$INTEROP_DIR
   mkdir -p "$dir/data" "$dir/certs"
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$DOMAIN" \
     -addext "subjectAltName=DNS:$DOMAIN" -keyout "$dir/certs/key.pem" -out "$dir/certs/cert.pem" 2>/dev/null
@@ -82,7 +111,9 @@ c2s_ports = { $INTEROP_PORT }
 c2s_direct_tls_ports = { $INTEROP_TLS_PORT }
 c2s_direct_tls_ssl = { key = "$dir/certs/key.pem", certificate = "$dir/certs/cert.pem" }
 http_ports = { $INTEROP_HTTP_PORT }
-https_ports = { }
+https_ports = { $INTEROP_HTTPS_PORT }
+https_interfaces = { "127.0.0.1" }
+https_ssl = { key = "$dir/certs/key.pem", certificate = "$dir/certs/cert.pem" }
 http_interfaces = { "127.0.0.1" }
 http_default_host = "$DOMAIN"
 http_paths = { websocket = "/ws", bosh = "/bosh" }
@@ -92,18 +123,33 @@ cross_domain_bosh = true
 cross_domain_websocket = true
 VirtualHost "$DOMAIN"
 LUA
-  "$program" -F --config "$dir/prosody.cfg.lua" >"$dir/server.log" 2>&1 &
-  SERVER_PID=$!
+}
+
+command_prosody() {
+  exec "$INTEROP_PROGRAM" -F --config "$INTEROP_DIR/prosody.cfg.lua"
+}
+
+# end_server SIGNAL: ends the server by it; by KILL if it still lives 20 s later, which is an error.
+end_server() {
+  local pid
+  pid=$(cat "$INTEROP_DIR/pid" 2>/dev/null) || return 0
+  kill "-$1" "$pid" 2>/dev/null
+  for _ in $(seq 200); do
+    server_lives || return 0
+    sleep 0.1
+  done
+  echo "the server does not end by SIG$1"
+  kill -KILL "$pid" 2>/dev/null
+  return 1
 }
 
 stop_server() {
-  [ -n "${SERVER_PID:-}" ] || return 0
-  kill "$SERVER_PID" 2>/dev/null || true
-  for _ in $(seq 50); do
-    kill -0 "$SERVER_PID" 2>/dev/null || break
-    sleep 0.1
-  done
-  kill -9 "$SERVER_PID" 2>/dev/null || true
-  wait "$SERVER_PID" 2>/dev/null || true
-  SERVER_PID=
+  end_server TERM && rm -f "$INTEROP_DIR/pid"
 }
+
+if [ "${BASH_SOURCE[0]}" = "$0" ]; then
+  case ${1-}:${2-} in
+    restart:TERM | restart:KILL) end_server "$2" && launch ;;
+    *) sed -n '2,6s/^# \{0,1\}//p' "$0" && exit 64 ;;
+  esac
+fi

@@ -1,6 +1,8 @@
 // One device of an account: a Smack connection that remembers every stanza it receives and can wait for one.
 
 import java.util.List;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.BooleanSupplier;
 import java.util.stream.Collectors;
@@ -9,6 +11,7 @@ import org.jivesoftware.smack.ConnectionConfiguration.SecurityMode;
 import org.jivesoftware.smack.packet.Message;
 import org.jivesoftware.smack.packet.Presence;
 import org.jivesoftware.smack.packet.Stanza;
+import org.jivesoftware.smack.packet.StanzaError;
 import org.jivesoftware.smack.roster.Roster;
 import org.jivesoftware.smack.tcp.XMPPTCPConnection;
 import org.jivesoftware.smack.tcp.XMPPTCPConnectionConfiguration;
@@ -32,6 +35,7 @@ final class Device {
     final XMPPTCPConnection connection;
     final Roster roster;
     private final List<Stanza> stanzas = new CopyOnWriteArrayList<>();
+    private final Set<String> unacknowledged = ConcurrentHashMap.newKeySet();
     private final Object news = new Object();
 
     Device(Account account, String resource, boolean streamManagement) throws Exception {
@@ -44,12 +48,15 @@ final class Device {
         connection.setReplyTimeout(PATIENCE_MS);
         roster = Roster.getInstanceFor(connection);
         roster.setSubscriptionMode(Roster.SubscriptionMode.manual);
-        connection.addSyncStanzaListener(stanza -> {
-            stanzas.add(stanza);
-            synchronized (news) {
-                news.notifyAll();
-            }
-        }, stanza -> true);
+        connection.addSyncStanzaListener(stanza -> remember(() -> stanzas.add(stanza)), stanza -> true);
+        connection.addStanzaAcknowledgedListener(stanza -> remember(() -> unacknowledged.remove(stanza.getStanzaId())));
+    }
+
+    private void remember(Runnable what) {
+        what.run();
+        synchronized (news) {
+            news.notifyAll();
+        }
     }
 
     private static XMPPTCPConnectionConfiguration.Builder address() throws Exception {
@@ -90,9 +97,18 @@ final class Device {
         }
     }
 
+    /** Waits until the server has acknowledged all chats that were sent (XEP-0198). */
+    void acknowledged() throws Exception {
+        settled();
+        connection.requestSmAcknowledgement();
+        until(unacknowledged::isEmpty, "the server's acks");
+    }
+
     void chat(Jid to, String body) throws Exception {
-        connection.sendStanza(connection.getStanzaFactory().buildMessageStanza()
-            .to(to).ofType(Message.Type.chat).setBody(body).build());
+        Message message = connection.getStanzaFactory().buildMessageStanza()
+            .to(to).ofType(Message.Type.chat).setBody(body).build();
+        unacknowledged.add(message.getStanzaId());
+        connection.sendStanza(message);
     }
 
     void presence(Presence.Type type, Jid to) throws Exception {
@@ -124,6 +140,12 @@ final class Device {
     /** Those addressed to this device itself (no carbons, no archive results) with this body. */
     List<Message> messages(String body) {
         return allMessages().stream().filter(one -> body.equals(one.getBody())).collect(Collectors.toList());
+    }
+
+    /** Why messages to `to` came back. */
+    List<StanzaError.Condition> errors(Jid to) {
+        return allMessages().stream().filter(one -> one.getType() == Message.Type.error && to.equals(one.getFrom()))
+            .map(one -> one.getError().getCondition()).collect(Collectors.toList());
     }
 
     List<String> bodies() {

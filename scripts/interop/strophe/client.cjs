@@ -6,12 +6,12 @@ const { join } = require('node:path');
 const { chromium } = require('playwright-core');
 
 const transport = process.argv[2];
-const { INTEROP_DOMAIN: domain, INTEROP_HOST: host, INTEROP_HTTP_PORT: port } = process.env;
-const service = transport === 'ws' ? `ws://${host}:${port}/ws` : `http://${host}:${port}/bosh`;
+const { INTEROP_DOMAIN: domain, INTEROP_HOST: host, INTEROP_HTTP_PORT: port, INTEROP_HTTPS_PORT: tlsPort } = process.env;
+const service = { ws: `wss://${host}:${tlsPort}/ws`, bosh: `http://${host}:${port}/bosh` }[transport];
 const library = join(process.env.NODE_PATH, 'strophe.js', 'dist', 'strophe.umd.cjs');
 
 const files = {
-  '/': ['text/html', '<!doctype html><meta charset=utf-8><script src=/strophe.js></script><script src=/page.js></script>'],
+  '/': ['text/html', '<!doctype html><meta charset=utf-8><link rel=icon href=data:,><script src=/strophe.js></script><script src=/page.js></script>'],
   '/strophe.js': ['text/javascript', readFileSync(library)],
   '/page.js': ['text/javascript', readFileSync(join(__dirname, 'page.js'))],
 };

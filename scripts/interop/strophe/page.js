@@ -4,7 +4,7 @@ const PATIENCE = 10000;
 const NS = {
   roster: 'jabber:iq:roster', register: 'jabber:iq:register', delay: 'urn:xmpp:delay', carbons: 'urn:xmpp:carbons:2',
   forward: 'urn:xmpp:forward:0', mam: 'urn:xmpp:mam:2', ping: 'urn:xmpp:ping', info: 'http://jabber.org/protocol/disco#info',
-  rsm: 'http://jabber.org/protocol/rsm', form: 'jabber:x:data',
+  rsm: 'http://jabber.org/protocol/rsm', form: 'jabber:x:data', blocking: 'urn:xmpp:blocking', vcard: 'vcard-temp',
 };
 
 function check(claim, otherwise) {
@@ -73,8 +73,20 @@ class Device {
 
   remember(stanza) {
     this.stanzas.push(stanza);
+    if (stanza.localName === 'iq' && stanza.getAttribute('type') === 'get') this.answer(stanza);
     this.waiting.forEach((look) => look());
     return true;
+  }
+
+  /** RFC 6120 §8.2.3: a request gets an answer. Strophe itself gives none; to the server's pings it acknowledges what came before. */
+  answer(request) {
+    const reply = { to: request.getAttribute('from'), id: request.getAttribute('id') };
+    if (child(request, NS.ping, 'ping')) {
+      this.connection.send($iq({ ...reply, type: 'result' }));
+    } else {
+      this.connection.send($iq({ ...reply, type: 'error' }).c('error', { type: 'cancel' })
+        .c('service-unavailable', { xmlns: 'urn:ietf:params:xml:ns:xmpp-stanzas' }));
+    }
   }
 
   async online() {
@@ -145,22 +157,51 @@ class Device {
       && (stanza.getAttribute('type') ?? 'available') === type);
   }
 
+  errors(from) {
+    return this.stanzas.filter((stanza) => stanza.localName === 'message' && stanza.getAttribute('from') === from
+      && stanza.getAttribute('type') === 'error');
+  }
+
   pushes(jid, subscription) {
     const sets = this.stanzas.filter((stanza) => stanza.localName === 'iq' && stanza.getAttribute('type') === 'set');
     return sets.flatMap((set) => [...set.getElementsByTagName('item')])
       .filter((item) => item.getAttribute('jid') === jid && item.getAttribute('subscription') === subscription);
   }
 
-  async archive(contact) {
+  /** One page of the archive with a contact: what it holds, and the id to go on from if there is more. */
+  async page(contact, max, after) {
     const queryid = this.connection.getUniqueId('archive');
     const query = $iq({ type: 'set' }).c('query', { xmlns: NS.mam, queryid }).c('x', { xmlns: NS.form, type: 'submit' })
       .c('field', { var: 'FORM_TYPE', type: 'hidden' }).c('value', {}, NS.mam).up()
       .c('field', { var: 'with' }).c('value', {}, contact).up()
-      .up().c('set', { xmlns: NS.rsm }).c('max', {}, '50');
-    await this.iq(query);
+      .up().c('set', { xmlns: NS.rsm }).c('max', {}, String(max));
+    if (after) query.c('after', {}, after);
+    const fin = child(await this.iq(query), NS.mam, 'fin');
+    check(fin, 'the answer has no <fin/>');
     const results = this.stanzas.map((stanza) => child(stanza, NS.mam, 'result')).filter(Boolean);
-    return results.filter((result) => result.getAttribute('queryid') === queryid)
+    const found = results.filter((result) => result.getAttribute('queryid') === queryid)
       .map((result) => child(result, NS.forward, 'forwarded'));
+    const last = child(fin, NS.rsm, 'set')?.getElementsByTagName('last')[0]?.textContent;
+    return { found, next: fin.getAttribute('complete') === 'true' ? undefined : last };
+  }
+
+  async archive(contact, max = 50) {
+    const all = [];
+    let after;
+    do {
+      const { found, next } = await this.page(contact, max, after);
+      check(found.length <= max, `a page of ${max} has ${found.length}`);
+      all.push(...found);
+      after = next;
+    } while (after);
+    return all;
+  }
+
+  /** XEP-0077 with an account that has signed in. */
+  register(fields) {
+    const query = $iq({ type: 'set', to: this.given.domain }).c('query', { xmlns: NS.register });
+    for (const [name, value] of Object.entries(fields)) query.c(name, {}, value);
+    return this.iq(query);
   }
 }
 
@@ -288,12 +329,55 @@ const day = {
     check(!(await this.phone.archive(`nobody@${this.given.domain}`)).length, "another contact's messages came");
   },
 
+  async 'pages an archive by two'() {
+    const found = await this.phone.archive(this.bob.bare, 2);
+    const bodies = found.map((forwarded) => bodyOf(forwarded.getElementsByTagName('message')[0]));
+    check(JSON.stringify(bodies) === JSON.stringify(this.said), `found ${JSON.stringify(bodies)}`);
+  },
+
+  async 'blocks and unblocks a contact'() {
+    const item = { jid: this.bob.bare };
+    await this.phone.iq($iq({ type: 'set' }).c('block', { xmlns: NS.blocking }).c('item', item));
+    this.bob.chat(this.phone.bare, `${this.run} blocked`);
+    const refusal = () => this.bob.messages(`${this.run} blocked`).concat(this.bob.errors(this.phone.bare));
+    const [refused] = await this.bob.until(refusal, 'the refusal');
+    check(refused.getElementsByTagName('service-unavailable').length, refused.outerHTML);
+    await this.phone.iq($iq({ type: 'set' }).c('unblock', { xmlns: NS.blocking }).c('item', item));
+    this.bob.chat(this.phone.full, `${this.run} heard again`);
+    await this.phone.until(() => this.phone.messages(`${this.run} heard again`), 'a message after it');
+    check(!this.phone.messages(`${this.run} blocked`).length, 'the blocked message came');
+  },
+
+  async 'shows a vCard'() {
+    await this.phone.iq($iq({ type: 'set' }).c('vCard', { xmlns: NS.vcard }).c('FN', {}, 'Alice & <more>'));
+    const card = await this.bob.iq($iq({ type: 'get', to: this.phone.bare }).c('vCard', { xmlns: NS.vcard }));
+    check(card.getElementsByTagName('FN')[0]?.textContent === 'Alice & <more>', card.outerHTML);
+  },
+
+  async 'changes the password'() {
+    const password = `${this.bobs.password} & more`;
+    await this.bob.register({ username: this.bobs.name, password });
+    check(await new Device(this.given, this.bobs, 'former').connected() === 'refused', 'the former one is good');
+    this.bobs.password = password;
+    const other = await new Device(this.given, this.bobs, 'changed').online();
+    await other.offline();
+  },
+
   async 'is refused with a wrong password'() {
     check(await new Device(this.given, this.bobs, 'thief').connected('not this') === 'refused', 'was let in');
+  },
+
+  async 'removes the account'() {
+    await this.bob.register({ remove: '' }).catch((fault) => check(!String(fault).includes('refused'), fault));
+    await within(this.bob.ended, 'the end of the connection');
+    check(await new Device(this.given, this.bobs, 'desk').connected() === 'refused', 'was let in');
+    await this.phone.until(() => this.phone.presences(this.bob.bare, 'unsubscribed'), "the end of Bob's approval");
+    this.bob = undefined;
   },
 };
 
 window.run = async (given) => {
+  Strophe.setLogLevel(Strophe.LogLevel.WARN);
   const run = crypto.randomUUID().slice(0, 6);
   const account = (name) => ({
     name: `strophe-${given.transport}-${name}-${run}`,

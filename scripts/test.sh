@@ -20,6 +20,7 @@ parts=(
   "stories  crates/server/tests/stories/main.rs stories on the embedded store"
   "kill     crates/server/tests/kill/main.rs    kill -9, and what is there afterwards"
   "interop  scripts/interop/run.sh              real clients"
+  "readme   scripts/readme-test.sh              what the README says to try"
   "fuzz     fuzz/corpus                         the fuzz corpus, replayed"
 )
 
@@ -53,6 +54,10 @@ part_kill() {
 
 part_interop() {
   build_server && scripts/interop/run.sh "$quick"
+}
+
+part_readme() {
+  build_server && scripts/readme-test.sh "$quick"
 }
 
 part_fuzz() {

@@ -128,12 +128,12 @@ impl Machine {
                 }
             }
             Phase::Authenticated(_) | Phase::Bound(_) => {
-                for feature in [bind::FEATURE, csi::FEATURE, ROSTER_FEATURES] {
-                    add(feature);
-                }
+                add(bind::FEATURE);
                 if self.settings.sm {
                     add(sm::FEATURE);
                 }
+                add(csi::FEATURE);
+                add(ROSTER_FEATURES);
                 add(&self.settings.features);
             }
         }

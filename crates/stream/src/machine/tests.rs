@@ -29,6 +29,7 @@ fn settings() -> Settings {
         domains: vec![BareJid::new("a.example").unwrap(), BareJid::new("b.example").unwrap()],
         mechanisms: starling_ports::authentication::Mechanism::ALL.to_vec(),
         registration: false,
+        sm: true,
         features: "<c xmlns='http://jabber.org/protocol/caps'/>".to_owned(),
         before_login: Limits::BEFORE_LOGIN,
         after_login: Limits::AFTER_LOGIN,

@@ -141,3 +141,25 @@ fn a_violation_of_the_transport_ends_the_stream() {
     assert!(said[0].contains("<policy-violation xmlns=") && said[0].contains("a frame too long"), "{said:?}");
     assert_eq!(said[1], CLOSE);
 }
+
+/// XEP-0206: where the transport acknowledges, XEP-0198 is neither offered nor taken.
+#[test]
+fn a_transport_that_acknowledges_has_no_stream_management() {
+    let mut client = Client::of(Settings { sm: false, ..settings() });
+    client.say(HEADER);
+    client.sign_in();
+    assert!(!client.say(HEADER).contains("urn:xmpp:sm:3"));
+    let resume = client.say("<resume xmlns='urn:xmpp:sm:3' previd='x' h='0'/>");
+    assert!(resume.contains("<feature-not-implemented "), "{resume}");
+    client.say(BIND);
+    client.give(Input::Bound(Ok(session())));
+    client.effects();
+    let enable = client.say("<enable xmlns='urn:xmpp:sm:3' resume='true'/>");
+    assert!(enable.contains("<feature-not-implemented "), "{enable}");
+    client.deliver(1);
+    assert_eq!(client.machine.sent(), Some(starling_ports::ids::LogNumber(1)));
+    client.give(Input::Acknowledged(starling_ports::ids::LogNumber(1)));
+    assert!(matches!(client.effects()[..], [Effect::Acknowledge(starling_ports::ids::LogNumber(1))]));
+    client.now += Duration::from_secs(60);
+    assert_eq!(client.flush(), "", "nothing is left to ask for");
+}

@@ -1,8 +1,10 @@
 //! Client sockets: TCP, TLS, WebSocket and BOSH.
 #![forbid(unsafe_code)]
 
+mod certificate;
 mod config;
 mod conn;
+mod descriptors;
 mod driver;
 mod error;
 mod http;
@@ -19,7 +21,9 @@ mod strangers;
 mod tls;
 mod transport;
 
+pub use certificate::{Certificate, check_files, files_of, inspect};
 pub use config::{CertificateFiles, Config, HttpConfig, LimitsConfig, ListenConfig, TlsConfig};
+pub use descriptors::Descriptors;
 pub use error::{Error, Invalid};
 pub use http::Page;
 pub use hub::Hub;

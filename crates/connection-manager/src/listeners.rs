@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use crate::config::{Config, LimitsConfig};
 use crate::conn::{self, Start};
+use crate::descriptors::Descriptors;
 use crate::error::Error;
 use crate::http::{self, Page};
 use crate::hub::Hub;
@@ -32,8 +33,6 @@ use crate::transport::{Transport, bosh};
 const BACKLOG: i32 = 1024;
 /// How long no connection is accepted when the system has no file descriptor left.
 const REST: Duration = Duration::from_millis(100);
-/// Descriptors that the server needs beside clients.
-const OWN_DESCRIPTORS: u64 = 200;
 
 /// A way in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -172,7 +171,7 @@ impl Listeners {
                 sockets.push((kind, local, socket));
             }
         }
-        say_how_many();
+        Descriptors::raise().log();
         let limits = config.limits.clone();
         let pool = Arc::new(Pool::default());
         let bosh = Arc::new(bosh::Sessions::new(tasks.clone(), stop.clone()));
@@ -290,22 +289,6 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket.into())
-}
-
-/// Takes as many descriptors as the system gives, and says what that means.
-fn say_how_many() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
-    let descriptors = if raised { maximum } else { current };
-    match descriptors {
-        Some(descriptors) => {
-            let clients = descriptors.saturating_sub(OWN_DESCRIPTORS);
-            info!(descriptors, clients, "the file descriptor limit allows so many clients");
-        }
-        None => info!("no file descriptor limit"),
-    }
 }
 
 /// Zero in the configuration is no limit.

@@ -108,7 +108,7 @@ fn load(config: &TlsConfig, domains: &[BareJid], data_dir: &Path) -> Result<Load
     Ok(loaded)
 }
 
-fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, Error> {
+pub(crate) fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, Error> {
     let wrong = |path: &Path, why: String| Error::Certificate { path: path.to_owned(), why };
     let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The generated pages: `write` writes them, `check` says whether the written ones are fresh (one line of results, as test.sh counts).
 #
-# starling-tidy makes those that follow from the source (its own test checks them); the program prints config.md and cli.md.
+# starling-tidy makes those that follow from the source (its own test checks them); the program prints the others.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 made=$(mktemp -d)
@@ -27,10 +27,11 @@ cli_page() {
 }
 
 # print_page PAGE: an empty page is an error.
-pages=(config.md cli.md)
+pages=(config.md limits.md cli.md)
 print_page() {
   case $1 in
     config.md) starling config doc ;;
+    limits.md) starling config doc --limits ;;
     cli.md) cli_page ;;
   esac >"$made/$1" && [ -s "$made/$1" ] && return
   echo "the program does not print docs/reference/$1" >&2

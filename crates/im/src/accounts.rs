@@ -118,9 +118,9 @@ impl Context {
         self.finish(ended, true).await;
     }
 
-    /// At most `limit` accounts, in the order of their names.
-    pub async fn list_accounts(&self, limit: usize) -> Result<Vec<BareJid>> {
-        Ok(self.stores.accounts.list(None, limit).await?)
+    /// At most `limit` accounts after `after`, in the order of their names.
+    pub async fn list_accounts(&self, after: Option<&BareJid>, limit: usize) -> Result<Vec<BareJid>> {
+        Ok(self.stores.accounts.list(after, limit).await?)
     }
 
     /// At most `limit` sessions, of one account or of all.

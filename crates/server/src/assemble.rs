@@ -1,6 +1,7 @@
 //! Where the implementations plug in: this module alone knows what stands behind each port.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,6 +23,7 @@ use crate::admin::Health;
 use crate::cli::Place;
 use crate::config::Config;
 use crate::control::Control;
+use crate::reload::Reload;
 
 /// A running node, and what its stop needs.
 pub(crate) struct Node {
@@ -75,44 +77,15 @@ impl Addresses {
     }
 }
 
-/// Changes what may change while the server runs.
-pub(crate) struct Reload {
-    pub(crate) place: Place,
-    pub(crate) running: Config,
-    pub(crate) log: LogHandle,
-    pub(crate) domains: Domains,
-    pub(crate) tls: Arc<Tls>,
-    pub(crate) listeners: Listeners,
-    pub(crate) features: String,
-}
-
-impl Reload {
-    /// Reads the configuration again. What needs a restart is named in the answer.
-    pub(crate) fn reload(&self) -> Result<Vec<String>> {
-        let config = self.place.load()?;
-        self.log.set_level(&config.log.level)?;
-        let domains = domains(&config)?;
-        self.domains.replace(domains.clone());
-        self.tls.reload(&config.tls, &domains).context("certificates")?;
-        self.listeners.reload(config.connection_manager(), domains, self.features.clone());
-        let (before, after) = (toml::Table::try_from(&self.running)?, toml::Table::try_from(&config)?);
-        let fixed = after.iter().filter(|(key, value)| {
-            !matches!(key.as_str(), "log" | "domains" | "tls" | "limits" | "http")
-                && before.get(*key) != Some(value)
-        });
-        Ok(fixed.map(|(key, _)| format!("{key}: changed, and needs a restart")).collect())
-    }
-}
-
 /// Builds a node of the embedded default: everything in this process.
 pub(crate) async fn assemble(
     config: &Config,
     place: Place,
+    is_quickstart: bool,
     log: LogHandle,
     metrics: Metrics,
 ) -> Result<Node> {
-    std::fs::create_dir_all(&config.data_dir)
-        .with_context(|| format!("making {}", config.data_dir.display()))?;
+    make_private(&config.data_dir)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let node = NodeId { name: 0, incarnation: clock.now().0 };
     let served = domains(config)?;
@@ -149,12 +122,14 @@ pub(crate) async fn assemble(
     let health = Arc::new(Health::default());
     let admin = crate::admin::start(&config.admin, health.clone(), metrics, &services, stop.clone())
         .await
-        .with_context(|| format!("listening on {}", config.admin.listen))?;
+        .with_context(|| {
+            format!("cannot listen on {}; stop what uses it, or set admin.listen", config.admin.listen)
+        })?;
     let listeners = Listeners::start(Setup {
         config: config.connection_manager(),
         hub,
         ingress: pipeline.clone(),
-        authentication: login,
+        authentication: login.clone(),
         domains: served.clone(),
         features: features(&pipeline),
         tls: tls.clone(),
@@ -165,6 +140,7 @@ pub(crate) async fn assemble(
     let addresses = Addresses::new(&listeners, admin);
     let reload = Reload {
         place,
+        is_quickstart,
         running: config.clone(),
         log,
         domains,
@@ -174,6 +150,7 @@ pub(crate) async fn assemble(
     };
     let control = Control {
         pipeline,
+        authentication: login,
         store: store.clone(),
         addresses: addresses.clone(),
         reload,
@@ -203,6 +180,12 @@ fn features(pipeline: &Pipeline) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
+/// Only its owner reads what is kept; a directory that exists stays as it is.
+fn make_private(directory: &Path) -> Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.with_context(|| format!("making the data directory {}", directory.display()))
+}
+
 /// 256 random bits that stay the same for the life of this data directory.
 fn secret(path: &Path) -> Result<[u8; 32]> {
     if let Ok(bytes) = std::fs::read(path)
@@ -216,7 +199,8 @@ fn secret(path: &Path) -> Result<[u8; 32]> {
     Ok(secret)
 }
 
-fn domains(config: &Config) -> Result<Vec<BareJid>> {
+/// The domains that are served.
+pub(crate) fn domains(config: &Config) -> Result<Vec<BareJid>> {
     config
         .domains
         .iter()

@@ -2,58 +2,111 @@
 
 use std::fmt::Write;
 
+use toml::Value;
+
 use crate::config::{Config, ConfigError};
 
-/// Where each section's type is declared.
-const SECTIONS: &[(&str, &str, &str)] = &[
-    ("", "Config", include_str!("config.rs")),
-    ("listen", "ListenConfig", include_str!("../../connection-manager/src/config.rs")),
-    ("limits", "LimitsConfig", include_str!("../../connection-manager/src/config.rs")),
-    ("tls", "TlsConfig", include_str!("../../connection-manager/src/config.rs")),
-    ("http", "HttpConfig", include_str!("../../connection-manager/src/config.rs")),
-    ("im", "Config", include_str!("../../im/src/config.rs")),
-    ("im.quotas", "Quotas", include_str!("../../im/src/config.rs")),
-    ("im.registration", "Registration", include_str!("../../im/src/config.rs")),
-    ("im.contact", "Contact", include_str!("../../im/src/config.rs")),
-    ("store", "Config", include_str!("../../store-embedded/src/config.rs")),
-    ("admin", "Config", include_str!("admin.rs")),
-    ("log", "Config", include_str!("../../telemetry/src/log.rs")),
+/// A section of the file, and where its type is declared.
+struct Section {
+    name: &'static str,
+    of: &'static str,
+    source: &'static str,
+}
+
+const fn section(name: &'static str, of: &'static str, source: &'static str) -> Section {
+    Section { name, of, source }
+}
+
+const SECTIONS: &[Section] = &[
+    section("", "Config", include_str!("config.rs")),
+    section("listen", "ListenConfig", include_str!("../../connection-manager/src/config.rs")),
+    section("limits", "LimitsConfig", include_str!("../../connection-manager/src/config.rs")),
+    section("tls", "TlsConfig", include_str!("../../connection-manager/src/config.rs")),
+    section("http", "HttpConfig", include_str!("../../connection-manager/src/config.rs")),
+    section("im", "Config", include_str!("../../im/src/config.rs")),
+    section("im.quotas", "Quotas", include_str!("../../im/src/config.rs")),
+    section("im.registration", "Registration", include_str!("../../im/src/config.rs")),
+    section("im.contact", "Contact", include_str!("../../im/src/config.rs")),
+    section("store", "Config", include_str!("../../store-embedded/src/config.rs")),
+    section("admin", "Config", include_str!("admin.rs")),
+    section("log", "Config", include_str!("../../telemetry/src/log.rs")),
 ];
+
+const HEAD: &str = "# Configuration\n\nWritten by `make docs` from the code. One TOML file, given by `--config`; none is needed. A variable\n\
+    `STARLING_` and the key's path in capitals, with `_` for dots and hyphens, wins over the file: `STARLING_LOG_LEVEL=debug`.\n\
+    `starling config check` says what is wrong, with line and mend, and ends with 64; `starling config dump` shows what holds.\n\
+    `starling ctl config reload` or SIGHUP reads it again: `log.level`, `domains`, `[tls]`, `[limits]` and `[http]` (but for `page`) change at once (limits for\n\
+    connections from then on), everything else with a restart. A time is written like `30s`, `5m`, `1h 30m` or `365d`.\n";
 
 /// The page.
 pub(crate) fn markdown() -> Result<String, ConfigError> {
-    let defaults = toml::Table::try_from(Config::default()).map_err(|error| ConfigError {
-        place: "defaults".to_owned(),
-        why: error.to_string(),
-        mend: None,
-    })?;
-    let mut page = String::from(
-        "# Configuration\n\nWritten by `make docs` from the code. One TOML file, given by `--config`; none is needed. A variable\n\
-         `STARLING_` and the key's path in capitals, with `_` for dots and hyphens, wins over the file: `STARLING_LOG_LEVEL=debug`.\n\
-         `starling config check` says what is wrong, with line and mend; `starling config dump` shows what holds.\n",
-    );
-    for (section, name, source) in SECTIONS {
-        let path = section.split('.').filter(|part| !part.is_empty());
-        let table = path.fold(Some(&defaults), |table, part| table?.get(part)?.as_table());
-        let title =
-            if section.is_empty() { "At the top of the file".to_owned() } else { format!("`[{section}]`") };
-        let _ = write!(page, "\n## {title}\n\n| key | default | what |\n|---|---|---|\n");
-        for (key, text) in fields(source, name) {
-            let Some(default) = table.and_then(|table| table.get(&key)) else { continue };
-            let own_section = [*section, &key].join(".");
-            if SECTIONS.iter().any(|(known, ..)| *known == own_section.trim_start_matches('.')) {
-                continue;
-            }
-            let _ = writeln!(page, "| `{key}` | `{default}` | {} |", text.replace('|', "\\|"));
+    let defaults = Value::Table(Config::default().to_table()?);
+    let mut page = HEAD.to_owned();
+    for Section { name, of, source } in SECTIONS {
+        let title = if name.is_empty() { "At the top of the file".to_owned() } else { format!("`[{name}]`") };
+        let about = if name.is_empty() { String::new() } else { about(source, of) };
+        let _ = write!(page, "\n## {title}\n\n");
+        if !about.is_empty() {
+            let _ = write!(page, "{about}\n\n");
         }
+        page.push_str("| key | default | unit | what |\n|---|---|---|---|\n");
+        for (key, text) in fields(source, of) {
+            let path = format!("{name}.{key}");
+            let Some(default) = look_up(&defaults, path.trim_start_matches('.')) else { continue };
+            if !is_section(path.trim_start_matches('.')) {
+                let (unit, text) = (unit(&key, default), text.replace('|', "\\|"));
+                let _ = writeln!(page, "| `{key}` | `{default}` | {unit} | {text} |");
+            }
+        }
+    }
+    page.push_str("\n## `[tls.certificates.\"DOMAIN\"]`\n\nOne for each domain that has a certificate of its own.\n\n| key | unit | what |\n|---|---|---|\n");
+    for (key, text) in fields(include_str!("../../connection-manager/src/config.rs"), "CertificateFiles") {
+        let _ = writeln!(page, "| `{key}` | file | {text} |");
     }
     Ok(page)
 }
 
+fn is_section(path: &str) -> bool {
+    SECTIONS.iter().any(|section| section.name == path)
+}
+
+fn look_up<'a>(table: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.').try_fold(table, |value, part| value.as_table()?.get(part))
+}
+
+/// In what a value is counted: by its name and its default.
+fn unit(key: &str, default: &Value) -> &'static str {
+    match default {
+        Value::Boolean(_) => "true or false",
+        Value::Integer(_) if key.contains("bytes") => "bytes",
+        Value::Integer(_) => "number",
+        Value::String(text) if humantime::parse_duration(text).is_ok() => "time",
+        Value::String(_) if key.ends_with("-dir") => "directory",
+        Value::String(text) if text.parse::<std::net::SocketAddr>().is_ok() => "address:port",
+        Value::String(_) => "word",
+        Value::Array(_) => "list",
+        Value::Table(_) => "table",
+        _ => "",
+    }
+}
+
+/// What the doc comment of a type says.
+fn about(source: &str, of: &str) -> String {
+    let before = source.split(&format!("pub struct {of} {{")).next().unwrap_or_default();
+    let mut lines: Vec<&str> = before
+        .lines()
+        .rev()
+        .skip_while(|line| line.starts_with('#'))
+        .take_while(|line| line.starts_with("///"))
+        .collect();
+    lines.reverse();
+    lines.iter().map(|line| line.trim_start_matches('/').trim()).collect::<Vec<_>>().join(" ")
+}
+
 /// The fields of a struct, by their names in the file, with their doc comments.
-fn fields(source: &str, name: &str) -> Vec<(String, String)> {
+fn fields(source: &str, of: &str) -> Vec<(String, String)> {
     let mut lines =
-        source.lines().skip_while(|line| !line.trim_end().ends_with(&format!("struct {name} {{"))).skip(1);
+        source.lines().skip_while(|line| !line.trim_end().ends_with(&format!("struct {of} {{"))).skip(1);
     let (mut found, mut text) = (Vec::new(), String::new());
     for line in lines.by_ref().map(str::trim).take_while(|line| *line != "}") {
         if let Some(comment) = line.strip_prefix("///") {
@@ -73,19 +126,34 @@ fn fields(source: &str, name: &str) -> Vec<(String, String)> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_key_is_documented() {
-        let page = markdown().unwrap();
-        let defaults = toml::Table::try_from(Config::default()).unwrap();
-        for (section, value) in &defaults {
-            match value.as_table() {
-                Some(table) => {
-                    for key in table.keys() {
-                        assert!(page.contains(&format!("| `{key}` |")), "{section}.{key}");
-                    }
-                }
-                None => assert!(page.contains(&format!("| `{section}` |")), "{section}"),
+    fn leaves(value: &Value, path: &str, found: &mut Vec<(String, String)>) {
+        for (key, value) in value.as_table().unwrap() {
+            let own = format!("{path}.{key}").trim_start_matches('.').to_owned();
+            match value {
+                Value::Table(_) if is_section(&own) => leaves(value, &own, found),
+                Value::Table(inner) => assert!(inner.is_empty(), "the section {own} is not documented"),
+                _ => found.push((path.to_owned(), key.clone())),
             }
+        }
+    }
+
+    #[test]
+    fn every_key_is_documented_in_its_section() {
+        let page = markdown().unwrap();
+        let mut keys = Vec::new();
+        leaves(&Value::Table(Config::default().to_table().unwrap()), "", &mut keys);
+        assert!(keys.len() > 30, "{keys:?}");
+        for (section, key) in keys {
+            let title =
+                if section.is_empty() { "## At the top".to_owned() } else { format!("## `[{section}]`") };
+            let rest = page.split(&title).nth(1).unwrap_or_else(|| panic!("no section {section}"));
+            let part = rest.split("\n## ").next().unwrap();
+            let row = part.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+            let row = row.unwrap_or_else(|| panic!("{section}.{key} is not documented"));
+            assert!(
+                !row.trim_end_matches([' ', '|']).ends_with("| number") && row.len() > key.len() + 30,
+                "{row}"
+            );
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The control socket: one JSON request a line, one JSON answer. Mode 0600: who may open it may do everything.
 
-use std::os::unix::fs::PermissionsExt;
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use starling_im::Pipeline;
 use starling_jid::{BareJid, FullJid};
 use starling_ports::archive::{Archive, Table};
+use starling_ports::authentication::{Authentication, Mechanism, Reply, Step};
 use starling_ports::ids::ArchiveId;
 use starling_ports::position::Positions;
 use starling_store_embedded::Store;
@@ -20,12 +22,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::assemble::{Addresses, Reload};
+use crate::assemble::Addresses;
+use crate::reload::Reload;
 
 /// A request is one line of at most this many bytes.
 const MAX_REQUEST: u64 = 64 * 1024;
-/// How many accounts or sessions one answer lists at most.
+/// How many accounts or sessions one answer lists at most, and how many unless it is said.
 const MAX_LIST: usize = 10_000;
+const USUAL_LIST: usize = 1000;
 
 #[derive(Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
@@ -35,8 +39,8 @@ enum Request {
     UserPasswd { jid: String, password: String },
     UserSuspend { jid: String, suspended: bool },
     UserRemove { jid: String },
-    UserList,
-    SessionList { jid: Option<String> },
+    UserList { after: Option<String>, limit: Option<usize> },
+    SessionList { jid: Option<String>, limit: Option<usize> },
     SessionKick { jid: String },
     Message { jid: String, id: String },
     ConfigReload,
@@ -46,6 +50,7 @@ enum Request {
 /// What an administrator may do with a running server.
 pub(crate) struct Control {
     pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) authentication: Arc<dyn Authentication>,
     pub(crate) store: Arc<Store>,
     pub(crate) addresses: Addresses,
     pub(crate) reload: Reload,
@@ -58,6 +63,21 @@ impl Control {
         self.pipeline.context().create_account(jid, password).await.map_err(Into::into)
     }
 
+    /// Whether it is the password of that account.
+    pub(crate) async fn accepts(&self, jid: &BareJid, password: &str) -> bool {
+        let Ok(domain) = BareJid::new(jid.domain()) else { return false };
+        let step = Step {
+            exchange: 0, // PLAIN is one step, nothing is kept of it
+            mechanism: Mechanism::Plain,
+            domain,
+            peer: Ipv4Addr::LOCALHOST.into(),
+            plus_offered: false,
+            channel_binding: None,
+            message: Some(format!("\0{}\0{password}", jid.local().unwrap_or_default()).into_bytes()),
+        };
+        matches!(self.authentication.step(step).await, Reply::Success { .. })
+    }
+
     /// Answers on the socket until `stop`.
     pub(crate) fn listen(
         self: Arc<Self>,
@@ -65,12 +85,7 @@ impl Control {
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<()> {
-        // The lock on the store says that no other server uses this directory: what lies there is a leftover.
-        if path.exists() {
-            std::fs::remove_file(path)?;
-        }
-        let listener = UnixListener::bind(path).with_context(|| format!("binding {}", path.display()))?;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        let listener = bind(path)?;
         let connections = tasks.clone();
         tasks.spawn(async move {
             loop {
@@ -110,6 +125,9 @@ impl Control {
             Request::Status => self.status().await,
             Request::UserAdd { jid, password } => {
                 let jid = account(&jid)?;
+                if !self.pipeline.context().domains.serves(jid.domain()) {
+                    bail!("{} is not served here: it is not among the `domains`", jid.domain());
+                }
                 if !self.create_account(&jid, &password).await? {
                     bail!("{jid} exists already");
                 }
@@ -131,14 +149,8 @@ impl Control {
                 found(self.pipeline.context().remove_account(&jid).await?, &jid)?;
                 Ok(json!({"removed": jid.as_str()}))
             }
-            Request::UserList => {
-                let accounts = self.pipeline.context().list_accounts(MAX_LIST).await?;
-                Ok(json!({"accounts": accounts.iter().map(BareJid::as_str).collect::<Vec<_>>()}))
-            }
-            Request::SessionList { jid } => {
-                let jid = jid.as_deref().map(account).transpose()?;
-                Ok(json!({"sessions": self.sessions(jid.as_ref()).await?}))
-            }
+            Request::UserList { after, limit } => self.accounts(after.as_deref(), limit).await,
+            Request::SessionList { jid, limit } => self.sessions(jid.as_deref(), limit).await,
             Request::SessionKick { jid } => {
                 let ended = match FullJid::new(&jid) {
                     Ok(full) => self.pipeline.context().kick(&full.bare(), Some(full.resource())).await?,
@@ -148,7 +160,7 @@ impl Control {
             }
             Request::Message { jid, id } => self.message(&account(&jid)?, &id).await,
             Request::ConfigReload => {
-                self.reload.reload().map(|notes| json!({"reloaded": true, "notes": notes}))
+                self.reload.reload().map(|restart| json!({"reloaded": true, "restart": restart}))
             }
             Request::StoreBackup { to } => {
                 let store = self.store.clone();
@@ -161,6 +173,7 @@ impl Control {
 
     async fn status(&self) -> Result<Value> {
         Ok(json!({
+            "pid": std::process::id(),
             "version": env!("CARGO_PKG_VERSION"),
             "uptime-seconds": self.since.elapsed().as_secs(),
             "sessions": self.pipeline.context().list_sessions(None, MAX_LIST).await?.len(),
@@ -168,8 +181,23 @@ impl Control {
         }))
     }
 
-    async fn sessions(&self, account: Option<&BareJid>) -> Result<Vec<Value>> {
-        let sessions = self.pipeline.context().list_sessions(account, MAX_LIST).await?;
+    /// A page of names; `more` says that `after` the last one there are others.
+    async fn accounts(&self, after: Option<&str>, limit: Option<usize>) -> Result<Value> {
+        let after = after.map(account).transpose()?;
+        let limit = limit.unwrap_or(USUAL_LIST).min(MAX_LIST);
+        let mut accounts = self.pipeline.context().list_accounts(after.as_ref(), limit + 1).await?;
+        let more = accounts.len() > limit;
+        accounts.truncate(limit);
+        Ok(json!({"accounts": accounts.iter().map(BareJid::as_str).collect::<Vec<_>>(), "more": more}))
+    }
+
+    /// The first sessions; `more` says that there are others.
+    async fn sessions(&self, of: Option<&str>, limit: Option<usize>) -> Result<Value> {
+        let of = of.map(account).transpose()?;
+        let limit = limit.unwrap_or(USUAL_LIST).min(MAX_LIST);
+        let mut sessions = self.pipeline.context().list_sessions(of.as_ref(), limit + 1).await?;
+        let more = sessions.len() > limit;
+        sessions.truncate(limit);
         let shown = sessions.iter().map(|session| {
             json!({
                 "jid": session.jid.as_str(),
@@ -179,7 +207,7 @@ impl Control {
                 "since": session.since.to_xep_0082(),
             })
         });
-        Ok(shown.collect())
+        Ok(json!({"sessions": shown.collect::<Vec<_>>(), "more": more}))
     }
 
     /// Where a message is: in the archive or the spool, waiting or acknowledged. Never its body.
@@ -211,6 +239,23 @@ impl Control {
             "state": state,
         }))
     }
+}
+
+/// Bound in a directory that nobody else may enter, then moved: at no moment may others open it.
+fn bind(path: &Path) -> Result<UnixListener> {
+    let wrong = || format!("making the control socket {}", path.display());
+    let private = path.with_extension("new");
+    if private.exists() {
+        std::fs::remove_dir_all(&private).with_context(wrong)?;
+    }
+    std::fs::DirBuilder::new().mode(0o700).create(&private).with_context(wrong)?;
+    let inner = private.join("s");
+    let listener = UnixListener::bind(&inner).with_context(wrong)?;
+    std::fs::set_permissions(&inner, std::fs::Permissions::from_mode(0o600)).with_context(wrong)?;
+    // The lock on the store says that no other server uses this directory: what lies there is a leftover.
+    std::fs::rename(&inner, path).with_context(wrong)?;
+    std::fs::remove_dir(&private).with_context(wrong)?;
+    Ok(listener)
 }
 
 fn account(text: &str) -> Result<BareJid> {

@@ -6,13 +6,16 @@ use std::process::ExitCode;
 use clap::Parser;
 
 mod admin;
+mod announce;
 mod assemble;
 mod cli;
 mod config;
 mod config_doc;
 mod control;
+mod limits;
 mod page;
 mod quickstart;
+mod reload;
 mod shutdown;
 
 fn main() -> ExitCode {

@@ -1,6 +1,7 @@
 //! `starling run --quickstart`: two accounts, and how to send the first message.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use starling_jid::BareJid;
@@ -32,34 +33,50 @@ fn on_loopback(address: SocketAddr) -> Vec<SocketAddr> {
 
 /// Makes alice and bob, unless they are there, and says what to do next.
 pub(crate) async fn welcome(node: &Node) -> Result<()> {
-    let domain = node.domains.first().context("no domain is served")?.clone();
-    let mut lines = vec![String::new(), format!("Starling serves {domain}.")];
+    let domain = node.domains.first().context("no domain is served")?;
+    let mut lines = vec![String::new(), "Two accounts to try it with:".to_owned()];
     for name in ["alice", "bob"] {
         let jid = BareJid::from_parts(Some(name), domain.as_str())?;
-        let file = node.data_dir.join(format!("{name}.password"));
-        let made = password()?;
-        let shown = if node.control.create_account(&jid, &made).await? {
-            write_secret(&file, made.as_bytes())?;
-            made
-        } else {
-            std::fs::read_to_string(&file).unwrap_or_else(|_| "(as you set it)".to_owned())
-        };
-        lines.push(format!("  {jid}   password {shown}"));
+        lines.push(format!("  {jid}   password {}", password_of(node, &jid).await?));
     }
     if let Some(http) = node.addresses.plain_http.first() {
         let page = format!("http://localhost:{}/", http.port());
-        lines.push(format!("\nFirst message: open {page} in two tabs, sign in as alice in one and as bob in the other, and write."));
+        lines.push(format!(
+            "First message: open {page} in two tabs, sign in as alice in one and as bob in the other, and write."
+        ));
     }
-    let tcp = node.addresses.c2s.first().map_or(5222, std::net::SocketAddr::port);
-    lines.push(format!(
-        "Or any XMPP client: server localhost, port {tcp} (STARTTLS; the certificate is self-signed)."
-    ));
-    lines.push("Stop with Ctrl-C.\n".to_owned());
+    if let Some(tcp) = node.addresses.c2s.first() {
+        lines.push(format!(
+            "Or any XMPP client: server localhost, port {} (STARTTLS; the certificate is self-signed).",
+            tcp.port()
+        ));
+    }
+    lines.push(
+        "Anybody may register more accounts, because this is a quickstart. Ctrl-C stops it.\n".to_owned(),
+    );
     say(&lines.join("\n"));
     Ok(())
 }
 
-/// 96 random bits, in letters and digits that nobody mistakes for one another.
+/// The password that was made for the account, here or on a former start, if it still is its password.
+async fn password_of(node: &Node, jid: &BareJid) -> Result<String> {
+    let file = file(&node.data_dir, jid);
+    let made = password()?;
+    if node.control.create_account(jid, &made).await? {
+        write_secret(&file, made.as_bytes()).with_context(|| format!("writing {}", file.display()))?;
+        return Ok(made);
+    }
+    match std::fs::read_to_string(&file) {
+        Ok(kept) if node.control.accepts(jid, &kept).await => Ok(kept),
+        _ => Ok("(as somebody set it)".to_owned()),
+    }
+}
+
+fn file(data_dir: &Path, jid: &BareJid) -> PathBuf {
+    data_dir.join(format!("{}.password", jid.local().unwrap_or_default()))
+}
+
+/// 100 random bits, in letters and digits that nobody mistakes for one another.
 pub(crate) fn password() -> Result<String> {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
     let mut bytes = [0; 20];
@@ -72,11 +89,12 @@ pub(crate) fn password() -> Result<String> {
 }
 
 /// Readable by its owner only.
-pub(crate) fn write_secret(path: &std::path::Path, secret: &[u8]) -> Result<()> {
+pub(crate) fn write_secret(path: &Path, secret: &[u8]) -> Result<()> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
     let mut file =
         std::fs::OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)?;
     file.write_all(secret)?;
+    file.sync_all()?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use crate::assemble::{self, Node};
 use crate::cli::Place;
 use crate::config::Config;
-use crate::quickstart;
+use crate::{announce, quickstart};
 
 /// How long a clean stop may take.
 const GRACE: Duration = Duration::from_secs(25);
@@ -26,10 +26,11 @@ pub(crate) fn serve(config: Config, place: Place, is_quickstart: bool) -> Result
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let node = assemble::assemble(&config, place, log, metrics).await?;
+        let node = assemble::assemble(&config, place, is_quickstart, log, metrics).await?;
         node.control.clone().listen(&node.data_dir.join("control.sock"), &node.services, node.stop.clone())?;
         node.health.ready();
         info!(addresses = %node.addresses.to_json(), data = %node.data_dir.display(), "serving");
+        announce::announce(&node).await?;
         if is_quickstart {
             quickstart::welcome(&node).await?;
         }
@@ -38,7 +39,7 @@ pub(crate) fn serve(config: Config, place: Place, is_quickstart: bool) -> Result
                 _ = terminate.recv() => break,
                 _ = interrupt.recv() => break,
                 _ = hangup.recv() => match node.control.reload.reload() {
-                    Ok(notes) => info!(?notes, "configuration read again"),
+                    Ok(restart) => info!(needs_restart = ?restart, "configuration read again"),
                     Err(error) => warn!(error = format!("{error:#}"), "the configuration cannot be used; the former one holds"),
                 },
             }
@@ -50,7 +51,10 @@ pub(crate) fn serve(config: Config, place: Place, is_quickstart: bool) -> Result
             _ = interrupt.recv() => Stopped::Forced,
         };
         info!(?stopped, "stopped");
-        Ok(if stopped == Stopped::Clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+        if stopped == Stopped::Forced {
+            std::process::exit(1); // whoever says it twice does not wait for a disk
+        }
+        Ok(ExitCode::SUCCESS)
     })
 }
 
@@ -76,8 +80,11 @@ async fn stop(node: &Node) -> Stopped {
         node.services.wait().await;
         starling_ports::sessions::Sessions::save(&*node.store).await
     };
-    let stopped = match timeout(GRACE, steps).await {
-        Ok(Ok(())) => Stopped::Clean,
+    match timeout(GRACE, steps).await {
+        Ok(Ok(())) => {
+            node.store.close();
+            Stopped::Clean
+        }
         Ok(Err(error)) => {
             warn!(%error, "sessions could not be saved");
             Stopped::Forced
@@ -86,7 +93,5 @@ async fn stop(node: &Node) -> Stopped {
             warn!(grace = ?GRACE, left = node.tasks.len(), "grace period is over, stopping now");
             Stopped::Forced
         }
-    };
-    node.store.close();
-    stopped
+    }
 }

@@ -32,6 +32,8 @@ pub struct Config {
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+/// As it is written: `1year` in a file is this long.
+const YEAR: Duration = Duration::from_secs(31_557_600);
 
 impl Default for Config {
     fn default() -> Config {
@@ -40,8 +42,8 @@ impl Default for Config {
             log_max_stanzas: 1000,
             log_max_bytes: 1024 * 1024,
             resume_within: Duration::from_secs(300),
-            spool_ttl: DAY * 365,
-            archive_ttl: DAY * 365,
+            spool_ttl: YEAR,
+            archive_ttl: YEAR,
             sync: true,
             commit_delay: Duration::ZERO,
         }

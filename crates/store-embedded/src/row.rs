@@ -4,7 +4,6 @@ use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::archive::{Direction, Row};
 use starling_ports::ids::ArchiveId;
-use starling_stanza::Wire;
 
 use crate::codec::{self, Out, id_key};
 

@@ -59,7 +59,14 @@ impl Server {
         let config = data_dir.join("starling.toml");
         std::fs::write(&config, merged(CONFIG, &options.config))?;
         let log = std::fs::File::options().create(true).append(true).open(data_dir.join("server.log"))?;
-        let child = Command::new(binary)
+        let mut command = Command::new(binary);
+        // What the tests are told by such variables is not meant for the server.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("STARLING_") {
+                command.env_remove(name);
+            }
+        }
+        let child = command
             .args(["run", "--data-dir"])
             .arg(&data_dir)
             .arg("--config")
@@ -139,14 +146,23 @@ impl Server {
         self.child.kill().await.context("kill")
     }
 
+    /// Waits until it is gone, however.
+    pub async fn ended(&mut self) -> Result<std::process::ExitStatus> {
+        let ended = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
+        Ok(ended.context("did not stop")??)
+    }
+
     /// SIGTERM, and waits until it has stopped by itself.
     pub async fn stop(&mut self) -> Result<()> {
         let pid = self.pid().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().await?;
         anyhow::ensure!(sent.success(), "kill -TERM {pid}: {sent}");
-        let status = tokio::time::timeout(Duration::from_secs(60), self.child.wait())
-            .await
-            .context("did not stop")??;
+        self.stopped().await
+    }
+
+    /// Waits until it has stopped by itself, cleanly.
+    pub async fn stopped(&mut self) -> Result<()> {
+        let status = self.ended().await?;
         anyhow::ensure!(status.success(), "stopped with {status}:\n{}", self.log());
         Ok(())
     }

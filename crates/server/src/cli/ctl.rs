@@ -1,6 +1,6 @@
 //! `starling ctl`: one request to a running server, over its control socket.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -9,15 +9,14 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use super::{block_on, say};
+use super::{Place, block_on, complain, say};
 
 /// Ask a running server.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The data directory of the server.
-    #[arg(long, value_name = "DIR", default_value = "data", global = true)]
-    data_dir: PathBuf,
-    /// Answer as JSON.
+    #[command(flatten)]
+    place: Place,
+    /// Answer as JSON, errors too.
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -75,8 +74,15 @@ enum User {
         /// The account.
         jid: String,
     },
-    /// All accounts.
-    List,
+    /// Accounts, in the order of their names.
+    List {
+        /// Those after this one.
+        #[arg(long, value_name = "JID")]
+        after: Option<String>,
+        /// How many.
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        limit: u16,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -85,6 +91,9 @@ enum Session {
     List {
         /// Whose.
         jid: Option<String>,
+        /// How many.
+        #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+        limit: u16,
     },
     /// End sessions: one by its full JID, or all of an account.
     Kick {
@@ -101,40 +110,46 @@ enum Configuration {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (request, made) = arguments.action.request()?;
-    let socket = arguments.data_dir.join("control.sock");
-    let answer = block_on(ask(&socket, &request))?;
-    if let Some(error) = answer.get("error").and_then(Value::as_str) {
-        if arguments.json {
-            say(&answer.to_string());
+    let asked = arguments
+        .place
+        .data_dir()
+        .and_then(|data_dir| block_on(ask(&data_dir.join("control.sock"), &request)));
+    let mut answer = match asked {
+        Ok(answer) => answer,
+        Err(error) if arguments.json => {
+            say(&json!({"error": format!("{error:#}")}).to_string());
             return Ok(ExitCode::FAILURE);
         }
-        bail!("{error}");
+        Err(error) => return Err(error),
+    };
+    if let (Some(password), Some(object)) = (made, answer.as_object_mut()) {
+        object.insert("password".to_owned(), password.into());
     }
     if arguments.json {
-        let mut answer = answer;
-        if let (Some(password), Some(object)) = (made, answer.as_object_mut()) {
-            object.insert("password".to_owned(), password.into());
-        }
         say(&answer.to_string());
     } else {
-        show(&answer, 0);
-        if let Some(password) = made {
-            say(&format!("password: {password}"));
-        }
+        arguments.action.show(&answer);
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// One request and its answer.
+/// One request and its answer; what the server refuses is an error.
 pub(super) async fn ask(socket: &Path, request: &Value) -> Result<Value> {
     let stream = UnixStream::connect(socket).await.with_context(|| {
-        format!("no server answers at {}; start one with `starling run`", socket.display())
+        format!(
+            "no server answers at {}; start one with `starling run`, or name its --data-dir",
+            socket.display()
+        )
     })?;
     let (read, mut write) = stream.into_split();
     write.write_all(format!("{request}\n").as_bytes()).await?;
     let mut line = String::new();
     BufReader::new(read).read_line(&mut line).await?;
-    Ok(serde_json::from_str(&line)?)
+    let answer: Value = serde_json::from_str(&line).context("the server broke off")?;
+    match answer.get("error").and_then(Value::as_str) {
+        Some(error) => bail!("{error}"),
+        None => Ok(answer),
+    }
 }
 
 impl Action {
@@ -154,12 +169,42 @@ impl Action {
                 (json!({"op": "user-suspend", "jid": jid, "suspended": !lift}), None)
             }
             Self::User(User::Remove { jid }) => (json!({"op": "user-remove", "jid": jid}), None),
-            Self::User(User::List) => (json!({"op": "user-list"}), None),
-            Self::Session(Session::List { jid }) => (json!({"op": "session-list", "jid": jid}), None),
+            Self::User(User::List { after, limit }) => {
+                (json!({"op": "user-list", "after": after, "limit": limit}), None)
+            }
+            Self::Session(Session::List { jid, limit }) => {
+                (json!({"op": "session-list", "jid": jid, "limit": limit}), None)
+            }
             Self::Session(Session::Kick { jid }) => (json!({"op": "session-kick", "jid": jid}), None),
             Self::Message { account, id } => (json!({"op": "message", "jid": account, "id": id}), None),
             Self::Config(Configuration::Reload) => (json!({"op": "config-reload"}), None),
         })
+    }
+}
+
+impl Action {
+    /// For people: a list is one line an item, everything else one line a value.
+    fn show(&self, answer: &Value) {
+        let is_cut = answer.get("more").and_then(Value::as_bool).unwrap_or(false);
+        let list =
+            |key: &str| answer.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        match self {
+            Self::User(User::List { .. }) => {
+                let accounts = list("accounts");
+                accounts.iter().for_each(|jid| say(&plain(jid)));
+                if let (true, Some(last)) = (is_cut, accounts.last()) {
+                    complain(&format!("there are more: `--after {}` shows the next", plain(last)));
+                }
+            }
+            Self::Session(Session::List { .. }) => {
+                let sessions = list("sessions");
+                sessions.iter().for_each(|session| say(&in_one_line(session)));
+                if is_cut {
+                    complain(&format!("cut after {}: name an account, or raise --limit", sessions.len()));
+                }
+            }
+            _ => show(answer, 0),
+        }
     }
 }
 
@@ -178,35 +223,33 @@ fn given_or_made(password: Option<&str>) -> Result<(String, Option<String>)> {
     }
 }
 
-/// For people: one line a value, lists indented.
+/// One line a value, indented by depth.
 fn show(value: &Value, indent: usize) {
     let space = " ".repeat(indent);
     match value {
         Value::Object(object) => {
             for (key, value) in object {
-                match value {
-                    Value::Object(_) | Value::Array(_) => {
-                        say(&format!("{space}{key}:"));
-                        show(value, indent + 2);
-                    }
-                    Value::String(text) => say(&format!("{space}{key}: {text}")),
-                    other => say(&format!("{space}{key}: {other}")),
+                if matches!(value, Value::Object(_) | Value::Array(_)) {
+                    say(&format!("{space}{key}:"));
+                    show(value, indent + 2);
+                } else {
+                    say(&format!("{space}{key}: {}", plain(value)));
                 }
             }
         }
-        Value::Array(items) => {
-            for item in items {
-                match item {
-                    Value::Object(object) => {
-                        let line: Vec<String> =
-                            object.iter().map(|(key, value)| format!("{key}={}", plain(value))).collect();
-                        say(&format!("{space}{}", line.join("  ")));
-                    }
-                    other => say(&format!("{space}{}", plain(other))),
-                }
-            }
-        }
+        Value::Array(items) => items.iter().for_each(|item| say(&format!("{space}{}", in_one_line(item)))),
         other => say(&format!("{space}{}", plain(other))),
+    }
+}
+
+fn in_one_line(value: &Value) -> String {
+    match value.as_object() {
+        Some(object) => {
+            let parts: Vec<String> =
+                object.iter().map(|(key, value)| format!("{key}={}", plain(value))).collect();
+            parts.join("  ")
+        }
+        None => plain(value),
     }
 }
 

@@ -5,14 +5,15 @@ mod doctor;
 mod store;
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::Config;
-use crate::{config_doc, quickstart, shutdown};
+use crate::config::{Config, ConfigError};
+use crate::{config_doc, limits, quickstart, shutdown};
 
 /// An XMPP server that loses nothing.
 #[derive(Debug, Parser)]
@@ -44,6 +45,9 @@ enum Command {
         /// Answer as JSON.
         #[arg(long)]
         json: bool,
+        /// Ask this name server instead of the system's.
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        nameserver: Option<SocketAddr>,
     },
     /// Ask a running server.
     Ctl(ctl::Arguments),
@@ -64,32 +68,39 @@ enum ConfigAction {
         place: Place,
     },
     /// Print the page about every key.
-    Doc,
+    Doc {
+        /// Instead, the page about limits: what they are, and how each is switched off.
+        #[arg(long)]
+        limits: bool,
+    },
 }
 
 /// Where configuration and data are.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Place {
     /// The configuration file; without one, defaults and environment hold.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// The data directory; wins over the file.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", global = true)]
     data_dir: Option<PathBuf>,
 }
 
 impl Place {
     /// The configuration, checked.
-    pub(crate) fn load(&self) -> Result<Config> {
+    pub(crate) fn load(&self) -> Result<Config, ConfigError> {
         let mut config = Config::load(self.config.as_deref(), std::env::vars())?;
         if let Some(data_dir) = &self.data_dir {
             config.data_dir = data_dir.clone();
         }
         Ok(config)
     }
-    /// Which file it comes from.
-    pub(crate) fn file(&self) -> Option<&Path> {
-        self.config.as_deref()
+    /// Where the data is; the configuration is looked at only if it must be.
+    fn data_dir(&self) -> Result<PathBuf> {
+        match &self.data_dir {
+            Some(given) => Ok(given.clone()),
+            None => Ok(self.load()?.data_dir),
+        }
     }
 }
 
@@ -112,11 +123,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             say(place.load()?.dump()?.trim_end());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Config { action: ConfigAction::Doc } => {
-            say(config_doc::markdown()?.trim_end());
+        Command::Config { action: ConfigAction::Doc { limits } } => {
+            let page = if limits { limits::markdown()? } else { config_doc::markdown()? };
+            say(page.trim_end());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Doctor { place, json } => doctor::run(&place, json),
+        Command::Doctor { place, json, nameserver } => doctor::run(&place, json, nameserver),
         Command::Ctl(arguments) => ctl::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
     }

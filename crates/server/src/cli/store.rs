@@ -12,6 +12,7 @@ use starling_ports::ids::NodeId;
 use starling_store_embedded::Store;
 
 use super::{Place, block_on, say};
+use crate::config::Config;
 
 /// Look after the embedded store.
 #[derive(Debug, Args)]
@@ -61,7 +62,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 fn check(place: &Place, as_json: bool) -> Result<ExitCode> {
     let config = place.load()?;
-    let store = Store::open(&config.store(), Arc::new(SystemClock), NodeId::default())?;
+    let store = open(&config)?;
     let report = store.check();
     store.close();
     let report = report.context("reading the store")?;
@@ -76,6 +77,20 @@ fn check(place: &Place, as_json: bool) -> Result<ExitCode> {
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The store, which must be there: looking makes none.
+fn open(config: &Config) -> Result<Arc<Store>> {
+    let store = config.store();
+    if !store.data_dir.exists() {
+        bail!("there is no store at {}; name the data directory with --data-dir", store.data_dir.display());
+    }
+    Ok(Store::open(&store, Arc::new(SystemClock), NodeId::default())?)
+}
+
+/// Whether somebody answers there.
+fn is_running(socket: &std::path::Path) -> bool {
+    std::os::unix::net::UnixStream::connect(socket).is_ok()
+}
+
 fn backup(place: &Place, to: &std::path::Path) -> Result<ExitCode> {
     let config = place.load()?;
     let absolute = std::path::absolute(to)?;
@@ -83,13 +98,10 @@ fn backup(place: &Place, to: &std::path::Path) -> Result<ExitCode> {
     let request = json!({"op": "store-backup", "to": absolute});
     let asked = block_on(super::ctl::ask(&socket, &request));
     match asked {
-        Ok(answer) => {
-            if let Some(error) = answer.get("error") {
-                bail!("{error}");
-            }
-        }
+        Ok(_) => {}
+        Err(error) if is_running(&socket) => return Err(error),
         Err(_) => {
-            let store = Store::open(&config.store(), Arc::new(SystemClock), NodeId::default())?;
+            let store = open(&config)?;
             let done = store.backup(&absolute);
             store.close();
             done.context("writing the copy")?;

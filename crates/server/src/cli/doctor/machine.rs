@@ -1,0 +1,154 @@
+//! The machine: clock, file descriptors, ports, disk and store.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+use starling_connection_manager::Descriptors;
+use starling_ports::clock::SystemClock;
+use starling_ports::ids::NodeId;
+use starling_store_embedded::Store;
+
+use super::Finding;
+use crate::cli::{block_on, ctl};
+use crate::config::Config;
+
+/// A clock before this program was written is wrong: 2026-09-21.
+const WRITTEN: Duration = Duration::from_secs(1_790_000_000);
+/// How far ahead of the clock a file may be that this machine wrote.
+const AHEAD: Duration = Duration::from_secs(60);
+/// Fewer clients than this are hardly meant.
+const FEW_CLIENTS: u64 = 1000;
+/// Less room than this is used up before somebody looks again.
+const LITTLE_ROOM: u64 = 256 << 20;
+
+/// Is the clock right, as far as one machine can tell?
+pub(super) fn clock(data_dir: &Path) -> Finding {
+    let now = SystemTime::now();
+    let trouble = if now < SystemTime::UNIX_EPOCH + WRITTEN {
+        Some("it is before this program was written".to_owned())
+    } else {
+        newest(data_dir).filter(|newest| *newest > now + AHEAD).map(|newest| {
+            let ahead = newest.duration_since(now).unwrap_or_default().as_secs();
+            format!("a file of the data directory is {ahead} s ahead of it: it was set back")
+        })
+    };
+    let synchronised = match is_synchronised() {
+        Some(true) => "it is synchronised",
+        Some(false) => "the system says that it is not synchronised",
+        None => "nothing here says whether it is synchronised",
+    };
+    let mend = "set the clock, and run an NTP client";
+    let trouble = trouble.or_else(|| (is_synchronised() == Some(false)).then(|| "it may drift".to_owned()));
+    Finding::of("clock", synchronised, trouble.map(|trouble| (trouble, mend)))
+}
+
+fn newest(data_dir: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(data_dir).ok()?;
+    entries.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok()).max()
+}
+
+/// As systemd sees it; `None` where it cannot be asked.
+fn is_synchronised() -> Option<bool> {
+    let asked = Command::new("timedatectl").args(["show", "--property=NTPSynchronized", "--value"]).output();
+    match String::from_utf8_lossy(&asked.ok()?.stdout).trim() {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    }
+}
+
+/// How many clients may come?
+pub(super) fn descriptors() -> Finding {
+    let Descriptors(limit) = Descriptors::raise();
+    let Some(clients) = Descriptors(limit).clients() else {
+        return Finding::sound("file descriptors", "no limit");
+    };
+    let what = format!("{} allow {clients} clients", limit.unwrap_or_default());
+    let mend = "raise it: LimitNOFILE= in the systemd unit, or `ulimit -Hn`";
+    let trouble = (clients < FEW_CLIENTS).then(|| ("that is few".to_owned(), mend));
+    Finding::of("file descriptors", what, trouble)
+}
+
+/// Of a running server its own ports are tried; else they must be free, and the store sound.
+pub(super) fn ports_and_store(config: &Config) -> Vec<Finding> {
+    let socket = config.data_dir.join("control.sock");
+    let asked = block_on(ctl::ask(&socket, &json!({"op": "status"})));
+    let mut findings = match &asked {
+        Ok(status) => answering(status),
+        Err(_) => free(config),
+    };
+    findings.push(room(&config.data_dir));
+    if asked.is_ok() {
+        findings.push(Finding::sound("store", "in use by the running server"));
+    } else {
+        findings.push(store(config));
+    }
+    findings
+}
+
+fn answering(status: &Value) -> Vec<Finding> {
+    let lists = status.get("addresses").and_then(Value::as_object).into_iter().flat_map(|all| all.values());
+    let addresses = lists.filter_map(Value::as_array).flatten().filter_map(Value::as_str);
+    let check = |address: &str| {
+        let mut address: SocketAddr = address.parse().ok()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        let reached = TcpStream::connect_timeout(&address, Duration::from_secs(2));
+        let mend = "see the log of the server; a firewall may drop what is meant for it";
+        let trouble = reached.err().map(|error| (error.to_string(), mend));
+        Some(Finding::of("port", format!("{address} of the running server"), trouble))
+    };
+    addresses.filter_map(check).collect()
+}
+
+fn free(config: &Config) -> Vec<Finding> {
+    let listen = &config.listen;
+    let all =
+        [&listen.c2s, &listen.direct_tls, &listen.plain, &listen.http, &listen.https, &listen.plain_http];
+    let addresses = all.into_iter().flatten().copied().chain([config.admin.listen]);
+    let check = |address: SocketAddr| {
+        let mend = "stop what uses it, or set another one under [listen]";
+        let trouble = TcpListener::bind(address).err().map(|error| (error.to_string(), mend));
+        Finding::of("port", address.to_string(), trouble)
+    };
+    addresses.map(check).collect()
+}
+
+fn room(data_dir: &Path) -> Finding {
+    let there = data_dir.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    match rustix::fs::statvfs(there) {
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let trouble =
+                (free < LITTLE_ROOM).then(|| ("that is little".to_owned(), "make room on that disk"));
+            Finding::of("disk", format!("{} MiB are free for {}", free >> 20, data_dir.display()), trouble)
+        }
+        Err(error) => Finding::trouble(
+            "disk",
+            data_dir.display().to_string(),
+            error.to_string(),
+            "set data-dir to a directory that this user may write",
+        ),
+    }
+}
+
+fn store(config: &Config) -> Finding {
+    let directory = config.store().data_dir;
+    let what = directory.display().to_string();
+    if !directory.exists() {
+        return Finding::sound("store", format!("{what} will be made on the first start"));
+    }
+    match Store::open(&config.store(), Arc::new(SystemClock), NodeId::default()) {
+        Ok(store) => {
+            store.close();
+            Finding::sound("store", format!("{what} opens"))
+        }
+        Err(error) => Finding::trouble("store", what, error.reason, error.mend),
+    }
+}

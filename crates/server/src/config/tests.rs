@@ -1,0 +1,106 @@
+//! What the configuration accepts, and what it says about what it does not.
+
+use super::*;
+
+fn read(text: &str) -> Result<Config, ConfigError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("starling.toml");
+    std::fs::write(&path, text).unwrap();
+    let name = path.display().to_string();
+    Config::load(Some(&path), std::iter::empty())
+        .map_err(|error| ConfigError { place: error.place.replace(&name, "starling.toml"), ..error })
+}
+
+fn complaint(text: &str) -> String {
+    read(text).unwrap_err().to_string()
+}
+
+fn with(variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    Config::load(None, variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())))
+}
+
+#[test]
+fn nothing_need_be_set() {
+    assert_eq!(with(&[]).unwrap().domains, ["localhost"]);
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_nearest() {
+    assert_eq!(
+        complaint("domains = ['a.example']\n[limits]\nstanza-byte = 1\n"),
+        "starling.toml:3: unknown key `stanza-byte`; did you mean `stanza-bytes`?"
+    );
+    assert_eq!(complaint("[limit]\n"), "starling.toml:1: unknown key `limit`; did you mean `limits`?");
+    assert!(complaint("[im.quotas]\nxyz = 1").contains("known here: offline-messages"));
+}
+
+#[test]
+fn a_value_that_cannot_be_is_named_with_its_line_its_reason_and_its_default() {
+    assert_eq!(
+        complaint("\n[limits]\nstanza-bytes = 100"),
+        "starling.toml:3: limits.stanza-bytes: RFC 6120 §13.12 wants at least 10000; the default is 262144"
+    );
+    let plain = complaint("[listen]\nplain = ['0.0.0.0:5222']");
+    assert!(plain.starts_with("starling.toml:2: listen.plain: ") && plain.contains("loopback"), "{plain}");
+    assert!(complaint("domains = ['UPPER.example']").contains("canonical"));
+    assert!(complaint("domains = []").starts_with("starling.toml:1: domains: at least one"));
+    assert!(complaint("[log]\nlevel = 'loud'").contains("loud"));
+    assert!(complaint("domains = [").starts_with("starling.toml:1: "));
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_named_with_its_line_and_its_default() {
+    let wrong = complaint("[im]\narchive = 'perhaps'\n");
+    assert!(wrong.starts_with("starling.toml:2: invalid type"), "{wrong}");
+    assert!(wrong.ends_with("; the default is true"), "{wrong}");
+}
+
+#[test]
+fn a_certificate_that_cannot_be_read_is_named_with_its_line() {
+    let text = "domains = ['a.example']\n[tls.certificates.'a.example']\ncertificate = '/no/such.pem'\nkey = '/no/such.key'\n";
+    let wrong = complaint(text);
+    assert!(wrong.starts_with("starling.toml:2: tls.certificates.a.example: /no/such.pem: "), "{wrong}");
+    assert!(
+        complaint(&text.replace("['a.example']\n", "['b.example']\n")).contains("not among the `domains`")
+    );
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let config = with(&[
+        ("STARLING_LIMITS_STANZA_BYTES", "20000"),
+        ("STARLING_LOG_LEVEL", "debug"),
+        ("STARLING_IM_RESUME_WITHIN", "10m"),
+        ("PATH", "x"),
+    ])
+    .unwrap();
+    assert_eq!((config.limits.stanza_bytes, config.log.level.as_str()), (20_000, "debug"));
+    assert_eq!(config.im.resume_within.as_secs(), 600);
+    let config =
+        with(&[("STARLING_DOMAINS", "['a.example', 'b.example']"), ("STARLING_DATA_DIR", "7")]).unwrap();
+    assert_eq!((config.domains.len(), config.data_dir.as_path()), (2, Path::new("7")));
+}
+
+#[test]
+fn an_unknown_variable_is_named_with_the_nearest() {
+    let error = with(&[("STARLING_LOG_LEVL", "debug")]).unwrap_err();
+    assert_eq!(error.to_string(), "STARLING_LOG_LEVL: no such key; did you mean STARLING_LOG_LEVEL?");
+}
+
+#[test]
+fn a_wrong_variable_is_named_instead_of_the_file() {
+    let error = with(&[("STARLING_LIMITS_STANZA_BYTES", "100")]).unwrap_err();
+    assert_eq!(error.place, "STARLING_LIMITS_STANZA_BYTES");
+    let error = with(&[("STARLING_IM_ARCHIVE", "perhaps")]).unwrap_err();
+    assert_eq!(
+        (error.place.as_str(), error.mend.as_deref()),
+        ("STARLING_IM_ARCHIVE", Some("the default is true"))
+    );
+}
+
+#[test]
+fn what_is_dumped_can_be_read_again() {
+    let dumped = Config::default().dump().unwrap();
+    let again = read(&dumped).unwrap();
+    assert_eq!(again.dump().unwrap(), dumped);
+}

@@ -1,0 +1,82 @@
+//! The admin listener: health and metrics, and nothing else.
+
+use starling_testkit::{Server, http};
+
+use crate::starling::{ByHand, server, signal, until};
+
+async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let answer = http(address, &request).await.unwrap();
+    let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, answer.split("\r\n\r\n").nth(1).unwrap_or_default().to_owned())
+}
+
+async fn ask(server: &Server, path: &str) -> (u16, String) {
+    get(server.address("admin").unwrap(), path).await
+}
+
+#[tokio::test]
+async fn health_is_told() {
+    let server = server("").await;
+    for path in ["/startupz", "/livez", "/readyz"] {
+        assert_eq!(ask(&server, path).await, (200, "ok\n".to_owned()), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_stops_is_alive_and_not_ready() {
+    // What is written takes its time, so that the stop can be watched.
+    let mut server = server("[store]\ncommit-delay = '3s'\n").await;
+    let address = server.address("admin").unwrap();
+    let data_dir = server.data_dir().to_owned();
+    let adding = tokio::task::spawn_blocking(move || {
+        crate::starling::starling(&[
+            "ctl",
+            "--data-dir",
+            data_dir.to_str().unwrap(),
+            "user",
+            "add",
+            "a@localhost",
+            "x",
+        ])
+    });
+    adding.await.unwrap().succeeded();
+    let mut client = starling_testkit::Connection::open(server.plain()).await.unwrap();
+    client.login("localhost", "a", "x").await.unwrap();
+    client.bind("desk").await.unwrap();
+    client.write("<message to='a@localhost' type='chat'><body>x</body></message>").await.unwrap();
+    client.write("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>").await.unwrap();
+    signal(server.pid(), "TERM").await;
+    until("not ready", async || {
+        let request = "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        http(address, request).await.map_or(true, |answer| answer.starts_with("HTTP/1.1 503"))
+    })
+    .await;
+    server.stopped().await.unwrap();
+}
+
+#[tokio::test]
+async fn nothing_else_is_served_wherever_it_is_bound() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = ByHand::start(directory.path(), &[], &[("STARLING_ADMIN_LISTEN", "0.0.0.0:0")]);
+    let address = (std::net::Ipv4Addr::LOCALHOST, server.address("admin").await.port()).into();
+    for path in ["/", "/ws", "/bosh", "/config", "/metrics/", "/../secret", "/chat.js"] {
+        assert_eq!(get(address, path).await.0, 404, "{path}");
+    }
+    for method in ["POST", "PUT", "DELETE"] {
+        let request = format!(
+            "{method} /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        );
+        assert!(http(address, &request).await.unwrap().starts_with("HTTP/1.1 405"), "{method}");
+    }
+    assert_eq!(get(address, "/livez").await.0, 200);
+}
+
+#[tokio::test]
+async fn by_default_only_this_machine_reaches_it() {
+    let dump = crate::starling::starling(&["config", "dump"]).succeeded().stdout;
+    assert!(dump.contains("listen = \"127.0.0.1:5281\""), "{dump}");
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = ByHand::start(directory.path(), &[], &[]);
+    assert!(server.address("admin").await.ip().is_loopback());
+}

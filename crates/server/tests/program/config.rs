@@ -1,0 +1,101 @@
+//! `starling config`, and what a wrong configuration gets.
+
+use std::path::Path;
+
+use crate::starling::{PORTS, starling, starling_in};
+
+fn written(directory: &Path, text: &str) {
+    std::fs::write(directory.join("starling.toml"), text).unwrap();
+}
+
+#[test]
+fn a_wrong_configuration_ends_with_64_and_touches_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    written(directory.path(), "domains = ['a.example']\n\n[limits]\nstanza-byte = 20000\n");
+    for arguments in [
+        &["config", "check"][..],
+        &["run"],
+        &["run", "--quickstart"],
+        &["config", "dump"],
+        &["store", "check"],
+    ] {
+        let refused =
+            starling_in(directory.path(), &[arguments, &["--config", "starling.toml"]].concat(), PORTS);
+        assert_eq!(refused.code, Some(64), "{arguments:?} {refused:?}");
+        let said = "starling: starling.toml:4: unknown key `stanza-byte`; did you mean `stanza-bytes`?";
+        assert_eq!(refused.stderr.trim(), said, "{arguments:?}");
+    }
+    assert!(!directory.path().join("data").exists());
+}
+
+#[test]
+fn every_complaint_has_place_reason_and_mend() {
+    let directory = tempfile::tempdir().unwrap();
+    for (text, place, reason, mend) in [
+        ("[limits]\nstanza-bytes = 1\n", "starling.toml:2", "RFC 6120", "the default is 262144"),
+        ("[im]\narchive = 3\n", "starling.toml:2", "invalid type: integer `3`", "the default is true"),
+        (
+            "[admin]\nlisten = 'here'\n",
+            "starling.toml:2",
+            "socket address",
+            "the default is \"127.0.0.1:5281\"",
+        ),
+        ("domain = 'x'\n", "starling.toml:1", "unknown key `domain`", "did you mean `domains`?"),
+        ("[log]\nlevel = 'loud'\n", "starling.toml:2", "\"loud\"", "the default is \"info\""),
+        (
+            "[listen]\nplain = ['0.0.0.0:1']\n",
+            "starling.toml:2",
+            "not a loopback address",
+            "the default is []",
+        ),
+    ] {
+        written(directory.path(), text);
+        let refused = starling_in(directory.path(), &["config", "check", "--config", "starling.toml"], &[]);
+        assert_eq!(refused.code, Some(64), "{text:?} {refused:?}");
+        for part in [place, reason, mend] {
+            assert!(refused.stderr.contains(part), "{part:?} is not in {}", refused.stderr);
+        }
+    }
+    let missing = starling(&["config", "check", "--config", "/no/such/file.toml"]);
+    assert_eq!(missing.code, Some(64), "{missing:?}");
+    assert!(missing.stderr.contains("/no/such/file.toml: cannot be read"), "{missing:?}");
+}
+
+#[test]
+fn a_variable_wins_over_the_file_and_is_named_when_it_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    written(directory.path(), "[log]\nlevel = 'warn'\n");
+    let arguments = ["config", "dump", "--config", "starling.toml"];
+    let dump = |variables: &[(&str, &str)]| starling_in(directory.path(), &arguments, variables);
+    assert!(dump(&[]).succeeded().stdout.contains("level = \"warn\""));
+    assert!(dump(&[("STARLING_LOG_LEVEL", "debug")]).succeeded().stdout.contains("level = \"debug\""));
+    let wrong = dump(&[("STARLING_LOG_LEVL", "debug")]);
+    assert_eq!(wrong.code, Some(64));
+    assert_eq!(
+        wrong.stderr.trim(),
+        "starling: STARLING_LOG_LEVL: no such key; did you mean STARLING_LOG_LEVEL?"
+    );
+}
+
+#[test]
+fn what_is_dumped_is_a_configuration() {
+    let directory = tempfile::tempdir().unwrap();
+    let first = starling(&["config", "dump"]).succeeded().stdout;
+    written(directory.path(), &first);
+    let second = starling_in(directory.path(), &["config", "dump", "--config", "starling.toml"], &[]);
+    assert_eq!(second.succeeded().stdout, first);
+}
+
+#[test]
+fn the_committed_pages_are_what_the_program_prints() {
+    let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
+    for (page, arguments) in
+        [("config.md", &["config", "doc"][..]), ("limits.md", &["config", "doc", "--limits"])]
+    {
+        let committed = std::fs::read_to_string(reference.join(page)).unwrap();
+        assert!(
+            committed == starling(arguments).succeeded().stdout,
+            "{page} is out of date: run `make docs`"
+        );
+    }
+}

@@ -1,0 +1,74 @@
+//! SIGTERM: everything is written down, sessions wait for their clients; whoever says it twice does not wait.
+
+use std::time::Duration;
+
+use starling_testkit::{Connection, Received};
+
+use crate::starling::{ByHand, PATIENCE, ctl, server, server_in, signal, until};
+
+#[tokio::test]
+async fn sigterm_and_sigint_stop_cleanly() {
+    for name in ["TERM", "INT"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mut server = ByHand::start(directory.path(), &[], &[]);
+        server.line("accounts").await;
+        server.signal(name).await;
+        assert_eq!(server.ended().await.code(), Some(0), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_session_is_resumed_after_a_clean_stop() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = server_in(directory.path(), "").await;
+    ctl(&server, &["user", "add", "alice@localhost", "secret"]);
+    let mut alice = Connection::open(server.plain()).await.unwrap();
+    alice.login("localhost", "alice", "secret").await.unwrap();
+    let jid = alice.bind("desk").await.unwrap();
+    alice.write("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await.unwrap();
+    let id = alice.element("enabled").await.unwrap().attr("id").unwrap().to_owned();
+    alice.write(&format!("<message to='{jid}' type='chat'><body>to myself</body></message>")).await.unwrap();
+    alice.element("message").await.unwrap();
+    server.stop().await.unwrap();
+    let server = server_in(directory.path(), "").await;
+    let mut again = Connection::open(server.plain()).await.unwrap();
+    again.login("localhost", "alice", "secret").await.unwrap();
+    again.write(&format!("<resume xmlns='urn:xmpp:sm:3' previd='{id}' h='0'/>")).await.unwrap();
+    let resumed = again.element("resumed").await.unwrap();
+    assert_eq!((resumed.attr("h"), resumed.attr("previd")), (Some("1"), Some(id.as_str())), "{resumed}");
+    let body = again.element("message").await.unwrap();
+    assert_eq!(body.find(&["body"]).unwrap().text, "to myself");
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let mut server = server("[store]\ncommit-delay = '4s'\n").await;
+    ctl(&server, &["user", "add", "alice@localhost", "secret"]);
+    let mut alice = Connection::open(server.plain()).await.unwrap();
+    alice.login("localhost", "alice", "secret").await.unwrap();
+    alice.bind("desk").await.unwrap();
+    alice.write("<message to='alice@localhost' type='chat'><body>slow</body></message>").await.unwrap();
+    alice.write("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>").await.unwrap();
+    until("the message is read", async || {
+        ctl(&server, &["session", "list"])["sessions"].as_array().is_some_and(|sessions| !sessions.is_empty())
+    })
+    .await;
+    signal(server.pid(), "TERM").await;
+    until("the stop begins", async || server.log().contains("\"stopping\"")).await;
+    signal(server.pid(), "TERM").await;
+    let status = tokio::time::timeout(Duration::from_secs(3), server.ended()).await.unwrap().unwrap();
+    assert_eq!(status.code(), Some(1));
+}
+
+#[tokio::test]
+async fn a_client_without_resumption_hears_why() {
+    let mut server = server("").await;
+    ctl(&server, &["user", "add", "alice@localhost", "secret"]);
+    let mut alice = Connection::open(server.plain()).await.unwrap();
+    alice.login("localhost", "alice", "secret").await.unwrap();
+    alice.bind("desk").await.unwrap();
+    server.stop().await.unwrap();
+    let all = alice.to_the_end(PATIENCE).await.unwrap();
+    let is_shutdown = |one: &Received| matches!(one, Received::Element(tree, _) if tree.find(&["system-shutdown"]).is_some());
+    assert!(all.iter().any(is_shutdown), "{all:?}");
+}

@@ -1,0 +1,86 @@
+//! `starling store`: check, backup and restore.
+
+use serde_json::json;
+use starling_testkit::Connection;
+
+use crate::starling::{ctl, server_in, starling, until};
+
+async fn signs_in(server: &starling_testkit::Server, name: &str) -> bool {
+    Connection::open(server.plain()).await.unwrap().login("localhost", name, "secret").await.is_ok()
+}
+
+#[tokio::test]
+async fn a_running_server_is_backed_up_and_comes_back_from_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let server = server_in(&directory.path().join("old"), "").await;
+    ctl(&server, &["user", "add", "alice@localhost", "secret"]);
+    let done = starling(&["store", "backup", "--data-dir", &path("old"), &path("copy")]).succeeded();
+    assert_eq!(done.stdout.trim(), format!("backed up into {}", path("copy")));
+    ctl(&server, &["user", "add", "later@localhost", "secret"]);
+    assert!(signs_in(&server, "alice").await, "it went on working");
+
+    starling(&["store", "restore", "--data-dir", &path("new"), &path("copy")]).succeeded();
+    let restored = server_in(&directory.path().join("new"), "").await;
+    assert!(signs_in(&restored, "alice").await);
+    assert!(!signs_in(&restored, "later").await, "the copy is of one moment");
+}
+
+#[tokio::test]
+async fn a_stopped_server_is_backed_up_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let mut server = server_in(&directory.path().join("old"), "").await;
+    ctl(&server, &["user", "add", "alice@localhost", "secret"]);
+    server.stop().await.unwrap();
+    starling(&["store", "backup", "--data-dir", &path("old"), &path("copy")]).succeeded();
+    starling(&["store", "restore", "--data-dir", &path("new"), &path("copy")]).succeeded();
+    let checked = starling(&["store", "check", "--json", "--data-dir", &path("new")]).succeeded().json();
+    assert_eq!((&checked["damaged"], &checked["places"]), (&json!(0), &json!([])), "{checked}");
+    assert!(checked["values"].as_u64().unwrap() > 0, "{checked}");
+}
+
+#[tokio::test]
+async fn nothing_is_overwritten() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let server = server_in(&directory.path().join("old"), "").await;
+    starling(&["store", "backup", "--data-dir", &path("old"), &path("copy")]).succeeded();
+    let twice = starling(&["store", "backup", "--data-dir", &path("old"), &path("copy")]);
+    assert_eq!(twice.code, Some(1), "{twice:?}");
+    assert!(twice.stderr.contains("is not empty"), "{twice:?}");
+    drop(server);
+    let over = starling(&["store", "restore", "--data-dir", &path("old"), &path("copy")]);
+    assert_eq!(over.code, Some(1), "{over:?}");
+    assert!(over.stderr.contains("there is a store already; move it away first"), "{over:?}");
+    let nothing = starling(&["store", "restore", "--data-dir", &path("new"), &path("nowhere")]);
+    assert_eq!(nothing.code, Some(1), "{nothing:?}");
+    assert!(nothing.stderr.contains("there is no backup"), "{nothing:?}");
+}
+
+#[tokio::test]
+async fn a_store_in_use_is_not_checked_behind_its_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = server_in(directory.path(), "").await;
+    let refused = starling(&["store", "check", "--data-dir", directory.path().to_str().unwrap()]);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.stderr.contains("another process has it open"), "{refused:?}");
+    until("it answers still", async || server.control(json!({"op": "status"})).await.is_ok()).await;
+}
+
+#[test]
+fn a_store_that_is_not_there_is_not_made_by_looking() {
+    let directory = tempfile::tempdir().unwrap();
+    let data_dir = directory.path().join("nothing");
+    for action in ["check", "backup"] {
+        let mut arguments = vec!["store", action, "--data-dir", data_dir.to_str().unwrap()];
+        let to = directory.path().join("copy");
+        if action == "backup" {
+            arguments.push(to.to_str().unwrap());
+        }
+        let refused = starling(&arguments);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("there is no store"), "{refused:?}");
+        assert!(!data_dir.exists());
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use starling_jid::BareJid;
 use starling_ports::Result;
-use starling_ports::roster::{Contact, Edit, Roster, Subscription, Written};
+use starling_ports::roster::{Contact, Edit, Roster, Subscription, Written as Outcome};
 use starling_session_router::Item;
 use starling_stanza::{Iq, IqType, Stanza};
 use starling_xml::Element;
@@ -23,49 +23,66 @@ pub(crate) enum Change {
     Keep,
 }
 
+/// A change that was written and is still to be pushed.
+pub(crate) struct Written {
+    /// What the user saw of the contact before.
+    shown: Option<Element>,
+    roster: Arc<Roster>,
+}
+
 impl Context {
-    /// Changes one contact. `change` runs again if the roster was changed meanwhile; what it returned beside the change
-    /// the last time is returned.
+    /// Changes one contact and pushes it. `change` runs again if the roster was changed meanwhile; what it returned beside
+    /// the change the last time is returned.
     pub(crate) async fn edit_roster<T: Send>(
         &self,
         owner: &BareJid,
         contact: &BareJid,
         change: impl Fn(&Roster, Contact) -> (Change, T) + Send + Sync,
     ) -> Result<T> {
+        let (returned, written) = self.write_roster(owner, contact, change).await?;
+        self.push_roster(owner, contact, written).await?;
+        Ok(returned)
+    }
+
+    /// The same without the push, for whoever has something to say before it.
+    pub(crate) async fn write_roster<T: Send>(
+        &self,
+        owner: &BareJid,
+        contact: &BareJid,
+        change: impl Fn(&Roster, Contact) -> (Change, T) + Send + Sync,
+    ) -> Result<(T, Option<Written>)> {
         let mut now = self.stores.rosters.get(owner).await?;
         loop {
             let before = now.contact(contact).cloned();
             let shown = before.as_ref().filter(|contact| contact.listed).map(roster::item);
             let (changed, returned) = change(&now, before.clone().unwrap_or_else(|| stranger(contact)));
             let edit = match changed {
-                Change::Keep => return Ok(returned),
-                Change::Put(contact) if before.as_ref() == Some(&contact) => return Ok(returned),
+                Change::Keep => return Ok((returned, None)),
+                Change::Put(contact) if before.as_ref() == Some(&contact) => return Ok((returned, None)),
+                Change::Remove if before.is_none() => return Ok((returned, None)),
                 Change::Put(contact) => Edit::Put(contact),
                 Change::Remove => Edit::Remove(contact.clone()),
             };
             match self.stores.rosters.write(owner, now.version, vec![edit]).await? {
-                Written::Done(roster) => {
-                    self.push_roster(owner, contact, shown, &roster).await?;
-                    return Ok(returned);
-                }
-                Written::Stale(newer) => now = newer,
+                Outcome::Done(roster) => return Ok((returned, Some(Written { shown, roster }))),
+                Outcome::Stale(newer) => now = newer,
             }
         }
     }
 
-    async fn push_roster(
+    pub(crate) async fn push_roster(
         &self,
         owner: &BareJid,
         contact: &BareJid,
-        before: Option<Element>,
-        roster: &Arc<Roster>,
+        written: Option<Written>,
     ) -> Result<()> {
+        let Some(Written { shown, roster }) = written else { return Ok(()) };
         let item = match roster.contact(contact).filter(|contact| contact.listed) {
             Some(contact) => roster::item(contact),
-            None if before.is_some() => roster::removed(contact),
+            None if shown.is_some() => roster::removed(contact),
             None => return Ok(()), // a mere request is not in what the user sees
         };
-        if before.as_ref() == Some(&item) {
+        if shown.as_ref() == Some(&item) {
             return Ok(()); // nor does it change it
         }
         let query = roster::query(roster.version, [item]);

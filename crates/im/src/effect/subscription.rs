@@ -116,15 +116,9 @@ impl Context {
         if !view.exists || rules::is_blocked(&view, &sender) {
             return Ok(None);
         }
-        let roster = self.stores.rosters.get(owner).await?;
-        let old = roster.contact(from).map(|contact| contact.state).unwrap_or_default();
-        let delivered = rules::presence::inbound(old, kind).is_some_and(|inbound| inbound.delivered);
-        if delivered {
-            self.deliver_subscription(owner, kind, stanza).await?; // before the push that tells the same
-        }
         let request = stanza.wire().as_bytes().clone();
         let limit = self.config.max_roster_items * 2;
-        self.edit_roster(owner, from, |roster, mut entry| {
+        let change = self.write_roster(owner, from, |roster, mut entry| {
             let old = entry.state;
             let Some(inbound) = rules::presence::inbound(old, kind) else {
                 return (RosterChange::Keep, None);
@@ -136,8 +130,13 @@ impl Context {
                 entry.request = Some(request.clone());
             }
             (changed(entry, inbound.state), Some((old, inbound)))
-        })
-        .await
+        });
+        let (done, written) = change.await?;
+        if done.is_some_and(|(_, inbound)| inbound.delivered) {
+            self.deliver_subscription(owner, kind, stanza).await?; // §3.1.6: before the push
+        }
+        self.push_roster(owner, from, written).await?;
+        Ok(done)
     }
 
     /// A request goes to whoever is there and waits for who is not; the rest goes to who knows the roster.

@@ -1,6 +1,6 @@
 //! RFC 6121 §8.5: where a message goes.
 
-use starling_testkit::World;
+use starling_testkit::{Device, World};
 
 /// §8.5.2.1.1: a chat message to the account reaches every device with a non-negative priority.
 pub(crate) async fn a_bare_jid_reaches_all_who_are_there(world: &World) {
@@ -150,5 +150,146 @@ pub(crate) async fn order_is_kept(world: &World) {
 
     for n in 0..200 {
         alice.expect(&format!("<message><body>{n}</body></message>")).await;
+    }
+}
+
+/// What becomes of a message, in a row of §8.5.4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// The sender is told `service-unavailable`.
+    Refused,
+    /// Nobody hears anything.
+    Ignored,
+    /// It comes with the next login.
+    Later,
+    /// It comes to these devices.
+    To(&'static [&'static str]),
+}
+
+/// §8.5.4, table 1: who is there by resource and priority, to which resource of theirs, and the fates of `normal`, `chat`,
+/// `groupchat`, `headline` and `error`.
+type Row = (&'static [(&'static str, i8)], Option<&'static str>, [Fate; 5]);
+
+use Fate::{Ignored, Later, Refused, To};
+const ROWS: [Row; 11] = [
+    (&[], None, [Later, Later, Refused, Ignored, Ignored]),
+    (&[], Some("gone"), [Refused, Later, Refused, Ignored, Ignored]),
+    (&[("bot", -1)], None, [Later, Later, Refused, Ignored, Ignored]),
+    (&[("bot", -1)], Some("bot"), [To(&["bot"]); 5]),
+    (&[("bot", -1)], Some("gone"), [Refused, Later, Refused, Ignored, Ignored]),
+    (&[("desk", 0)], None, [To(&["desk"]), To(&["desk"]), Refused, To(&["desk"]), Ignored]),
+    (&[("desk", 0)], Some("desk"), [To(&["desk"]); 5]),
+    (&[("desk", 0)], Some("gone"), [Refused, To(&["desk"]), Refused, Ignored, Ignored]),
+    (&[("desk", 0), ("bot", -1), ("phone", 9)], None, [ALL, ALL, Refused, ALL, Ignored]),
+    (&[("desk", 0), ("bot", -1), ("phone", 9)], Some("desk"), [To(&["desk"]); 5]),
+    (&[("desk", 0), ("bot", -1), ("phone", 9)], Some("gone"), [Refused, ALL, Refused, Ignored, Ignored]),
+];
+const ALL: Fate = To(&["desk", "phone"]);
+
+/// §8.5.4, each row and column.
+pub(crate) async fn the_table_holds_row_by_row(world: &World) {
+    let bob = world.user("bob").await.quiet_device("desk").await;
+    for (there, resource, fates) in ROWS {
+        let alice = world.user("alice").await;
+        let mut devices = Vec::new();
+        for (name, priority) in there {
+            let device = alice.quiet_device(name).await;
+            device.send(&format!("<presence><priority>{priority}</priority></presence>")).await;
+            devices.push((*name, device));
+        }
+        for (_, device) in &devices {
+            bodies(device).await;
+        }
+        let to = resource.map_or("${alice}".to_owned(), |resource| format!("${{alice}}/{resource}"));
+        let mut late = Vec::new();
+        for (kind, fate) in ["normal", "chat", "groupchat", "headline", "error"].into_iter().zip(fates) {
+            let row = format!("{kind} to {resource:?} of {there:?}");
+            bob.send(&format!("<message to='{to}' type='{kind}' id='m'><body>{kind}</body></message>")).await;
+            bob.send("<iq type='get' id='sent'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+            let (mut answer, _) = bob.next().await;
+            if fate == Refused {
+                assert!(answer.find(&["error", "service-unavailable"]).is_some(), "{row}: {answer}");
+                assert_eq!((answer.attr("type"), answer.attr("id")), (Some("error"), Some("m")), "{row}");
+                (answer, _) = bob.next().await;
+            }
+            assert_eq!(answer.attr("id"), Some("sent"), "{row}: {answer}");
+            for (name, device) in &devices {
+                let reached = matches!(fate, To(names) if names.contains(name));
+                let wanted: &[&str] = if reached { &[kind] } else { &[] };
+                assert_eq!(bodies(device).await, wanted, "{row}, at {name}");
+            }
+            late.extend((fate == Later).then_some(kind));
+        }
+        let device = alice.quiet_device("late").await;
+        device.send("<presence/>").await;
+        let mut waited = Vec::new();
+        while waited.len() < late.len() {
+            waited.extend(device.next().await.0.child("body").map(|body| body.text.clone()));
+        }
+        assert_eq!(waited, late, "what waited of {resource:?} of {there:?}");
+        assert!(bodies(&device).await.is_empty(), "more waited of {resource:?} of {there:?}");
+    }
+}
+
+/// The bodies that have come, known by the answer to a ping.
+async fn bodies(device: &Device<'_>) -> Vec<String> {
+    device.send("<iq type='get' id='bodies'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    let mut found = Vec::new();
+    loop {
+        let (stanza, _) = device.next().await;
+        if stanza.attr("id") == Some("bodies") {
+            return found;
+        }
+        found.extend(stanza.child("body").map(|body| body.text.clone()));
+    }
+}
+
+/// RFC 6120 §10.1: messages, presence and requests of one sender to one receiver stay in their order.
+pub(crate) async fn order_holds_over_all_kinds(world: &World) {
+    let alice = world.user("alice").await.device("phone").await;
+    let bob = world.user("bob").await.quiet_device("desk").await;
+    let stanza = |n: usize| match n % 4 {
+        0 => format!("<message to='${{alice/phone}}' type='chat' id='n{n}'><body>{n}</body></message>"),
+        1 => format!("<presence to='${{alice/phone}}' id='n{n}'><status>{n}</status></presence>"),
+        2 => {
+            format!("<iq to='${{alice/phone}}' type='get' id='n{n}'><query xmlns='jabber:iq:version'/></iq>")
+        }
+        _ => format!("<message to='${{alice/phone}}' type='headline' id='n{n}'><body>{n}</body></message>"),
+    };
+    bob.send(&(0..120).map(stanza).collect::<String>()).await;
+    for n in 0..120 {
+        let (came, _) = alice.next().await;
+        assert_eq!(came.attr("id"), Some(format!("n{n}").as_str()), "{came}");
+    }
+}
+
+/// §8.5.1, §8.5.2.1.3: a request to an account is answered by the server, whether there is such an account, a session, or none.
+pub(crate) async fn a_request_to_an_account_is_answered(world: &World) {
+    let alice = world.user("alice").await.device("phone").await;
+    world.user("away").await;
+    let bob = world.user("bob").await.quiet_device("desk").await;
+    for to in ["nobody@localhost", "${away}", "${alice}"] {
+        for kind in ["get", "set"] {
+            bob.send(&format!(
+                "<iq to='{to}' type='{kind}' id='i1'><query xmlns='urn:example:unknown'/></iq>"
+            ))
+            .await;
+            bob.expect(&format!("<iq from='{to}' type='error' id='i1'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>")).await;
+        }
+        bob.send(&format!("<iq to='{to}' type='result' id='i2'/><iq to='{to}' type='error' id='i3'><error type='cancel'/></iq>")).await;
+        bob.expect_silence().await;
+    }
+    alice.expect_silence().await;
+}
+
+/// RFC 6120 §8.1.2.1: a resource is part of the address; so is what is no address.
+pub(crate) async fn anothers_resource_is_forged_too(world: &World) {
+    let account = world.user("bob").await;
+    account.device("phone").await;
+    for from in ["${bob/phone}", "${bob}/nothing", "localhost", "@", ""] {
+        let desk = account.quiet_device("desk").await;
+        desk.send(&format!("<message to='${{bob/phone}}' from='{from}'><body>forged</body></message>")).await;
+        let (error, _) = desk.next().await;
+        assert!(error.name == "error" && error.child("invalid-from").is_some(), "{from:?}: {error}");
     }
 }

@@ -65,3 +65,131 @@ pub(crate) async fn a_probe_is_answered_for_contacts_only(world: &World) {
 
     bob.expect("<presence from='${alice/phone}' type='!'/>").await;
 }
+
+/// §4.2.2, §4.3: a device that comes sees who is there, and is seen by all of their devices, under their bare address.
+pub(crate) async fn a_newcomer_sees_and_is_seen(world: &World) {
+    let alice_account = world.user("alice").await;
+    let alice = alice_account.device("phone").await;
+    let bob_account = world.user("bob").await;
+    let bob = bob_account.device("desk").await;
+    befriend(&alice, &bob).await;
+    bob.send("<presence><show>dnd</show><priority>-3</priority></presence>").await;
+    bob.expect("<presence from='${bob/desk}'/>").await;
+    alice.expect("<presence from='${bob/desk}'><show>dnd</show></presence>").await;
+    let silent = bob_account.quiet_device("silent").await;
+
+    let laptop = alice_account.quiet_device("laptop").await;
+    laptop.send("<presence><status>new</status></presence>").await;
+
+    laptop
+        .expect_all(&[
+            "<presence from='${alice/laptop}' to='${alice}'/>",
+            "<presence from='${alice/phone}' to='${alice}'/>",
+            "<presence from='${bob/desk}' to='${alice}'><show>dnd</show><priority>-3</priority></presence>",
+        ])
+        .await;
+    alice.expect("<presence from='${alice/laptop}' to='${alice}'><status>new</status></presence>").await;
+    bob.expect("<presence from='${alice/laptop}' to='${bob}'><status>new</status></presence>").await;
+    laptop.send("<presence><status>again</status></presence>").await;
+    laptop.expect("<presence from='${alice/laptop}'><status>again</status></presence>").await;
+    laptop.expect_silence().await; // §4.4.2: only the first presence asks who is there
+    silent.expect_silence().await;
+}
+
+/// §4.6.3, §8.5.2.1.2: to an account it reaches all that are there, and says to whom it was sent.
+pub(crate) async fn directed_presence_keeps_its_address(world: &World) {
+    let alice = world.user("alice").await.device("phone").await;
+    let account = world.user("bob").await;
+    let desk = account.device("desk").await;
+    let phone = account.quiet_device("phone").await;
+    phone.send("<presence><priority>-1</priority></presence>").await;
+    phone.expect_all(&["<presence from='${bob/phone}'/>", "<presence from='${bob/desk}'/>"]).await;
+    desk.expect("<presence from='${bob/phone}'/>").await;
+    let quiet = account.quiet_device("quiet").await;
+
+    alice.send("<presence to='${bob}'><status>hi</status></presence>").await;
+
+    for device in [&desk, &phone] {
+        device.expect("<presence from='${alice/phone}' to='${bob}'><status>hi</status></presence>").await;
+        device.expect_silence().await;
+    }
+    quiet.expect_silence().await;
+    alice.send("<presence to='${bob}' type='unavailable'/>").await;
+    for device in [&desk, &phone] {
+        device.expect("<presence from='${alice/phone}' to='${bob}' type='unavailable'/>").await;
+    }
+    alice.close().await;
+    desk.expect_silence().await; // it was told already
+    phone.expect_silence().await;
+}
+
+/// §4.5.2, §4.6.3: what a client says when it goes reaches contacts and the others, each once; then nothing comes to it.
+pub(crate) async fn who_goes_is_left_in_peace(world: &World) {
+    let alice = world.user("alice").await.device("phone").await;
+    let bob = world.user("bob").await.device("desk").await;
+    let carol = world.user("carol").await.device("desk").await;
+    befriend(&alice, &bob).await;
+    alice.send("<presence to='${carol/desk}'/>").await;
+    carol.expect("<presence from='${alice/phone}'/>").await;
+
+    alice.send("<presence type='unavailable'><status>bye</status></presence>").await;
+
+    for device in [&bob, &carol] {
+        device
+            .expect("<presence from='${alice/phone}' type='unavailable'><status>bye</status></presence>")
+            .await;
+        device.expect_silence().await;
+    }
+    alice.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    bob.send("<presence><show>away</show></presence>").await;
+    bob.expect("<presence from='${bob/desk}'/>").await;
+    alice.expect_silence().await;
+    bob.send("<presence to='${alice}' type='probe'/>").await;
+    bob.expect("<presence from='${alice}' type='unavailable'/>").await;
+}
+
+/// §11, §4.3.2: who only waits for an answer, who was refused, and who merely has the user in the roster see nothing.
+pub(crate) async fn presence_is_not_leaked(world: &World) {
+    let account = world.user("alice").await;
+    let alice = account.device("phone").await;
+    let (asks, refused, lists) = (
+        world.user("asks").await.device("desk").await,
+        world.user("refused").await.device("desk").await,
+        world.user("lists").await.device("desk").await,
+    );
+    asks.send("<presence to='${alice}' type='subscribe'/>").await;
+    alice.expect("<presence from='${asks}' type='subscribe'/>").await;
+    refused.send("<presence to='${alice}' type='subscribe'/>").await;
+    alice.expect("<presence from='${refused}' type='subscribe'/>").await;
+    alice.send("<presence to='${refused}' type='unsubscribed'/>").await;
+    lists.ask("<iq type='set' id='s1'><query xmlns='jabber:iq:roster'><item jid='${alice}' subscription='both'/></query></iq>").await;
+
+    alice.send("<presence><status>secret</status></presence>").await;
+    alice.expect("<presence from='${alice/phone}'/>").await;
+    for device in [&asks, &refused, &lists] {
+        device.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+        device
+            .send("<presence to='${alice}' type='probe'/><presence to='${alice/phone}' type='probe'/>")
+            .await;
+        device.send("<presence><show>chat</show></presence>").await;
+        device.expect("<presence from='*' to='*'><show>chat</show></presence>").await;
+        device.expect_silence().await;
+    }
+    alice.expect_silence().await;
+}
+
+/// §8.5.1, §3.1.3: who does not exist answers nothing; a request to oneself or to a domain means nothing.
+pub(crate) async fn presence_to_nobody_is_dropped(world: &World) {
+    let alice = world.user("alice").await.device("phone").await;
+    for kind in ["", "type='unavailable'", "type='unsubscribe'", "type='unsubscribed'", "type='probe'"] {
+        alice
+            .send(&format!("<presence to='nobody@localhost' {kind}/><presence to='localhost' {kind}/>"))
+            .await;
+    }
+    alice.send("<presence to='${alice}' type='subscribe'/><presence to='localhost' type='subscribe'/>").await;
+    alice.expect_silence().await;
+    let roster = alice.ask("<iq type='get' id='r1'><query xmlns='jabber:iq:roster'/></iq>").await;
+    assert!(roster.all("item").is_empty(), "{roster}");
+    alice.send("<presence type='strange' id='p1'/>").await;
+    alice.expect("<presence type='error' id='p1'><error type='modify'><bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>").await;
+}

@@ -146,3 +146,31 @@ pub(crate) async fn approval_in_advance(world: &World) {
     bob.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${alice}' subscription='from'/></query></iq>").await;
     bob.expect_silence().await;
 }
+
+/// §3.1.3: a request that is repeated, or sent by several devices, is shown once.
+pub(crate) async fn a_repeated_request_is_shown_once(world: &World) {
+    let account = world.user("mallory").await;
+    let (desk, phone) = (account.quiet_device("desk").await, account.quiet_device("phone").await);
+    let bob = interested(world, "bob").await;
+    for _ in 0..20 {
+        for device in [&desk, &phone] {
+            device.send("<presence to='${bob}' type='subscribe'/>").await;
+        }
+    }
+    for device in [&desk, &phone] {
+        device.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    }
+    bob.expect("<presence from='${mallory}' type='subscribe'/>").await;
+    bob.expect_silence().await;
+}
+
+/// §3.1.2: a subscription is between accounts: resources are taken off both addresses.
+pub(crate) async fn a_subscription_is_between_accounts(world: &World) {
+    let alice = interested(world, "alice").await;
+    let bob = interested(world, "bob").await;
+    alice.send("<presence to='${bob/phone}' type='subscribe' id='s1'/>").await;
+    alice.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' ask='subscribe'/></query></iq>").await;
+    bob.expect("<presence from='${alice}' to='${bob}' type='subscribe'/>").await;
+    bob.send("<presence to='${alice/phone}' type='subscribed'/>").await;
+    alice.expect("<presence from='${bob}' to='${alice}' type='subscribed'/>").await;
+}

@@ -1,0 +1,4 @@
+//! What `starling_fuzz::xml` promises, for bytes that the engine finds.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| starling_fuzz::xml(data));

@@ -131,7 +131,7 @@ impl Accounts for Store {
 impl Store {
     /// Deletes by range, in bounded batches.
     async fn erase_data(&self, jid: &BareJid) -> Result<()> {
-        for space in [Space::Archive, Space::Spool, Space::Data] {
+        for space in [Space::Archive, Space::With, Space::Spool, Space::Data] {
             loop {
                 let removals = self.keys_of(space, jid)?;
                 if removals.is_empty() {

@@ -12,9 +12,9 @@ use crate::codec::{self, Out};
 use crate::error::{OpenError, failed, unavailable};
 
 /// What this program writes. A store of a higher one is refused, of a lower one migrated.
-pub(crate) const FORMAT: u32 = 1;
+pub(crate) const FORMAT: u32 = 2;
 /// `MIGRATIONS[n]` makes format n + 2 of format n + 1.
-const MIGRATIONS: &[fn(&Tables) -> fjall::Result<()>] = &[];
+const MIGRATIONS: &[fn(&Tables) -> fjall::Result<()>] = &[crate::with::build];
 /// The group that was written last, in every group: see `Disk::check_sequence`.
 const SEQUENCE: &[u8] = b"sequence";
 
@@ -24,6 +24,8 @@ pub(crate) enum Space {
     Meta,
     Accounts,
     Archive,
+    /// The archive by correspondent.
+    With,
     Spool,
     /// Everything small that belongs to one account.
     Data,
@@ -32,14 +34,22 @@ pub(crate) enum Space {
 }
 
 impl Space {
-    pub(crate) const ALL: [Space; 6] =
-        [Space::Meta, Space::Accounts, Space::Archive, Space::Spool, Space::Data, Space::Sessions];
+    pub(crate) const ALL: [Space; 7] = [
+        Space::Meta,
+        Space::Accounts,
+        Space::Archive,
+        Space::With,
+        Space::Spool,
+        Space::Data,
+        Space::Sessions,
+    ];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Space::Meta => "meta",
             Space::Accounts => "accounts",
             Space::Archive => "archive",
+            Space::With => "archive-with",
             Space::Spool => "spool",
             Space::Data => "data",
             Space::Sessions => "sessions",
@@ -50,7 +60,7 @@ impl Space {
 /// The open database.
 pub(crate) struct Tables {
     db: Database,
-    spaces: [Keyspace; 6],
+    spaces: [Keyspace; 7],
 }
 
 impl Tables {
@@ -59,16 +69,17 @@ impl Tables {
         let db = Database::builder(path).worker_threads(1).open()?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(16 * 1024 * 1024);
         let open = |space: Space| db.keyspace(space.name(), options);
-        let [meta, accounts, archive, spool, data, sessions] = Space::ALL.map(open);
-        Ok(Tables { spaces: [meta?, accounts?, archive?, spool?, data?, sessions?], db })
+        let [meta, accounts, archive, with, spool, data, sessions] = Space::ALL.map(open);
+        Ok(Tables { spaces: [meta?, accounts?, archive?, with?, spool?, data?, sessions?], db })
     }
 
     pub(crate) fn space(&self, space: Space) -> &Keyspace {
-        let [meta, accounts, archive, spool, data, sessions] = &self.spaces;
+        let [meta, accounts, archive, with, spool, data, sessions] = &self.spaces;
         match space {
             Space::Meta => meta,
             Space::Accounts => accounts,
             Space::Archive => archive,
+            Space::With => with,
             Space::Spool => spool,
             Space::Data => data,
             Space::Sessions => sessions,

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use starling_ports::Result;
-use starling_ports::archive::Table;
 use starling_ports::ids::Timestamp;
 
 use crate::data::encode_position;
@@ -73,8 +72,8 @@ fn keep(store: &Weak<Store>, stopped: &mpsc::Receiver<()>) {
 
 /// How far expiry has come in a table.
 #[derive(Default)]
-struct Cursor {
-    in_spool: bool,
+pub(crate) struct Cursor {
+    table: usize,
     key: Vec<u8>,
     /// Not before then does the next round begin.
     pause: Option<Instant>,
@@ -98,16 +97,21 @@ impl Store {
     }
 
     /// Walks through the tables, a step a call; a round an hour.
-    fn expired_rows(&self, cursor: &mut Cursor) -> Result<Vec<Op>> {
+    pub(crate) fn expired_rows(&self, cursor: &mut Cursor) -> Result<Vec<Op>> {
         if cursor.pause.is_some_and(|since| since.elapsed() < ROUND) {
             return Ok(Vec::new());
         }
-        let (table, ttl) = match cursor.in_spool {
-            false => (Table::Archive, self.config.archive_ttl),
-            true => (Table::Spool, self.config.spool_ttl),
+        let tables = [
+            (Space::Archive, self.config.archive_ttl),
+            (Space::With, self.config.archive_ttl),
+            (Space::Spool, self.config.spool_ttl),
+        ];
+        let Some((space, ttl)) = tables.get(cursor.table).copied() else {
+            *cursor = Cursor { pause: Some(Instant::now()), ..Cursor::default() };
+            return Ok(Vec::new());
         };
-        let space = crate::rows::space(table);
         let micros = u64::try_from(ttl.as_micros()).unwrap_or(u64::MAX);
+        cursor.pause = None;
         let until = Timestamp(self.clock.now().0.saturating_sub(micros));
         let tables = self.disk.read()?;
         let (mut ops, mut seen) = (Vec::new(), 0);
@@ -122,8 +126,7 @@ impl Store {
         }
         if seen < STEP {
             cursor.key.clear();
-            cursor.pause = cursor.in_spool.then(Instant::now);
-            cursor.in_spool = !cursor.in_spool;
+            cursor.table += 1;
         }
         Ok(ops)
     }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod accounts;
+mod ahead;
 mod backup;
 mod check;
 mod codec;
@@ -22,6 +23,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod turns;
+mod with;
 mod writer;
 
 pub use backup::restore;

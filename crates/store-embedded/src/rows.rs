@@ -1,6 +1,7 @@
 //! The archive and the spool: rows by owner and id.
 
 use std::ops::Bound;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use starling_jid::BareJid;
@@ -9,8 +10,9 @@ use starling_ports::archive::{Archive, Direction, Page, Query, Row, Table};
 use starling_ports::ids::ArchiveId;
 
 use crate::Store;
+use crate::codec::id_key;
 use crate::disk::{Op, Space, pair};
-use crate::row;
+use crate::{row, with};
 
 /// How many rows a filter passes over before others get their turn.
 const PASSED: usize = 1000;
@@ -22,41 +24,34 @@ pub(crate) fn space(table: Table) -> Space {
     }
 }
 
-/// Writing `rows` of `owner`.
-pub(crate) fn puts(table: Table, owner: &BareJid, rows: &[Row]) -> Vec<Op> {
-    let put = |row: &Row| {
-        let key = row::key(owner, row.id);
-        let value = row::encode(&key, row);
-        Op::Put(space(table), key, value)
-    };
-    rows.iter().map(put).collect()
-}
-
 type Range = (Bound<Vec<u8>>, Bound<Vec<u8>>);
 
-/// The keys that the bounds of `query` allow; `None` if there can be none.
-fn range(owner: &BareJid, query: &Query) -> Option<Range> {
+const FIRST: ArchiveId = ArchiveId { number: 0, random: 0 };
+const LAST: ArchiveId = ArchiveId { number: u64::MAX, random: u64::MAX };
+
+/// The keys behind `prefix` that the bounds of `query` allow; `None` if there can be none. No id is below the time of
+/// its row, nor more than `ahead` above it.
+fn range(prefix: &[u8], query: &Query, ahead: u64) -> Option<Range> {
+    let first = query.start.map_or(FIRST, |start| ArchiveId { number: start.0, random: 0 });
     let low = match query.after {
-        Some(after) => Bound::Excluded(row::key(owner, after)),
-        None => Bound::Included(row::prefix(owner)),
+        Some(after) if after >= first => Bound::Excluded(after),
+        _ => Bound::Included(first),
     };
-    let high = match (query.before, query.upto) {
-        (Some(before), Some(upto)) if upto < before => Bound::Included(row::key(owner, upto)),
-        (Some(before), _) => Bound::Excluded(row::key(owner, before)),
-        (None, Some(upto)) => Bound::Included(row::key(owner, upto)),
-        (None, None) => Bound::Included(row::key(owner, ArchiveId { number: u64::MAX, random: u64::MAX })),
+    let end = query.end.map_or(LAST, |end| ArchiveId { number: end.0.saturating_add(ahead), ..LAST });
+    let last = query.upto.map_or(end, |upto| upto.min(end));
+    let high = match query.before {
+        Some(before) if before <= last => Bound::Excluded(before),
+        _ => Bound::Included(last),
     };
-    let key = |bound: &Bound<Vec<u8>>| match bound {
-        Bound::Included(key) | Bound::Excluded(key) => Some(key.clone()),
-        Bound::Unbounded => None,
-    };
-    let empty = match (key(&low), key(&high)) {
-        (Some(from), Some(to)) => {
-            from > to || (from == to && !matches!((&low, &high), (Bound::Included(_), Bound::Included(_))))
+    let is_empty = match (low, high) {
+        (Bound::Included(low), Bound::Included(high)) => low > high,
+        (Bound::Included(low) | Bound::Excluded(low), Bound::Included(high) | Bound::Excluded(high)) => {
+            low >= high
         }
         _ => false,
     };
-    (!empty).then_some((low, high))
+    let key = |id: ArchiveId| [prefix, &id_key(id)].concat();
+    (!is_empty).then(|| (low.map(key), high.map(key)))
 }
 
 fn matches(query: &Query, row: &Row) -> bool {
@@ -77,6 +72,26 @@ fn mentions(row: &Row, full: &str) -> bool {
 }
 
 impl Store {
+    /// Writing `rows` of `owner`.
+    pub(crate) fn puts(&self, table: Table, owner: &BareJid, rows: &[Row]) -> Vec<Op> {
+        let mut ops = Vec::with_capacity(rows.len() * 2 + 1);
+        for row in rows {
+            let key = row::key(owner, row.id);
+            let value = row::encode(&key, row);
+            ops.push(Op::Put(space(table), key, value));
+            if table == Table::Archive {
+                ops.push(with::put(owner, row));
+            }
+        }
+        ops.extend(self.ahead.note(rows));
+        ops
+    }
+
+    /// How many rows pages were made of, and passed over, since the start.
+    pub fn rows_read(&self) -> u64 {
+        self.rows_read.load(Ordering::Relaxed)
+    }
+
     /// Rows as they lie there. Reads no more than a page plus one, but for those that a filter passes over.
     pub(crate) fn page_now(
         &self,
@@ -98,13 +113,23 @@ impl Store {
         most: usize,
     ) -> Result<(Page, Option<ArchiveId>)> {
         let mut page = Page { rows: Vec::with_capacity(limit.min(256)), complete: true };
-        let Some(range) = range(owner, query) else { return Ok((page, None)) };
+        let with = query.with.as_ref().filter(|_| table == Table::Archive);
+        let (space, prefix) = match with {
+            Some(with) => (Space::With, with::prefix(owner, with)),
+            None => (space(table), row::prefix(owner)),
+        };
+        let Some(range) = range(&prefix, query, self.ahead.most()) else { return Ok((page, None)) };
         let tables = self.disk.read()?;
-        let mut found = tables.space(space(table)).range(range);
+        let mut found = tables.space(space).range(range);
         let (mut passed, mut stopped) = (0, None);
         while let Some(guard) = if query.backwards { found.next_back() } else { found.next() } {
             let (key, value) = pair(guard)?;
-            let row = row::decode(&key, &value)?;
+            self.rows_read.fetch_add(1, Ordering::Relaxed);
+            let row = match with {
+                Some(_) => with::row(&tables, owner, &key, &value)?,
+                None => Some(row::decode(&key, &value)?),
+            };
+            let Some(row) = row else { continue };
             if !matches(query, &row) {
                 passed += 1;
                 if passed == most {
@@ -133,9 +158,8 @@ impl Store {
         after: Option<ArchiveId>,
         limit: usize,
     ) -> Result<(Vec<ArchiveId>, bool)> {
-        let Some(range) = range(owner, &Query { after, ..Query::default() }) else {
-            return Ok((Vec::new(), false));
-        };
+        let query = Query { after, ..Query::default() };
+        let Some(range) = range(&row::prefix(owner), &query, 0) else { return Ok((Vec::new(), false)) };
         let tables = self.disk.read()?;
         let mut ids = Vec::new();
         for guard in tables.space(space(table)).range(range) {
@@ -153,7 +177,7 @@ impl Store {
 
     /// The highest id of `owner` in `table`.
     pub(crate) fn last_now(&self, table: Table, owner: &BareJid) -> Result<Option<ArchiveId>> {
-        let Some(range) = range(owner, &Query::default()) else { return Ok(None) };
+        let Some(range) = range(&row::prefix(owner), &Query::default(), 0) else { return Ok(None) };
         let tables = self.disk.read()?;
         let last = tables.space(space(table)).range(range).next_back();
         last.map(|guard| pair(guard).map(|(key, _)| row::id_of(&key))).transpose().map(Option::flatten)
@@ -163,7 +187,7 @@ impl Store {
 #[async_trait]
 impl Archive for Store {
     async fn put(&self, table: Table, owner: &BareJid, rows: Vec<Row>) -> Result<()> {
-        self.writer.write(puts(table, owner, &rows)).await?;
+        self.writer.write(self.puts(table, owner, &rows)).await?;
         // Rows that no commit has numbered, of an import: readers go up to them too.
         if let (Some(slot), Some(last)) =
             (self.slots.loaded(owner), rows.iter().map(|row| row.id.number).max())
@@ -209,7 +233,13 @@ impl Archive for Store {
     }
 
     async fn delete(&self, table: Table, owner: &BareJid, ids: &[ArchiveId]) -> Result<()> {
-        self.writer.write(ids.iter().map(|id| Op::Remove(space(table), row::key(owner, *id))).collect()).await
+        let mut ops = Vec::with_capacity(ids.len());
+        for id in ids {
+            let row = if table == Table::Archive { self.get(table, owner, *id).await? } else { None };
+            ops.extend(row.map(|row| with::remove(owner, &row)));
+            ops.push(Op::Remove(space(table), row::key(owner, *id)));
+        }
+        self.writer.write(ops).await
     }
 
     async fn waiting(

@@ -1,6 +1,7 @@
 //! The store: one value that implements every port which keeps something.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use starling_jid::BareJid;
 use starling_ports::Result;
@@ -8,6 +9,7 @@ use starling_ports::archive::{Query, Table};
 use starling_ports::clock::Clock;
 use starling_ports::ids::{ArchiveId, NodeId};
 
+use crate::ahead::Ahead;
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::error::OpenError;
@@ -35,6 +37,8 @@ pub struct Store {
     pub(crate) turns: Turns,
     pub(crate) random: Random,
     pub(crate) rosters: crate::rosters::Cache,
+    pub(crate) ahead: Ahead,
+    pub(crate) rows_read: AtomicU64,
     housekeeping: Housekeeping,
 }
 
@@ -56,6 +60,10 @@ impl Store {
             resume_within: config.resume_within,
             owed_for: std::time::Duration::from_secs(5) + config.commit_delay * 2,
         };
+        let ahead = disk.read().and_then(|tables| Ahead::load(&tables));
+        let ahead = ahead.map_err(|error| {
+            OpenError::new(disk.root(), error, "restore a backup with `starling store restore`")
+        })?;
         let store = Arc::new(Store {
             writer: Writer::start(disk.clone(), journalled, config)?,
             config: config.clone(),
@@ -67,6 +75,8 @@ impl Store {
             turns: Turns::new(),
             random: Random::new(),
             rosters: crate::rosters::Cache::new(),
+            ahead,
+            rows_read: AtomicU64::new(0),
             housekeeping: Housekeeping::new(),
         });
         let restored = store.restore_sessions();
@@ -174,7 +184,7 @@ impl Store {
             return Ok(());
         }
         let ids: Vec<ArchiveId> = owed.iter().map(|owed| owed.row.id).collect();
-        let put = |owed: &Owed| crate::rows::puts(owed.table, account, std::slice::from_ref(&owed.row));
+        let put = |owed: &Owed| self.puts(owed.table, account, std::slice::from_ref(&owed.row));
         self.writer.write(owed.iter().flat_map(put).collect()).await?;
         if let Some(slot) = self.slots.loaded(account) {
             slot.lock().settle(&ids, None);

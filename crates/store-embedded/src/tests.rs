@@ -1,5 +1,6 @@
 //! What holds for the whole store: the suites of the ports, and what only a store on disk can do.
 
+mod archive;
 mod disk;
 mod sessions;
 

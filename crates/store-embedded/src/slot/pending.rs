@@ -32,17 +32,13 @@ impl Pending {
     ) -> Pending {
         let beyond = if more { waiting.last().copied() } else { None };
         let acknowledged: BTreeSet<_> = position.acknowledged.into_iter().collect();
-        let ids = waiting.into_iter().filter(|id| !acknowledged.contains(id)).collect();
+        let ids: BTreeSet<_> = waiting.into_iter().filter(|id| !acknowledged.contains(id)).collect();
         let top = last.max(position.low).max(acknowledged.last().copied());
-        Pending {
-            ids,
-            beyond,
-            unknown: usize::from(more),
-            acknowledged,
-            top,
-            low: position.low,
-            changed: false,
-        }
+        // Nothing waits: what was searched for it now, such as all that the account has sent, is not searched again.
+        let low = if ids.is_empty() && !more { top } else { position.low };
+        let changed = low != position.low;
+        let unknown = usize::from(more);
+        Pending { ids, beyond, unknown, acknowledged, top, low, changed }
     }
 
     pub(crate) fn add(&mut self, id: ArchiveId) {

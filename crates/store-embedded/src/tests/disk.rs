@@ -11,6 +11,7 @@ use starling_ports::suite::row;
 use starling_ports::{StoreError, accounts, documents, roster};
 
 use super::*;
+use crate::disk::FORMAT;
 
 #[tokio::test]
 async fn what_was_put_is_there_after_the_store_was_dropped() {
@@ -68,11 +69,11 @@ async fn two_opens_of_one_directory_are_refused() {
 async fn a_newer_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()));
-    fs::write(dir.path().join("store/format"), "2\n").unwrap();
+    fs::write(dir.path().join("store/format"), format!("{}\n", FORMAT + 1)).unwrap();
     let error = try_open(dir.path()).unwrap_err();
-    assert!(error.reason.contains("format is 2"), "{error}");
+    assert!(error.reason.contains(&format!("format is {}", FORMAT + 1)), "{error}");
     assert_eq!(error.path, dir.path().join("store"));
-    fs::write(dir.path().join("store/format"), "1\n").unwrap();
+    fs::write(dir.path().join("store/format"), format!("{FORMAT}\n")).unwrap();
     open(dir.path());
 }
 

@@ -72,6 +72,9 @@ impl<'a> Driver<'a> {
         peer: IpAddr,
     ) -> Driver<'a> {
         let stranger = shared.strangers.enter(peer, shared.limits.unauthenticated_per_address);
+        if stranger.is_none() {
+            shared.metrics.rejects.increment(1);
+        }
         Driver {
             shared,
             held,
@@ -179,7 +182,7 @@ impl<'a> Driver<'a> {
         if self.submit.is_none() && self.machine.has_drafts() {
             let drafts = self.machine.take_drafts();
             self.stanzas.take(shared.stanza_rate(), now, drafts.len());
-            shared.metrics.stanzas.increment(drafts.len() as u64);
+            drafts.iter().for_each(|submitted| shared.metrics.received(submitted.draft.kind()));
             self.submit = Some(shared.ingress.submit(&held.session, drafts));
         }
         if self.pull.is_some() || self.retry_at.is_some_and(|at| now < at) {
@@ -259,7 +262,7 @@ impl<'a> Driver<'a> {
             && let Some(outgoing) = held.outbox.take()
         {
             self.machine.deliver(now, &outgoing, out);
-            self.shared.metrics.delivered.increment(1);
+            self.shared.metrics.sent(outgoing.wire.kind());
             moved = true;
         }
         // What was handed out before goes first: the result of the request that ends an account (XEP-0077 §3.2).

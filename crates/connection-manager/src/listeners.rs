@@ -233,9 +233,9 @@ async fn accept(
             debug!(%error, "a client was gone before it was accepted");
             continue;
         }
-        now.shared.metrics.accepted.increment(1);
+        Metrics::accepts(kind).increment(1);
         let peer = peer.ip().to_canonical();
-        tasks.spawn(counted(now.shared.clone(), serve(now, kind, tcp, peer, stop.clone())));
+        tasks.spawn(counted(kind, serve(now, kind, tcp, peer, stop.clone())));
     }
 }
 
@@ -256,10 +256,11 @@ async fn serve(present: Arc<Present>, kind: Kind, tcp: TcpStream, peer: IpAddr, 
 }
 
 /// Counts a connection while it lives.
-async fn counted(shared: Arc<Shared>, connection: impl Future<Output = ()>) {
-    shared.metrics.connections.increment(1.0);
+async fn counted(kind: Kind, connection: impl Future<Output = ()>) {
+    let connections = Metrics::connections(kind);
+    connections.increment(1.0);
     connection.await;
-    shared.metrics.connections.decrement(1.0);
+    connections.decrement(1.0);
 }
 
 /// Small writes go out at once, and a peer that vanished while all was quiet is found out by the system.

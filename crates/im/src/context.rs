@@ -19,6 +19,7 @@ use starling_session_router::{Item, Login, Plan, Router};
 use starling_stanza::{Presence, PresenceType, Stanza, Wire};
 use starling_xml::Ns;
 
+use crate::metrics::Metrics;
 use crate::rules;
 use crate::{Config, Domains};
 
@@ -63,6 +64,7 @@ pub struct Context {
     pub server_features: Vec<Ns>,
     /// Features of an account.
     pub account_features: Vec<Ns>,
+    pub(crate) metrics: Metrics,
 }
 
 impl std::fmt::Debug for Context {

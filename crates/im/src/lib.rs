@@ -8,6 +8,7 @@ mod domains;
 mod effect;
 pub mod hooks;
 mod identity;
+mod metrics;
 mod pipeline;
 pub mod rules;
 mod stage;

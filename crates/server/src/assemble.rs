@@ -148,6 +148,8 @@ pub(crate) async fn assemble(
         listeners,
         features: features(&pipeline),
     };
+    services.spawn(crate::metrics::watch(pipeline.clone(), stop.clone()));
+    crate::metrics::certificates(config);
     let control = Control {
         pipeline,
         authentication: login,

@@ -13,6 +13,7 @@ mod config;
 mod config_doc;
 mod control;
 mod limits;
+mod metrics;
 mod page;
 mod quickstart;
 mod reload;

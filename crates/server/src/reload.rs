@@ -38,6 +38,7 @@ impl Reload {
         }
         let domains = assemble::domains(&config)?;
         self.tls.reload(&config.tls, &domains).context("certificates")?;
+        crate::metrics::certificates(&config);
         self.log.set_level(&config.log.level)?;
         self.domains.replace(domains.clone());
         self.listeners.reload(config.connection_manager(), domains, self.features.clone());

@@ -1,7 +1,7 @@
 //! One account, a batch of stanzas: view, plan, commit, store, settle, dispatch.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use starling_jid::BareJid;
 use starling_ports::archive::{Archive, Row, Table};
@@ -13,6 +13,7 @@ use starling_ports::{Result, StoreError};
 use starling_stanza::{Condition, Stanza, StanzaError, Wire};
 
 use crate::Plan;
+use crate::metrics::Metrics;
 
 /// How often a decision is made anew because the view has changed under it.
 const MAX_DECISIONS: usize = 32;
@@ -69,6 +70,7 @@ pub struct Router {
     archive: Arc<dyn Archive>,
     pub(crate) delivery: Arc<dyn Delivery>,
     clock: Arc<dyn Clock>,
+    metrics: Metrics,
 }
 
 impl std::fmt::Debug for Router {
@@ -91,7 +93,7 @@ impl Router {
         delivery: Arc<dyn Delivery>,
         clock: Arc<dyn Clock>,
     ) -> Router {
-        Router { sessions, archive, delivery, clock }
+        Router { sessions, archive, delivery, clock, metrics: Metrics::new() }
     }
 
     /// The slots.
@@ -121,6 +123,7 @@ impl Router {
         if items.is_empty() {
             return Ok(routed);
         }
+        let begun = Instant::now();
         let mut view = self.sessions.view(account).await?;
         let mut decisions = 0;
         while let Some(rest) = items.get(routed.len()..).filter(|rest| !rest.is_empty()) {
@@ -142,6 +145,7 @@ impl Router {
                 }
             }
         }
+        self.metrics.route.record(begun.elapsed());
         Ok(routed)
     }
 

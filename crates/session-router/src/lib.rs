@@ -6,6 +6,7 @@ mod commit;
 mod dispatch;
 mod expire;
 mod login;
+mod metrics;
 mod plan;
 mod pull;
 

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::Backoff;
+use crate::metrics;
 
 /// Rounds of PBKDF2 for new keys: XEP-0438 §4 wants 10,000 at least.
 pub const ITERATIONS: u32 = 10_000;
@@ -78,6 +79,7 @@ impl Login {
         secret: [u8; 32],
         tasks: TaskTracker,
     ) -> Login {
+        metrics::describe_logins();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Login {
             accounts,
@@ -238,11 +240,12 @@ impl Login {
 #[async_trait]
 impl Authentication for Login {
     async fn step(&self, step: Step) -> Reply {
-        let reply = self.answer(&step).await;
-        reply.unwrap_or_else(|failure| {
+        let reply = self.answer(&step).await.unwrap_or_else(|failure| {
             tracing::debug!(%failure, mechanism = step.mechanism.as_str(), "a login was refused");
             Reply::Failure(failure)
-        })
+        });
+        metrics::login(step.mechanism, &reply);
+        reply
     }
     fn abort(&self, exchange: u128) {
         self.exchanges.lock().remove(&exchange);

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::config::Config;
 use crate::disk::{Disk, Journalled, Op};
 use crate::error::{OpenError, unavailable};
+use crate::metrics::Metrics;
 
 /// How many writes wait at most; whoever comes then waits for a place.
 const QUEUE: usize = 1024;
@@ -59,6 +60,7 @@ impl Writer {
             delay: config.commit_delay,
             failed: None,
             kept: Vec::new(),
+            metrics: Metrics::new(),
         };
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
         let thread = thread.spawn(move || work.run(requests));
@@ -193,6 +195,7 @@ struct Work {
     failed: Option<(Instant, Refused)>,
     /// What nobody waits for and a failed group has left: it goes with the next one, before it.
     kept: Vec<Op>,
+    metrics: Metrics,
 }
 
 impl Work {
@@ -207,7 +210,9 @@ impl Work {
             let (urgent, idle) = (!group.waiting.is_empty(), group.ops.is_empty());
             let result = if idle && !urgent { Ok(()) } else { self.group(group.ops, urgent) };
             self.failing.store(result.is_err(), Ordering::Relaxed);
+            self.metrics.waiting.record(group.waiting.len() as f64);
             if result.is_err() {
+                self.metrics.failures.increment(1);
                 self.kept = later;
             }
             for done in group.waiting {
@@ -232,7 +237,9 @@ impl Work {
         let number = self.journalled.last + 1;
         ops.push(Journalled::op(number));
         let sync = self.sync && urgent;
+        let begun = Instant::now();
         self.attempt(|work| work.disk.write(ops, sync))?;
+        self.metrics.write.record(begun.elapsed());
         self.journalled.written(number);
         Ok(())
     }

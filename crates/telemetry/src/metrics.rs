@@ -1,8 +1,14 @@
 //! Metrics: counted by the libraries under the names of their `metrics.rs`, read here as Prometheus text.
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::TelemetryError;
+
+/// Bounds of the histograms that measure time, from a fast fsync to a store that hangs.
+const SECONDS: &[f64] =
+    &[0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
+/// Bounds of those that count requests.
+const REQUESTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
 /// Everything counted in this process.
 #[derive(Clone)]
@@ -27,5 +33,10 @@ impl Metrics {
 
 /// Begins to count. Once a process.
 pub fn install() -> Result<Metrics, TelemetryError> {
-    PrometheusBuilder::new().install_recorder().map(Metrics).map_err(|_| TelemetryError::Twice)
+    let builder = PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
+        .and_then(|builder| {
+            builder.set_buckets_for_metric(Matcher::Suffix("_requests".to_owned()), REQUESTS)
+        });
+    builder.unwrap_or_default().install_recorder().map(Metrics).map_err(|_| TelemetryError::Twice)
 }

@@ -235,6 +235,9 @@ impl Lane<'_> {
         let is_own = account == self.account;
         for (item, routed) in items.into_iter().zip(routed) {
             let (Some(stanza), Some(key)) = (item.stanza.as_ref(), item.key) else { continue };
+            if matches!(stanza, Stanza::Message(_)) {
+                pipeline.cx.metrics.message(&routed);
+            }
             match routed {
                 Routed::Refused(error) => self.refuse(key.number, stanza, &error),
                 Routed::Done { .. } if !is_own && matches!(stanza, Stanza::Message(_)) => {

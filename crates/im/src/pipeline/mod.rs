@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use self::registrar::Registrar;
 use crate::hooks::{Hooks, XepInfo};
+use crate::metrics::Metrics;
 use crate::rules::message::Routing;
 use crate::{Config, Context, Domains, Stores, xep};
 
@@ -61,7 +62,18 @@ impl Pipeline {
             features.sort_unstable();
             features.dedup();
         }
-        let cx = Context { config, domains, stores, router, login, clock, server_features, account_features };
+        let metrics = Metrics::new();
+        let cx = Context {
+            config,
+            domains,
+            stores,
+            router,
+            login,
+            clock,
+            server_features,
+            account_features,
+            metrics,
+        };
         let pipeline =
             Arc::new(Pipeline { cx, hooks, registrar: Registrar::default(), stop: CancellationToken::new() });
         tasks.spawn(pipeline.clone().sweep());

@@ -1,5 +1,7 @@
 //! The admin listener: health and metrics, and nothing else.
 
+use std::path::Path;
+
 use starling_testkit::{Server, http};
 
 use crate::starling::{ByHand, server, signal, until};
@@ -70,6 +72,37 @@ async fn nothing_else_is_served_wherever_it_is_bound() {
         assert!(http(address, &request).await.unwrap().starts_with("HTTP/1.1 405"), "{method}");
     }
     assert_eq!(get(address, "/livez").await.0, 200);
+}
+
+#[tokio::test]
+async fn every_metric_is_documented_and_described() {
+    let server = server("").await;
+    crate::starling::ctl(&server, &["user", "add", "alice@localhost", "secret"]);
+    let mut client = starling_testkit::Connection::open(server.plain()).await.unwrap();
+    client.login("localhost", "alice", "secret").await.unwrap();
+    client.bind("desk").await.unwrap();
+    client.write("<presence/>").await.unwrap();
+    client.element("presence").await.unwrap();
+    let (status, text) = ask(&server, "/metrics").await;
+    assert_eq!(status, 200);
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/metrics.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let names: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    assert!(names.len() > 5, "{text}");
+    for name in names {
+        assert!(page.contains(&format!("| `{name}` |")), "{name} is not in docs/reference/metrics.md");
+        assert!(text.contains(&format!("# HELP {name} ")), "{name} is not described");
+    }
+    let value = |line: &str| text.lines().find_map(|one| one.strip_prefix(line)?.trim().parse::<f64>().ok());
+    assert_eq!(value("xmpp_cm_connections{listener=\"plain\"}"), Some(1.0), "{text}");
+    assert!(value("xmpp_auth_attempts_total{mechanism=\"PLAIN\",result=\"success\"}") >= Some(1.0), "{text}");
+    assert!(value("xmpp_stanza_received_total{kind=\"presence\"}") >= Some(1.0), "{text}");
+    assert!(value("starling_store_write_duration_seconds_count") >= Some(1.0), "{text}");
+    assert!(value("xmpp_route_duration_seconds_count") >= Some(1.0), "{text}");
+    assert!(value("process_resident_memory_bytes") > Some(1e6), "{text}");
+    assert!(value("tls_cert_expiry_seconds{domain=\"localhost\"}") > Some(1.8e9), "{text}");
+    assert!(!text.contains("alice") && !text.contains("localhost/"), "{text}");
 }
 
 #[tokio::test]

@@ -1,0 +1,87 @@
+//! What is measured of the process as a whole. The only place that names these metrics.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use starling_connection_manager::{files_of, inspect};
+use starling_im::Pipeline;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+
+/// How often it is looked at: what Prometheus asks for is never older.
+const EVERY: Duration = Duration::from_secs(10);
+/// So many sessions are counted one by one.
+const MOST_SESSIONS: usize = 1_000_000;
+
+/// Looks at sessions and process again and again, until `stop`.
+pub(crate) async fn watch(pipeline: Arc<Pipeline>, stop: CancellationToken) {
+    describe();
+    gauge!("starling_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    gauge!("process_start_time_seconds").set(seconds(SystemTime::now()));
+    let mut clock = tokio::time::interval(EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = clock.tick() => {}
+        }
+        process();
+        if let Ok(sessions) = pipeline.context().list_sessions(None, MOST_SESSIONS).await {
+            let attached = sessions.iter().filter(|session| session.attached).count();
+            let unacknowledged: usize = sessions.iter().map(|session| session.unacknowledged).sum();
+            gauge!("xmpp_sessions", "state" => "attached").set(attached as f64);
+            gauge!("xmpp_sessions", "state" => "waiting").set((sessions.len() - attached) as f64);
+            gauge!("xmpp_sm_unacked").set(unacknowledged as f64);
+        }
+    }
+}
+
+/// Until when the certificates hold; to be said again when they change.
+pub(crate) fn certificates(config: &Config) {
+    describe_gauge!(
+        "tls_cert_expiry_seconds",
+        "When the certificate of a domain expires, in seconds since 1970"
+    );
+    for domain in &config.domains {
+        if let Ok(certificate) = inspect(&files_of(&config.tls, domain, &config.data_dir)) {
+            gauge!("tls_cert_expiry_seconds", "domain" => domain.clone()).set(seconds(certificate.not_after));
+        }
+    }
+}
+
+fn describe() {
+    describe_gauge!("starling_build_info", "Always 1; the version is a label");
+    describe_gauge!(
+        "xmpp_sessions",
+        "Sessions that a socket holds (attached) or that wait to be resumed (waiting)"
+    );
+    describe_gauge!(
+        "xmpp_sm_unacked",
+        "Stanzas that were sent and not acknowledged, in the logs of all sessions"
+    );
+    describe_gauge!("process_start_time_seconds", "When the process began, in seconds since 1970");
+    describe_gauge!("process_resident_memory_bytes", "Memory of the process");
+    describe_gauge!("process_open_fds", "File descriptors of the process");
+    describe_counter!("process_cpu_seconds_total", "Whole seconds of CPU time that the process has used");
+}
+
+fn process() {
+    let page = rustix::param::page_size() as f64;
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    if let Some(pages) = statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()) {
+        gauge!("process_resident_memory_bytes").set(pages * page);
+    }
+    if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
+        gauge!("process_open_fds").set(entries.count() as f64);
+    }
+    // The fields after the name, which ends with `)`: user and system time are the 12th and 13th of them (proc(5)).
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let ticks: u64 = fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
+    counter!("process_cpu_seconds_total").absolute(ticks / rustix::param::clock_ticks_per_second());
+}
+
+fn seconds(at: SystemTime) -> f64 {
+    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}

@@ -73,6 +73,7 @@ impl Peer {
         let settings = Settings {
             domains: vec![BareJid::new("a").expect("a domain")],
             mechanisms: Mechanism::ALL.to_vec(),
+            sm: true,
             registration: kind & 8 != 0,
             features: String::new(),
             before_login: Limits::BEFORE_LOGIN,

@@ -143,7 +143,11 @@ impl Conn<'_, '_> {
             let Poll::Ready(chunk) = self.socket.poll_read(cx, raw, decrypted) else { break };
             self.take(chunk?, raw, decrypted, out);
         }
+        let is_full = self.socket.unsent() + out.bytes.len() >= MAX_UNSENT;
         self.socket.write(cx, &out.bytes, wire)?;
+        if is_full && self.socket.unsent() < MAX_UNSENT {
+            cx.waker().wake_by_ref(); // there is room again, and nobody else would say so
+        }
         self.arm(cx);
         Ok(self.driver.ending())
     }

@@ -122,8 +122,12 @@ impl WebSocket<'_, '_> {
             self.take(chunk?, raw, decrypted, out);
         }
         let ending = self.driver.ending();
+        let is_full = self.socket.unsent() + out.bytes.len() >= MAX_UNSENT;
         self.frame(out, frames, ending.is_some());
         self.socket.write(cx, frames, wire)?;
+        if is_full && self.socket.unsent() < MAX_UNSENT {
+            cx.waker().wake_by_ref(); // there is room again, and nobody else would say so
+        }
         self.arm(cx);
         // Whoever broke the rules, or is told to come back, is given time to read the status code.
         Ok(ending.map(|ending| Ending { linger: ending.linger || self.failed.is_some(), ..ending }))

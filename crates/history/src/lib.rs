@@ -1,2 +1,137 @@
-//! The checker of what was sent, acked and received.
+//! The checker of what was sent, acked and received; it knows nothing of the server, so it makes none of its mistakes.
 #![forbid(unsafe_code)]
+
+mod check;
+mod fault;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use fault::Fault;
+
+/// One message: whose, and which of theirs, counted from 1.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id {
+    /// Whoever numbers its messages; one sender is one order.
+    pub sender: Arc<str>,
+    /// Its number.
+    pub number: u64,
+}
+
+impl Id {
+    /// The message `number` of `sender`.
+    pub fn new(sender: &str, number: u64) -> Id {
+        Id { sender: sender.into(), number }
+    }
+}
+
+impl std::fmt::Display for Id {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.sender, self.number)
+    }
+}
+
+/// A message as a device got it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Whose device.
+    pub account: Arc<str>,
+    /// Which of them.
+    pub device: Arc<str>,
+    /// Which of the device's streams; a resumed stream is the same one (XEP-0198 §5).
+    pub stream: u32,
+    /// The id in the account's archive, if it was told (XEP-0359).
+    pub archive_id: Option<Arc<str>>,
+    /// Whether it said that it comes late (XEP-0203).
+    pub delayed: bool,
+}
+
+/// What became of a message, as its sender saw it.
+#[derive(Debug, Clone, Default)]
+struct Sent {
+    to: Arc<str>,
+    acked: bool,
+    refused: bool,
+}
+
+/// What must hold at the end of a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expect {
+    /// All devices have come and read what there was: nothing acknowledged is still on its way.
+    pub all_delivered: bool,
+    /// The archives were read to their ends.
+    pub all_archived: bool,
+}
+
+/// Everything that clients saw. Written down in the order in which each of them saw it.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    sent: BTreeMap<Id, Sent>,
+    receipts: Vec<(Id, Receipt)>,
+    rows: Vec<(Arc<str>, Id, Arc<str>)>,
+}
+
+impl History {
+    /// The message was written to the sender's socket, for the first time.
+    pub fn sent(&mut self, id: Id, to: &str) {
+        self.sent.entry(id).or_insert_with(|| Sent { to: to.into(), ..Sent::default() });
+    }
+
+    /// The server acknowledged it to its sender (`<a/>`).
+    pub fn acked(&mut self, id: &Id) {
+        if let Some(sent) = self.sent.get_mut(id) {
+            sent.acked = true;
+        }
+    }
+
+    /// The server answered it with an error.
+    pub fn refused(&mut self, id: &Id) {
+        if let Some(sent) = self.sent.get_mut(id) {
+            sent.refused = true;
+        }
+    }
+
+    /// A device got it.
+    pub fn received(&mut self, id: Id, receipt: Receipt) {
+        self.receipts.push((id, receipt));
+    }
+
+    /// The archive of `account` has it, in the next row.
+    pub fn archived(&mut self, account: &str, id: Id, archive_id: &str) {
+        self.rows.push((account.into(), id, archive_id.into()));
+    }
+
+    /// Forgets what the archives had, to read them again.
+    pub fn reopen_archives(&mut self) {
+        self.rows.clear();
+    }
+
+    /// How many messages were sent, how many of them acknowledged, and how often devices got one.
+    pub fn counts(&self) -> (usize, usize, usize) {
+        (self.sent.len(), self.sent.values().filter(|sent| sent.acked).count(), self.receipts.len())
+    }
+
+    /// How many messages were refused.
+    pub fn refusals(&self) -> usize {
+        self.sent.values().filter(|sent| sent.refused).count()
+    }
+
+    /// How many were acknowledged and not refused.
+    pub fn accepted(&self) -> usize {
+        self.sent.values().filter(|sent| sent.acked && !sent.refused).count()
+    }
+
+    /// How many different messages a device got on one of its streams.
+    pub fn came(&self, device: &str, stream: u32) -> usize {
+        let on_it = |receipt: &Receipt| receipt.stream == stream && *receipt.device == *device;
+        let ids = self.receipts.iter().filter(|(_, receipt)| on_it(receipt)).map(|(id, _)| id);
+        ids.collect::<std::collections::BTreeSet<_>>().len()
+    }
+
+    /// Every promise that was broken.
+    pub fn faults(&self, expect: Expect) -> Vec<Fault> {
+        check::faults(self, expect)
+    }
+}

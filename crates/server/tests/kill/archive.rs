@@ -1,0 +1,61 @@
+//! Reads an archive to its end, going on behind the last id seen (XEP-0313 with XEP-0059).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use starling_testkit::{Connection, Received, Tree};
+
+use crate::device::read_id;
+use crate::setup::{Notes, PATIENCE};
+
+/// How far each account's archive was read.
+#[derive(Debug, Default)]
+pub(crate) struct Readers(BTreeMap<String, String>);
+
+impl Readers {
+    /// Notes what has come into the archives since the last time.
+    pub(crate) async fn read(&mut self, address: SocketAddr, accounts: &[&str], notes: &Notes) {
+        for account in accounts {
+            let mut connection = Connection::open(address).await.unwrap();
+            connection.login("localhost", account, "secret").await.unwrap();
+            connection.bind("reader").await.unwrap();
+            while !self.page(&mut connection, account, notes).await {}
+            connection.write("</stream:stream>").await.unwrap();
+            while !matches!(connection.next(PATIENCE).await, Ok(Received::StreamEnd | Received::Eof) | Err(_))
+            {
+            }
+        }
+    }
+
+    /// Whether it was the last one.
+    async fn page(&mut self, connection: &mut Connection, account: &str, notes: &Notes) -> bool {
+        let after = self.0.get(account).map(|id| format!("<after>{id}</after>")).unwrap_or_default();
+        let query = format!(
+            "<iq type='set' id='page'><query xmlns='urn:xmpp:mam:2'>\
+             <set xmlns='http://jabber.org/protocol/rsm'><max>50</max>{after}</set></query></iq>"
+        );
+        connection.write(&query).await.unwrap();
+        loop {
+            let Received::Element(tree, _) = connection.next(PATIENCE).await.unwrap() else {
+                panic!("{account}: the stream ended while its archive was read")
+            };
+            if let Some(result) = tree.child("result") {
+                self.row(account, result, notes);
+            } else if tree.attr("type") == Some("get") {
+                let id = tree.attr("id").unwrap_or_default();
+                connection.write(&format!("<iq type='result' to='localhost' id='{id}'/>")).await.unwrap();
+            } else if tree.attr("id") == Some("page") {
+                let fin = tree.child("fin").unwrap_or_else(|| panic!("{account}: {tree}"));
+                return fin.attr("complete") == Some("true");
+            }
+        }
+    }
+
+    fn row(&mut self, account: &str, result: &Tree, notes: &Notes) {
+        let id = result.attr("id").expect("a result has an id (XEP-0313 §4.2)");
+        self.0.insert(account.to_owned(), id.to_owned());
+        let body = result.find(&["forwarded", "message", "body"]).map(|body| body.text.as_str());
+        let message = body.and_then(read_id).unwrap_or_else(|| panic!("{account}: {result}"));
+        notes.open().archived(account, message, id);
+    }
+}

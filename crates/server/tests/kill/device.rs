@@ -1,0 +1,154 @@
+//! A receiving device: notes what comes, and acknowledges it, or not.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use starling_history::{Id, Receipt};
+use starling_testkit::Tree;
+
+use crate::setup::Notes;
+use crate::stream::{Begun, Came, Kept, Stream};
+
+/// How often it looks whether it is to stop.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What it does with what it gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Habit {
+    /// Acknowledges when it is asked.
+    Answers,
+    /// Acknowledges nothing.
+    KeepsSilent,
+    /// Acknowledges when it is asked, and loses its socket after so many messages.
+    IsCutAfter(usize),
+}
+
+pub(crate) struct Device {
+    account: String,
+    resource: String,
+    notes: Notes,
+    stream: u32,
+    kept: Kept,
+}
+
+impl Device {
+    pub(crate) fn new(account: &str, resource: &str, notes: &Notes) -> Device {
+        let (account, resource) = (account.to_owned(), resource.to_owned());
+        Device { account, resource, notes: notes.clone(), stream: 0, kept: Kept::default() }
+    }
+
+    pub(crate) fn is(&self, account: &str) -> bool {
+        self.account == account
+    }
+
+    /// How many different messages came on the present stream.
+    pub(crate) fn came(&self) -> usize {
+        self.notes.open().came(&format!("{}/{}", self.account, self.resource), self.stream)
+    }
+
+    /// Connects, resumes if it can, and is available. Says whether it resumed.
+    pub(crate) async fn connect(&mut self, address: SocketAddr) -> (Stream, bool) {
+        let kept = std::mem::take(&mut self.kept);
+        let (mut stream, begun) = Stream::open(address, &self.account, &self.resource, kept).await.unwrap();
+        let resumed = matches!(begun, Begun::Resumed(_));
+        if !resumed {
+            self.stream += 1;
+            stream.write("<presence/>").await.unwrap();
+        }
+        (stream, resumed)
+    }
+
+    /// Reads until it is stopped or the server is gone, through cuts and resumptions.
+    pub(crate) async fn run(
+        mut self,
+        mut stream: Stream,
+        address: SocketAddr,
+        habit: Habit,
+        stop: Arc<AtomicBool>,
+    ) -> Device {
+        let mut messages = 0;
+        while !stop.load(Ordering::Relaxed) {
+            match stream.poll(LOOK).await {
+                None => {}
+                Some(Came::End) => break,
+                Some(came) => messages += usize::from(self.take(&mut stream, came, habit).await),
+            }
+            if let Habit::IsCutAfter(most) = habit
+                && messages >= most
+            {
+                messages = 0;
+                self.kept = stream.cut();
+                let kept = self.kept.clone();
+                let opened = Stream::open(address, &self.account, &self.resource, kept).await;
+                let Ok((again, begun)) = opened else { return self }; // the server was killed meanwhile
+                assert!(matches!(begun, Begun::Resumed(_)), "{}: not resumed: {begun:?}", self.account);
+                stream = again;
+            }
+        }
+        self.kept = stream.cut();
+        self
+    }
+
+    /// Reads until `enough`, or nothing comes for so long.
+    pub(crate) async fn read(
+        &mut self,
+        stream: &mut Stream,
+        habit: Habit,
+        silence: Duration,
+        enough: impl Fn(&Device) -> bool,
+    ) {
+        while !enough(self) {
+            match stream.poll(silence).await {
+                None | Some(Came::End) => return,
+                Some(came) => drop(self.take(stream, came, habit).await),
+            }
+        }
+    }
+
+    /// Cuts the socket; what was kept of the stream is used by the next `connect`.
+    pub(crate) fn cut(&mut self, stream: Stream) {
+        self.kept = stream.cut();
+    }
+
+    /// Says what has come, unasked, and closes its stream: the session is over.
+    pub(crate) async fn leave(&mut self, mut stream: Stream) {
+        self.kept = Kept::default();
+        stream.acknowledge().await.unwrap();
+        stream.write("</stream:stream>").await.unwrap();
+        while !matches!(stream.poll(crate::setup::PATIENCE).await, None | Some(Came::End)) {}
+    }
+
+    /// Whether it was a message.
+    async fn take(&mut self, stream: &mut Stream, came: Came, habit: Habit) -> bool {
+        match came {
+            Came::Stanza(tree) => self.note(&tree),
+            Came::Asked if habit != Habit::KeepsSilent => {
+                let _ = stream.acknowledge().await; // a socket that is gone is noticed by the next read
+                false
+            }
+            Came::Asked | Came::Acked(_) | Came::End => false,
+        }
+    }
+
+    fn note(&self, tree: &Tree) -> bool {
+        let Some(id) = tree.child("body").and_then(|body| read_id(&body.text)) else { return false };
+        let archive_id = tree.child("stanza-id").and_then(|id| id.attr("id")).map(Into::into);
+        let receipt = Receipt {
+            account: self.account.as_str().into(),
+            device: format!("{}/{}", self.account, self.resource).into(),
+            stream: self.stream,
+            archive_id,
+            delayed: tree.children.iter().any(|child| child.name == "delay" && child.attr("from").is_some()),
+        };
+        self.notes.open().received(id, receipt);
+        true
+    }
+}
+
+/// Which message a body is of.
+pub(crate) fn read_id(body: &str) -> Option<Id> {
+    let mut words = body.split(' ');
+    Some(Id::new(words.next()?, words.next()?.parse().ok()?))
+}

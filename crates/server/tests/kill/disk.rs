@@ -1,0 +1,118 @@
+//! The disk: full, and then not; and a directory that is another process's.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use starling_history::Expect;
+
+use crate::archive::Readers;
+use crate::device::{Device, Habit};
+use crate::sender::Sender;
+use crate::setup::{Kit, PATIENCE, binary, until};
+
+/// A file system in memory, of a size that is soon full. Mounting wants root, as in the container of `make ci`.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount() -> SmallDisk {
+        let path = tempfile::tempdir().unwrap().keep();
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", "size=160m", "tmpfs"]).arg(&path).status();
+        assert!(
+            mounted.is_ok_and(|status| status.success()),
+            "a tmpfs cannot be mounted: this test wants root"
+        );
+        SmallDisk(path)
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
+
+    /// Takes all the space there is, to the last byte.
+    fn fill(&self) {
+        let mut file = fs::File::options().create(true).append(true).open(self.filler()).unwrap();
+        for size in [1 << 20, 1 << 12, 1] {
+            while std::io::Write::write_all(&mut file, &vec![b'x'; size]).is_ok() {}
+        }
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.filler()).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+        let _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// Sends on and on, through lost connections, until it is told to stop.
+async fn insist(mut sender: Sender, address: std::net::SocketAddr, stop: Arc<AtomicBool>) -> Sender {
+    while !stop.load(Ordering::Relaxed) {
+        match sender.try_connect(address).await {
+            Ok((stream, _)) => sender = sender.run(stream, stop.clone()).await,
+            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await, // as clients do: not at once
+        }
+    }
+    sender
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_told_to_senders_and_nothing_acked_is_lost() {
+    let disk = SmallDisk::mount();
+    let kit = Kit::start_in(&disk.0.join("data"), "", &["anna", "ben", "cleo", "bob"]).await;
+    let address = kit.server.plain();
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut lanes = tokio::task::JoinSet::new();
+    for name in ["anna", "ben"] {
+        lanes.spawn(insist(Sender::new(name, &["bob"], &kit.notes), address, stop.clone()));
+    }
+    until("messages", || kit.notes.acked() >= 100).await;
+
+    disk.fill();
+    // Anna and Ben wait for what was committed when it happened. Who comes now is told not to.
+    lanes.spawn(insist(Sender::new("cleo", &["bob"], &kit.notes), address, stop.clone()));
+    until("the senders are told to wait", || kit.notes.open().refusals() >= 10).await;
+    disk.free();
+    let before = kit.notes.open().accepted();
+    until("the server recovers by itself", || kit.notes.open().accepted() >= before + 100).await;
+
+    stop.store(true, Ordering::Relaxed);
+    for mut sender in lanes.join_all().await {
+        let (stream, _) = sender.connect(address).await;
+        sender.finish(stream).await;
+    }
+    let mut bob = Device::new("bob", "phone", &kit.notes);
+    let (mut stream, _) = bob.connect(address).await;
+    bob.read(&mut stream, Habit::Answers, Duration::from_secs(3), |_| false).await;
+    bob.leave(stream).await;
+    Readers::default().read(address, &["bob", "anna", "ben", "cleo"], &kit.notes).await;
+    kit.notes.check(Expect { all_delivered: true, all_archived: true }, "after the disk was full");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_directory_in_use_is_refused() {
+    let kit = Kit::start("", &[]).await;
+    let config = Path::new(kit.server.data_dir()).join("starling.toml");
+    let begin = Instant::now();
+    let second = Command::new(binary())
+        .args(["run", "--data-dir"])
+        .env_remove("STARLING_KILL_ROUNDS")
+        .env_remove("STARLING_BIN")
+        .arg(kit.server.data_dir())
+        .arg("--config")
+        .arg(config)
+        .output()
+        .unwrap();
+    assert!(begin.elapsed() < PATIENCE && !second.status.success());
+    let said =
+        String::from_utf8_lossy(&second.stderr).into_owned() + &String::from_utf8_lossy(&second.stdout);
+    assert!(said.contains("another process has it open"), "{said}");
+}

@@ -5,7 +5,7 @@ use starling_ports::Result;
 use starling_ports::last_activity::LastActivity;
 use starling_ports::sessions::{Ended, SessionView};
 use starling_session_router::Item;
-use starling_stanza::{Condition, Iq, IqType, Kind, Presence, PresenceType, Stanza, StanzaError, Wire};
+use starling_stanza::{Condition, Iq, IqType, Kind, Stanza, StanzaError, Wire};
 use starling_xml::{Element, ns};
 
 use crate::Context;
@@ -33,9 +33,8 @@ impl Context {
             self.note_last(&account, None).await?;
             self.tell_contacts(&account, &from, |to| Context::unavailable(&from, &to.clone().into())).await?;
         }
-        for to in &ended.directed {
-            let gone = Presence::own(PresenceType::Unavailable, from.clone(), Some(to.clone()), &[]);
-            self.present_to(to, &from, gone.wire()).await?;
+        for to in self.untold(&account, ended.directed.clone(), ended.available.is_some()).await? {
+            self.present_to(&to, &from, Context::unavailable(&from, &to)).await?;
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ impl Context {
                 self.note_last(&account, status).await?; // before anybody can ask
                 self.tell_contacts(&account, &from, |to| presence.to_other(to.clone().into()).wire()).await?;
             }
-            for to in directed {
+            for to in self.untold(&account, directed, was_available).await? {
                 self.present_to(&to, &from, presence.to_other(to.clone()).wire()).await?;
             }
             return Ok(());
@@ -73,7 +73,8 @@ impl Context {
             if contact.state.to && self.is_there(&contact.jid).await? {
                 wires.extend(self.probe(&account, &contact.jid, &own).await?.unwrap_or_default());
             }
-            let request = contact.request.as_ref().filter(|_| contact.state.pending_in);
+            let is_heard = !own.blocked.blocks(&contact.jid.clone().into());
+            let request = contact.request.as_ref().filter(|_| contact.state.pending_in && is_heard);
             wires.extend(request.and_then(|request| Wire::from_bytes(request.clone())));
         }
         self.show_session(session, wires).await
@@ -134,7 +135,22 @@ impl Context {
         Ok(Some(presences(&view, &asker).map(|(_, wire)| wire).collect()))
     }
 
-    /// §4.6.3: who is told when the session leaves, though it is no contact.
+    /// Of those who got directed presence, whom the broadcast has not told that the session is gone.
+    pub(crate) async fn untold(
+        &self,
+        account: &BareJid,
+        mut directed: Vec<Jid>,
+        broadcast: bool,
+    ) -> Result<Vec<Jid>> {
+        if broadcast && !directed.is_empty() {
+            let roster = self.stores.rosters.get(account).await?;
+            let is_told = |to: &Jid| roster.contact(&to.bare()).is_some_and(|contact| contact.state.from);
+            directed.retain(|to| !is_told(to));
+        }
+        Ok(directed)
+    }
+
+    /// §4.6.3: who is told when the session leaves, contact or not: it may never have been available to all.
     pub(crate) async fn remember_directed(
         &self,
         session: &SessionRef,
@@ -145,10 +161,6 @@ impl Context {
         let contact = to.bare();
         if contact == view.account {
             return Ok(());
-        }
-        let roster = self.stores.rosters.get(&view.account).await?;
-        if roster.contact(&contact).is_some_and(|entry| entry.state.from) && available {
-            return Ok(()); // the broadcast reaches it
         }
         self.change(session, Change::Directed { to: to.clone(), available }).await.map(drop)
     }

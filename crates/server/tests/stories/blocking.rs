@@ -193,3 +193,24 @@ pub(crate) async fn bad_lists_are_refused(world: &World) {
     let list = alice.ask("<iq type='get' id='l1'><blocklist xmlns='urn:xmpp:blocking'/></iq>").await;
     assert!(list.all("item").is_empty(), "{list}");
 }
+
+/// §3.3: nor does a request come that had waited when its sender was blocked.
+pub(crate) async fn a_waiting_request_is_not_shown(world: &World) {
+    let account = world.user("alice").await;
+    let bob = world.user("bob").await.quiet_device("desk").await;
+    bob.send("<presence to='${alice}' type='subscribe'/>").await;
+    bob.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    change(&account.quiet_device("phone").await, "block", &["${bob}"]).await;
+    let blocking = account.device("laptop").await;
+    blocking.expect_silence().await;
+    change(&blocking, "unblock", &["${bob}"]).await;
+    let after = account.quiet_device("tablet").await;
+    after.send("<presence/>").await;
+    after
+        .expect_all(&[
+            "<presence from='${alice/tablet}'/>",
+            "<presence from='${alice/laptop}'/>",
+            "<presence from='${bob}' type='subscribe'/>",
+        ])
+        .await;
+}

@@ -45,7 +45,7 @@ mod websocket;
 fn main() -> ExitCode {
     let stories = stories! {
         bind :: { the_newer_session_wins_the_resource, the_server_chooses_a_resource, a_resource_must_be_one, a_stream_is_bound_once }
-        blocking :: { a_blocked_contact_is_not_heard, nothing_is_sent_to_who_is_blocked, a_blocked_contact_sees_the_user_leave, the_list_is_pushed_to_all_devices, nobody_blocks_their_own_devices, an_item_blocks_what_it_names, bad_lists_are_refused }
+        blocking :: { a_blocked_contact_is_not_heard, nothing_is_sent_to_who_is_blocked, a_blocked_contact_sees_the_user_leave, the_list_is_pushed_to_all_devices, nobody_blocks_their_own_devices, an_item_blocks_what_it_names, bad_lists_are_refused, a_waiting_request_is_not_shown }
         bosh :: { a_chat_goes_both_ways, a_session_says_what_was_agreed, requests_are_answered_in_order, a_repeated_request_gets_the_same_answer_again, outside_the_window_the_session_ends, an_unknown_session_is_not_found, a_pause_answers_at_once, a_client_that_polls_is_not_held, a_message_is_not_gone_until_its_answer_is_acknowledged, what_is_no_body_ends_the_session, pages_of_other_hosts_may_ask, a_request_with_two_lengths_is_refused, a_body_above_the_limit_is_refused, nobody_signs_in_without_tls }
         caps :: { the_servers_digest_can_be_looked_up, a_clients_digest_reaches_its_contacts }
         carbons :: { carbons_reach_the_other_device, sent_messages_are_copied, a_private_message_is_not_copied, a_carbon_is_never_forged, wrappers_of_others_are_theirs, the_switch_is_remembered, a_copy_is_not_answered }
@@ -63,7 +63,7 @@ fn main() -> ExitCode {
         offline :: { messages_wait_for_a_device, a_message_is_not_gone_until_acknowledged, unacknowledged_comes_again }
         payloads :: { all_copies_are_the_same_bytes, what_clients_say_to_each_other_passes }
         ping :: { the_server_answers, the_account_answers }
-        presence :: { a_newcomer_sees_and_is_seen, directed_presence_keeps_its_address, who_goes_is_left_in_peace, presence_is_not_leaked, presence_to_nobody_is_dropped, contacts_see_one_another_come_and_go, a_lost_socket_is_unavailable, directed_presence_is_withdrawn, a_probe_is_answered_for_contacts_only }
+        presence :: { a_newcomer_sees_and_is_seen, directed_presence_keeps_its_address, who_goes_is_left_in_peace, presence_is_not_leaked, presence_to_nobody_is_dropped, directed_presence_to_a_contact_ends_once, contacts_see_one_another_come_and_go, a_lost_socket_is_unavailable, directed_presence_is_withdrawn, a_probe_is_answered_for_contacts_only }
         private_xml :: { what_is_kept_comes_back, nobody_else_reads_it, what_names_nothing_is_refused, there_is_a_limit }
         processing_hints :: { no_store_leaves_no_trace, no_permanent_store_waits_but_is_not_archived, no_copy_is_not_copied, store_keeps_what_would_not_be_kept }
         register :: { an_account_is_made_and_signs_in, a_name_is_given_once, one_address_makes_so_many_accounts, who_is_registered_is_told_so, a_password_is_changed, a_password_is_changed_for_oneself_only, an_account_is_erased, an_erased_name_begins_anew }

@@ -193,3 +193,26 @@ pub(crate) async fn presence_to_nobody_is_dropped(world: &World) {
     alice.send("<presence type='strange' id='p1'/>").await;
     alice.expect("<presence type='error' id='p1'><error type='modify'><bad-request xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>").await;
 }
+
+/// §4.6.3: a contact to whom alone somebody was there hears the end of it too; nobody hears it twice.
+pub(crate) async fn directed_presence_to_a_contact_ends_once(world: &World) {
+    let account = world.user("alice").await;
+    let bob = world.user("bob").await.device("desk").await;
+    let phone = account.quiet_device("phone").await;
+    befriend(&phone, &bob).await;
+    for to_all in [false, true] {
+        let device = account.quiet_device("watch").await;
+        device.send("<presence to='${bob}'><status>for you</status></presence>").await;
+        bob.expect("<presence from='${alice/watch}' to='${bob}'><status>for you</status></presence>").await;
+        if to_all {
+            device.send("<presence/>").await;
+            bob.expect("<presence from='${alice/watch}' to='${bob}' type='!'/>").await;
+            device.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+            device.send("<presence type='unavailable'/>").await;
+        } else {
+            device.cut();
+        }
+        bob.expect("<presence from='${alice/watch}' to='${bob}' type='unavailable'/>").await;
+        bob.expect_silence().await;
+    }
+}

@@ -69,6 +69,10 @@ pub struct Roster {
 }
 
 impl Roster {
+    /// How many contacts the user sees; the others are strangers who wait for an answer.
+    pub fn listed(&self) -> usize {
+        self.contacts.iter().filter(|contact| contact.listed).count()
+    }
     /// The contact `jid`.
     pub fn contact(&self, jid: &BareJid) -> Option<&Contact> {
         self.contacts

@@ -29,7 +29,7 @@ impl Context {
         let limit = self.config.max_roster_items;
         let change = self.edit_roster(&user, contact, |roster, entry| {
             let old = entry.state;
-            let is_full = !entry.listed && roster.contacts.len() >= limit;
+            let is_full = !entry.listed && roster.listed() >= limit;
             match rules::presence::outbound(old, kind) {
                 Some(_) if is_full && kind == PresenceType::Subscribe => (RosterChange::Keep, Err(full())),
                 Some(outbound) => (changed(entry, outbound.state), Ok(Some((old, outbound)))),
@@ -117,13 +117,14 @@ impl Context {
             return Ok(None);
         }
         let request = stanza.wire().as_bytes().clone();
-        let limit = self.config.max_roster_items * 2;
+        let limit = self.config.max_roster_items;
         let change = self.write_roster(owner, from, |roster, mut entry| {
             let old = entry.state;
             let Some(inbound) = rules::presence::inbound(old, kind) else {
                 return (RosterChange::Keep, None);
             };
-            if entry.state == Subscription::default() && !entry.listed && roster.contacts.len() >= limit {
+            let strangers = || roster.contacts.len() - roster.listed();
+            if entry.state == Subscription::default() && !entry.listed && strangers() >= limit {
                 return (RosterChange::Keep, None); // requests of strangers do not fill a store
             }
             if inbound.state.pending_in && !old.pending_in {

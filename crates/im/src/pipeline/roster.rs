@@ -59,7 +59,7 @@ async fn set(cx: &Context, owner: &BareJid, query: &Element) -> Result<(), Stanz
         Wish::Put { jid, name, groups } => {
             let limit = cx.config.max_roster_items;
             let put = cx.edit_roster(owner, &jid, |roster, mut contact| {
-                if !contact.listed && roster.contacts.len() >= limit {
+                if !contact.listed && roster.listed() >= limit {
                     let full = StanzaError::modify(Condition::NotAllowed).with_text("the roster is full");
                     return (RosterChange::Keep, Err(full));
                 }

@@ -96,8 +96,16 @@ pub(crate) async fn a_name_is_given_once(world: &World) {
         assert_eq!(condition(&refused), Some(wrong), "{username:?}: {refused}");
     }
     assert_eq!(register(&mut connection, &name, "first").await.attr("type"), Some("result"));
-    let again = register(&mut connection, &name.to_uppercase(), "second").await;
-    assert_eq!(condition(&again), Some("conflict"), "{again}");
+    // RFC 8265 §3.3: other forms of the same name are that name, or none.
+    for (form, wrong) in [
+        (name.to_uppercase(), "conflict"),
+        (name.replace('f', "\u{ff46}"), "conflict"),
+        (name.replace('s', "\u{17f}"), "not-acceptable"),
+        (name.replace('s', "s\u{200d}"), "not-acceptable"),
+    ] {
+        let again = register(&mut connection, &form, "second").await;
+        assert_eq!(condition(&again), Some(wrong), "{form:?}: {again}");
+    }
     assert!(signs_in(world, &name, "first").await);
 }
 

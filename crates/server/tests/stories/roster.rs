@@ -245,30 +245,32 @@ pub(crate) async fn anothers_roster_is_closed(world: &World) {
     assert!(roster.all("item").is_empty(), "{roster}");
 }
 
-/// `im.max-roster-items`: neither the user nor strangers who ask fill the store.
+/// `im.max-roster-items`: neither the user nor strangers who ask fill the store, and strangers take no place of the user's.
 pub(crate) async fn a_roster_has_an_end(_: &World) {
     let options =
         ServerOptions { config: "[im]\nmax-roster-items = 2\n".to_owned(), ..ServerOptions::default() };
     let world = World::start(Path::new(env!("CARGO_BIN_EXE_starling")), &options).await.unwrap();
     let alice = world.user("alice").await.quiet_device("phone").await;
+    for n in 0..4 {
+        let stranger = world.user(&format!("stranger{n}x")).await.quiet_device("desk").await;
+        stranger.send("<presence to='${alice}' type='subscribe'/>").await;
+        stranger.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    }
     for (jid, condition) in [
         ("a@localhost", None),
         ("b@localhost", None),
         ("c@localhost", Some("not-allowed")),
         ("a@localhost", None),
     ] {
-        let answer = alice.ask(&format!("<iq type='set' id='s1'><query xmlns='jabber:iq:roster'><item jid='{jid}' name='x'/></query></iq>")).await;
-        let found =
-            answer.child("error").and_then(|error| error.children.first()).map(|one| one.name.as_str());
-        assert_eq!(found, condition, "{jid}: {answer}");
+        let item = format!("<item jid='{jid}' name='x'/>");
+        let answer = alice
+            .ask(&format!("<iq type='set' id='s1'><query xmlns='jabber:iq:roster'>{item}</query></iq>"))
+            .await;
+        let found = answer.child("error").and_then(|error| error.children.first());
+        assert_eq!(found.map(|one| one.name.as_str()), condition, "{jid}: {answer}");
     }
     alice.send("<presence to='d@localhost' type='subscribe' id='p1'/>").await;
     alice.expect("<presence type='error' id='p1'><error><not-allowed xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>").await;
-    for n in 0..6 {
-        let stranger = world.user(&format!("stranger{n}x")).await.quiet_device("desk").await;
-        stranger.send("<presence to='${alice}' type='subscribe'/>").await;
-        stranger.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
-    }
     alice.send("<presence/>").await;
     alice.send("<iq type='get' id='done'><ping xmlns='urn:xmpp:ping'/></iq>").await;
     let mut asked = 0;
@@ -279,5 +281,5 @@ pub(crate) async fn a_roster_has_an_end(_: &World) {
         }
         asked += usize::from(stanza.attr("type") == Some("subscribe"));
     }
-    assert_eq!(asked, 2, "as many requests wait as there are contacts");
+    assert_eq!(asked, 2, "as many requests wait as there may be contacts");
 }

@@ -1,8 +1,9 @@
 //! RFC 6120 §7.7.2.2 and RFC 6121 §4: sessions of one resource, as contacts see them.
 
+use std::path::Path;
 use std::time::Duration;
 
-use starling_testkit::{Connection, Received, World};
+use starling_testkit::{Connection, Received, ServerOptions, World};
 
 use super::subscription::befriend;
 
@@ -56,4 +57,57 @@ pub(crate) async fn a_waiting_session_gives_way_silently(world: &World) {
     connection.login("localhost", account.jid().split('@').next().unwrap(), "secret").await.unwrap();
     connection.write(&format!("<resume xmlns='urn:xmpp:sm:3' previd='{previous}' h='0'/>")).await.unwrap();
     assert!(connection.element("failed").await.unwrap().child("item-not-found").is_some());
+}
+
+/// A server that gives a session two seconds to come back, and an account two sessions.
+async fn impatient() -> World {
+    let config = "[im]\nresume-within = \"2s\"\nmax-sessions = 2\n".to_owned();
+    let options = ServerOptions { config, ..ServerOptions::default() };
+    World::start(Path::new(env!("CARGO_BIN_EXE_starling")), &options).await.unwrap()
+}
+
+/// RFC 6121 §4.5.2: who does not come back in time is gone, once; a request to it is answered at last (RFC 6120 §8.2.3),
+/// and a message waits for the next device.
+pub(crate) async fn who_does_not_come_back_is_gone(_: &World) {
+    let world = impatient().await;
+    let account = world.user("alice").await;
+    let phone = account.device("phone").await;
+    phone.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
+    assert_eq!(phone.next().await.0.attr("max"), Some("2"));
+    let bob = world.user("bob").await.device("desk").await;
+    befriend(&phone, &bob).await;
+
+    phone.cut();
+    bob.send("<message to='${alice/phone}' type='chat'><body>later</body></message>").await;
+    bob.send("<iq to='${alice/phone}' type='get' id='v1'><query xmlns='jabber:iq:version'/></iq>").await;
+
+    bob.expect_all(&[
+        "<presence from='${alice/phone}' type='unavailable'/>",
+        "<iq from='${alice/phone}' type='error' id='v1'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>",
+    ])
+    .await;
+    bob.expect_silence().await;
+    let laptop = account.quiet_device("laptop").await;
+    laptop.send("<presence/>").await;
+    loop {
+        let (stanza, _) = laptop.next().await;
+        if let Some(body) = stanza.child("body") {
+            assert_eq!(body.text, "later");
+            return;
+        }
+    }
+}
+
+/// RFC 6120 §7.6.2.1: an account has so many sessions; a resource that it has already takes no further place.
+pub(crate) async fn an_account_has_so_many_sessions(_: &World) {
+    let world = impatient().await;
+    let account = world.user("alice").await;
+    let _one = account.quiet_device("one").await;
+    let _two = account.quiet_device("two").await;
+    let mut third = Connection::open(world.server().await.plain()).await.unwrap();
+    third.login("localhost", account.jid().split('@').next().unwrap(), "secret").await.unwrap();
+    third.write("<iq type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>three</resource></bind></iq>").await.unwrap();
+    let refused = third.element("iq").await.unwrap();
+    assert!(refused.find(&["error", "resource-constraint"]).is_some(), "{refused}");
+    assert!(third.bind("two").await.unwrap().ends_with("/two"));
 }

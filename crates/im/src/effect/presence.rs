@@ -14,6 +14,16 @@ use crate::Context;
 use crate::context::addressed;
 use crate::rules;
 
+/// What a probe finds.
+enum Probed {
+    /// The last presences of those sessions that are available.
+    Sees(Vec<Wire>),
+    /// The contact lets nobody of that name see it.
+    Stranger,
+    /// One blocks the other: nothing is answered (XEP-0191 §3.3).
+    Blocked,
+}
+
 impl Context {
     /// §4.2, §4.4, §4.5: presence without `to`.
     pub(crate) async fn broadcast(&self, session: &SessionRef, presence: &Presence) -> Result<()> {
@@ -70,8 +80,12 @@ impl Context {
         wires.extend(presences(&own, &to).filter(|(from, _)| *from != session.jid).map(|(_, wire)| wire));
         let roster = self.stores.rosters.get(&account).await?;
         for contact in &roster.contacts {
-            if contact.state.to && self.is_there(&contact.jid).await? {
-                wires.extend(self.probe(&account, &contact.jid, &own).await?.unwrap_or_default());
+            if contact.state.to && self.may_be_there(&contact.jid).await? {
+                match self.probe(&account, &contact.jid, &own).await? {
+                    Probed::Sees(presences) => wires.extend(presences),
+                    Probed::Stranger => self.agree(&contact.jid, &account).await?,
+                    Probed::Blocked => {}
+                }
             }
             let is_heard = !own.blocked.blocks(&contact.jid.clone().into());
             let request = contact.request.as_ref().filter(|_| contact.state.pending_in && is_heard);
@@ -90,11 +104,12 @@ impl Context {
     }
 
     /// Asked before a contact's roster is read: most contacts are away.
-    async fn is_there(&self, contact: &BareJid) -> Result<bool> {
+    async fn may_be_there(&self, contact: &BareJid) -> Result<bool> {
         if !self.domains.serves(contact.domain()) {
             return Ok(false);
         }
-        Ok(self.stores.sessions.view(contact).await?.available().next().is_some())
+        let view = self.stores.sessions.view(contact).await?;
+        Ok(!view.exists || view.available().next().is_some())
     }
 
     /// §4.3: a client need not probe, as its server does it, but it may. A stranger hears nothing.
@@ -103,7 +118,7 @@ impl Context {
         if contact.is_domain() {
             return Ok(());
         }
-        let Some(mut wires) = self.probe(&account, &contact, own).await? else { return Ok(()) };
+        let Probed::Sees(mut wires) = self.probe(&account, &contact, own).await? else { return Ok(()) };
         if let Some(resource) = to.resource() {
             let view = self.stores.sessions.view(&contact).await?;
             let asker = Jid::from(account.clone());
@@ -116,23 +131,20 @@ impl Context {
         self.show_session(session, wires).await
     }
 
-    /// §4.3.2: what `contact` lets `account` see: `None` without a subscription, and if either blocks the other.
-    async fn probe(&self, account: &BareJid, contact: &BareJid, own: &View) -> Result<Option<Vec<Wire>>> {
+    /// §4.3.2: what `contact` lets `account` see.
+    async fn probe(&self, account: &BareJid, contact: &BareJid, own: &View) -> Result<Probed> {
         let asker = Jid::from(account.clone());
-        if own.blocked.blocks(&contact.clone().into()) {
-            return Ok(None);
-        }
         let view = self.stores.sessions.view(contact).await?;
-        if rules::is_blocked(&view, &asker) {
-            return Ok(None);
+        if own.blocked.blocks(&contact.clone().into()) || rules::is_blocked(&view, &asker) {
+            return Ok(Probed::Blocked);
         }
         if contact != account {
             let roster = self.stores.rosters.get(contact).await?;
             if !roster.contact(account).is_some_and(|entry| entry.state.from) {
-                return Ok(None);
+                return Ok(Probed::Stranger);
             }
         }
-        Ok(Some(presences(&view, &asker).map(|(_, wire)| wire).collect()))
+        Ok(Probed::Sees(presences(&view, &asker).map(|(_, wire)| wire).collect()))
     }
 
     /// Of those who got directed presence, whom the broadcast has not told that the session is gone.

@@ -104,6 +104,14 @@ impl Context {
         Ok(())
     }
 
+    /// §4.3.2: the user believes to be subscribed to a contact that knows nothing of it, as it had blocked the user's words
+    /// or was erased: the rosters agree again.
+    pub(crate) async fn agree(&self, contact: &BareJid, user: &BareJid) -> Result<()> {
+        let kind = PresenceType::Unsubscribed;
+        let stanza = Presence::own(kind, contact.clone().into(), Some(user.clone().into()), &[]);
+        self.inbound_step(user, contact, kind, &stanza).await.map(drop)
+    }
+
     async fn inbound_step(
         &self,
         owner: &BareJid,

@@ -74,7 +74,7 @@ fn main() -> ExitCode {
         sm :: { everything_handled_is_counted, a_cut_session_resumes_where_it_was, a_resumed_session_was_never_away, another_account_cannot_resume, too_high_an_h_is_refused, a_failed_resumption_leaves_the_stream_usable, what_was_not_acknowledged_comes_again }
         stanza_ids :: { live_and_archive_agree, offline_and_archive_agree, forged_ids_are_stripped, an_origin_id_passes }
         stream :: { a_stream_says_who_it_is, an_unknown_host_is_refused, an_old_version_is_unsupported, a_header_is_of_the_right_namespaces, domains_do_not_mix, each_domain_shows_its_certificate, direct_tls_speaks_alpn, login_without_tls_is_not_offered_to_the_world, what_was_said_before_tls_is_forgotten, tls_begins_once, a_stanza_before_login_ends_the_stream, a_stream_begins_anew_after_login, a_stanza_before_binding_ends_the_stream, closing_is_answered, white_space_says_nothing }
-        subscription :: { a_repeated_request_is_shown_once, a_subscription_is_between_accounts, asking_and_approving, refusing, cancelling, unsubscribing, a_request_waits_for_the_next_login, approval_in_advance }
+        subscription :: { a_repeated_request_is_shown_once, a_subscription_is_between_accounts, rosters_that_differ_agree_again, asking_and_approving, refusing, cancelling, unsubscribing, a_request_waits_for_the_next_login, approval_in_advance }
         subscription_states :: { subscribe_in_every_state, unsubscribe_in_every_state, subscribed_in_every_state, unsubscribed_in_every_state }
         time :: { the_server_tells_the_time }
         vcard :: { a_card_is_shown_to_others, none_is_empty, nobodys_card_tells_nothing, anothers_card_is_closed }

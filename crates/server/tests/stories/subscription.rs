@@ -174,3 +174,34 @@ pub(crate) async fn a_subscription_is_between_accounts(world: &World) {
     bob.send("<presence to='${alice/phone}' type='subscribed'/>").await;
     alice.expect("<presence from='${bob}' to='${alice}' type='subscribed'/>").await;
 }
+
+/// §4.3.2: rosters that have come to differ, here because a block kept one from hearing, agree again at the next login.
+pub(crate) async fn rosters_that_differ_agree_again(world: &World) {
+    let account = world.user("alice").await;
+    let alice = account.device("phone").await;
+    let bob = interested(world, "bob").await;
+    befriend(&alice, &bob).await;
+    for (command, end) in [("block", None), ("unblock", Some(()))] {
+        let changed = alice.ask(&format!("<iq type='set' id='b1'><{command} xmlns='urn:xmpp:blocking'><item jid='${{bob}}'/></{command}></iq>")).await;
+        assert_eq!(changed.attr("type"), Some("result"), "{changed}");
+        if end.is_none() {
+            bob.send("<presence to='${alice}' type='unsubscribed'/>").await;
+            bob.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+        }
+    }
+    let laptop = account.quiet_device("laptop").await;
+    let before = laptop.ask("<iq type='get' id='r1'><query xmlns='jabber:iq:roster'/></iq>").await;
+    assert_eq!(before.find(&["query", "item"]).unwrap().attr("subscription"), Some("both"), "{before}");
+
+    laptop.send("<presence/>").await;
+
+    laptop
+        .expect_all(&[
+            "<presence from='${alice/laptop}'/>",
+            "<presence from='${bob}' type='unsubscribed'/>",
+            "<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' subscription='from'/></query></iq>",
+            "<presence from='${alice/phone}'/>",
+        ])
+        .await;
+    laptop.expect_silence().await;
+}

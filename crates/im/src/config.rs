@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use starling_ports::sessions::View;
 
 /// How the server treats its users' messages. Every field has a default that is right for one laptop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,13 +35,15 @@ pub struct Config {
 }
 
 /// Past these the sender gets `resource-constraint`, before any ack. 0 turns one off.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Quotas {
     /// How many messages may wait for an account.
     pub offline_messages: usize,
     /// How many bytes they may take.
     pub offline_bytes: usize,
+    /// How many bytes the archive of an account may take.
+    pub archive_bytes: u64,
 }
 
 /// Whether strangers may make accounts (XEP-0077).
@@ -97,13 +100,25 @@ impl Default for Config {
 
 impl Default for Quotas {
     fn default() -> Quotas {
-        Quotas { offline_messages: 10_000, offline_bytes: 64 << 20 }
+        Quotas { offline_messages: 10_000, offline_bytes: 64 << 20, archive_bytes: 1 << 30 }
     }
 }
 
 impl Default for Registration {
     fn default() -> Registration {
         Registration { enabled: false, per_address_and_hour: 10 }
+    }
+}
+
+impl Quotas {
+    /// Whether no more may wait for the account.
+    pub fn has_enough_waiting(&self, view: &View) -> bool {
+        let reached = |quota: usize, used: usize| quota > 0 && used >= quota;
+        reached(self.offline_messages, view.waiting) || reached(self.offline_bytes, view.waiting_bytes)
+    }
+    /// Whether no more may be archived for the account.
+    pub fn is_archive_full(&self, view: &View) -> bool {
+        self.archive_bytes > 0 && view.archived_bytes >= self.archive_bytes
     }
 }
 

@@ -12,7 +12,7 @@ use starling_session_router::Plan;
 use starling_stanza::{Condition, Iq, IqType, Message, Stanza, StanzaError, Wire};
 use starling_xml::{Element, Ns};
 
-use crate::{Context, Stage};
+use crate::{Context, Quotas, Stage};
 
 /// What a module says of itself; disco, caps and the generated docs are made of it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -62,8 +62,8 @@ pub struct Case {
     pub in_roster: bool,
     /// Whether the server keeps archives at all.
     pub archive: bool,
-    /// How many messages may wait for one account.
-    pub max_waiting: usize,
+    /// What may be kept for one account.
+    pub quotas: Quotas,
 }
 
 /// Takes out of a message what its sender may not say, before anything is decided.

@@ -78,6 +78,10 @@ pub struct View {
     pub preferences: Arc<Preferences>,
     /// How many messages wait past the position, at least; for the quota.
     pub waiting: usize,
+    /// How many bytes they take, at least.
+    pub waiting_bytes: usize,
+    /// How many bytes are archived, nearly; for the quota.
+    pub archived_bytes: u64,
 }
 
 impl View {

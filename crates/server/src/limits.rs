@@ -39,6 +39,7 @@ const LIMITS: &[Limit] = &[
     limit("im.max-document-bytes", "the document is refused with `resource-constraint`", "1000000000"),
     limit("im.quotas.offline-messages", "the sender gets `resource-constraint`, before any ack", "0"),
     limit("im.quotas.offline-bytes", "the sender gets `resource-constraint`, before any ack", "0"),
+    limit("im.quotas.archive-bytes", "the sender gets `resource-constraint`, before any ack", "0"),
     limit("im.registration.per-address-and-hour", "registration is refused with `resource-constraint`", "0"),
     limit(
         "store.log-max-stanzas",

@@ -25,6 +25,8 @@ pub(crate) enum Kind {
     Position = b'p',
     Preferences = b'q',
     Roster = b'r',
+    /// Bytes of the archive.
+    Usage = b'u',
 }
 
 pub(crate) fn key(owner: &BareJid, kind: Kind) -> Vec<u8> {
@@ -48,6 +50,14 @@ pub(crate) fn encode_position(owner: &BareJid, position: &Position) -> Op {
     let mut out = Out::new();
     out.option(position.low, Out::id);
     out.list(&position.acknowledged, |out, id| out.id(*id));
+    let value = out.seal(&key);
+    Op::Put(Space::Data, key, value)
+}
+
+pub(crate) fn encode_usage(owner: &BareJid, bytes: u64) -> Op {
+    let key = key(owner, Kind::Usage);
+    let mut out = Out::new();
+    out.number(bytes);
     let value = out.seal(&key);
     Op::Put(Space::Data, key, value)
 }
@@ -78,6 +88,13 @@ impl Store {
             Ok(Position { low: value.option(In::id)?, acknowledged: value.list(In::id)? })
         };
         Ok(self.datum(&key(owner, Kind::Position), "a position", read)?.unwrap_or_default())
+    }
+
+    /// Bytes of what is archived for `owner`, near enough for a quota: saved at a low rate.
+    pub(crate) fn archived_now(&self, owner: &BareJid) -> Result<u64> {
+        Ok(self
+            .datum(&key(owner, Kind::Usage), "the size of an archive", |value| value.number())?
+            .unwrap_or_default())
     }
 
     pub(crate) fn block_list_now(&self, owner: &BareJid) -> Result<BlockList> {

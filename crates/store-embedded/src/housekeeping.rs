@@ -1,14 +1,16 @@
 //! What is done now and then: saving positions, emptying the spool, expiring, unloading.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::ids::Timestamp;
 
-use crate::data::encode_position;
+use crate::data::{encode_position, encode_usage};
 use crate::disk::{Op, Space, pair};
 use crate::error::OpenError;
 use crate::{Store, row};
@@ -90,10 +92,22 @@ impl Store {
             if let Some(position) = slot.take_position() {
                 ops.push(encode_position(&owner, &position));
             }
+            ops.extend(slot.take_archived().map(|bytes| encode_usage(&owner, bytes)));
             let gone = slot.take_collected();
             ops.extend(gone.into_iter().map(|id| Op::Remove(Space::Spool, row::key(&owner, id))));
         });
         ops
+    }
+
+    /// The archive of `owner` has lost so many bytes.
+    fn free(&self, owner: &BareJid, bytes: u64) -> Result<Option<Op>> {
+        if let Some(slot) = self.slots.loaded(owner) {
+            let mut slot = slot.lock();
+            slot.count_archived(0, bytes);
+            self.slots.enlist(&mut slot);
+            return Ok(None);
+        }
+        Ok(Some(encode_usage(owner, self.archived_now(owner)?.saturating_sub(bytes))))
     }
 
     /// Walks through the tables, a step a call; a round an hour.
@@ -114,15 +128,23 @@ impl Store {
         cursor.pause = None;
         let until = Timestamp(self.clock.now().0.saturating_sub(micros));
         let tables = self.disk.read()?;
-        let (mut ops, mut seen) = (Vec::new(), 0);
+        let (mut ops, mut seen, mut freed) = (Vec::new(), 0, HashMap::<BareJid, u64>::new());
         let low = std::ops::Bound::Excluded(cursor.key.clone());
         for guard in tables.space(space).range((low, std::ops::Bound::Unbounded)).take(STEP) {
-            let (key, _) = pair(guard)?;
+            let (key, value) = pair(guard)?;
             seen += 1;
             cursor.key = key.to_vec();
             if row::id_of(&key).is_some_and(|id| id.number < until.0) {
                 ops.push(Op::Remove(space, cursor.key.clone())); // ids follow the clock (session-log §1)
+                if let (Space::Archive, Some(owner)) = (space, row::owner_of(&key)) {
+                    let bytes = row::decode(&key, &value).map_or(0, |row| row.wire.len() as u64);
+                    *freed.entry(owner).or_default() += bytes;
+                }
             }
+        }
+        drop(tables);
+        for (owner, bytes) in freed {
+            ops.extend(self.free(&owner, bytes)?);
         }
         if seen < STEP {
             cursor.key.clear();

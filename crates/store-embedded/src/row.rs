@@ -29,6 +29,13 @@ pub(crate) fn id_of(key: &[u8]) -> Option<ArchiveId> {
     Some(ArchiveId { number: (both >> 64) as u64, random: both as u64 })
 }
 
+/// Whose row lies under a key.
+pub(crate) fn owner_of(key: &[u8]) -> Option<BareJid> {
+    let (owner, end) = key.split_at_checked(key.len().checked_sub(17)?)?;
+    let owner = std::str::from_utf8(owner).ok().filter(|_| end.starts_with(&[0]))?;
+    BareJid::new(owner).ok()
+}
+
 pub(crate) fn encode(key: &[u8], row: &Row) -> Vec<u8> {
     let mut out = Out::new();
     out.number(row.at.0);

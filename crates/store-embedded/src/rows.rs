@@ -12,6 +12,7 @@ use starling_ports::ids::ArchiveId;
 use crate::Store;
 use crate::codec::id_key;
 use crate::disk::{Op, Space, pair};
+use crate::slot::Waiting;
 use crate::{row, with};
 
 /// How many rows a filter passes over before others get their turn.
@@ -150,14 +151,14 @@ impl Store {
         Ok((page, stopped))
     }
 
-    /// Ids of at most `limit` deliverable rows above `after`, and whether there are more.
+    /// At most `limit` deliverable rows above `after`, and whether there are more.
     pub(crate) fn deliverable_ids(
         &self,
         table: Table,
         owner: &BareJid,
         after: Option<ArchiveId>,
         limit: usize,
-    ) -> Result<(Vec<ArchiveId>, bool)> {
+    ) -> Result<(Vec<Waiting>, bool)> {
         let query = Query { after, ..Query::default() };
         let Some(range) = range(&row::prefix(owner), &query, 0) else { return Ok((Vec::new(), false)) };
         let tables = self.disk.read()?;
@@ -169,7 +170,7 @@ impl Store {
                 if ids.len() == limit {
                     return Ok((ids, true));
                 }
-                ids.push(row.id);
+                ids.push((row.id, u32::try_from(row.wire.len()).unwrap_or(u32::MAX)));
             }
         }
         Ok((ids, false))

@@ -71,7 +71,12 @@ impl Sessions for Store {
         planned: Vec<Planned>,
     ) -> Result<CommitReply> {
         let slot = self.slot(account)?;
-        let reply = self.step(|context| slot.lock().commit(context, version, planned));
+        let reply = self.step(|context| {
+            let mut slot = slot.lock();
+            let reply = slot.commit(context, version, planned);
+            self.slots.enlist(&mut slot);
+            reply
+        });
         if matches!(reply, CommitReply::Wait) {
             // Rule 13: whoever is answered `wait` stores what is owed; that the disk is full is no reason for more.
             let owed = slot.lock().owed();

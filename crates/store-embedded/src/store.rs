@@ -15,7 +15,7 @@ use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::housekeeping::Housekeeping;
 use crate::random::Random;
-use crate::slot::{Context, Facts, KnownOrigin, Limits, ORIGIN_FOR, ORIGINS, Owed, Slot};
+use crate::slot::{Context, Facts, KnownOrigin, Limits, ORIGIN_FOR, ORIGINS, Owed, Slot, Waiting};
 use crate::slots::{Shared, Slots};
 use crate::turns::Turns;
 use crate::writer::Writer;
@@ -123,6 +123,7 @@ impl Store {
             waiting,
             more,
             origins,
+            archived: self.archived_now(account)?,
         })
     }
 
@@ -143,12 +144,12 @@ impl Store {
         }
     }
 
-    /// Ids of deliverable rows above `after`, oldest first, and whether there are more.
+    /// Deliverable rows above `after`, oldest first, and whether there are more.
     pub(crate) fn waiting_after(
         &self,
         account: &BareJid,
         after: Option<ArchiveId>,
-    ) -> Result<(Vec<ArchiveId>, bool)> {
+    ) -> Result<(Vec<Waiting>, bool)> {
         let mut ids = Vec::new();
         let mut more = false;
         for table in [Table::Archive, Table::Spool] {

@@ -6,6 +6,7 @@ use starling_ports::archive::Row;
 use starling_ports::ids::ArchiveId;
 
 use crate::codec::{self, Out, id_key};
+use crate::data::encode_usage;
 use crate::disk::{Op, Space, Tables};
 use crate::row;
 
@@ -47,23 +48,36 @@ pub(crate) fn row(tables: &Tables, owner: &BareJid, key: &[u8], value: &[u8]) ->
     tables.get(Space::Archive, &key)?.map(|value| row::decode(&key, &value)).transpose()
 }
 
-/// Format 2: the keys of all rows that format 1 had. A row that cannot be read has none; `check` names it.
+/// Format 2: the keys of all rows that format 1 had, and how large each archive is. A row that cannot be read has no key;
+/// `check` names it.
 pub(crate) fn build(tables: &Tables) -> fjall::Result<()> {
     let mut batch = tables.db().batch();
-    let mut count = 0;
-    for guard in tables.space(Space::Archive).iter() {
-        let (key, value) = guard.into_inner()?;
-        let owner = key.len().checked_sub(17).and_then(|end| std::str::from_utf8(key.get(..end)?).ok());
-        let (Some(Ok(owner)), Ok(row)) = (owner.map(BareJid::new), row::decode(&key, &value)) else {
-            continue;
-        };
-        if let Op::Put(space, key, value) = put(&owner, &row) {
+    let (mut count, mut current): (usize, Option<(BareJid, u64)>) = (0, None);
+    let add = |batch: &mut fjall::OwnedWriteBatch, op: Op| {
+        if let Op::Put(space, key, value) = op {
             batch.insert(tables.space(space), key, value);
         }
+    };
+    for guard in tables.space(Space::Archive).iter() {
+        let (key, value) = guard.into_inner()?;
+        let (Some(owner), Ok(row)) = (row::owner_of(&key), row::decode(&key, &value)) else { continue };
+        add(&mut batch, put(&owner, &row));
+        let bytes = row.wire.len() as u64;
+        match &mut current {
+            Some((known, total)) if *known == owner => *total += bytes,
+            other => {
+                if let Some((owner, total)) = other.replace((owner, bytes)) {
+                    add(&mut batch, encode_usage(&owner, total));
+                }
+            }
+        }
         count += 1;
-        if count % STEP == 0 {
+        if count.is_multiple_of(STEP) {
             std::mem::replace(&mut batch, tables.db().batch()).commit()?;
         }
+    }
+    if let Some((owner, total)) = current {
+        add(&mut batch, encode_usage(&owner, total));
     }
     batch.commit()
 }

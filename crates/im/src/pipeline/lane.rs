@@ -86,13 +86,13 @@ impl Lane<'_> {
             }
         }
         match stanza {
-            Stanza::Message(message) => self.message(number, message).await,
+            Stanza::Message(message) => self.message(number, message, view).await,
             Stanza::Presence(presence) => self.presence(number, presence, view).await,
             Stanza::Iq(iq) => self.iq(number, iq).await,
         }
     }
 
-    async fn message(&mut self, number: u64, message: Message) -> Result<()> {
+    async fn message(&mut self, number: u64, message: Message, view: &View) -> Result<()> {
         let to = message.to().map_or_else(|| self.account.clone(), Jid::bare);
         if to.is_domain() {
             let error = StanzaError::cancel(Condition::ServiceUnavailable);
@@ -104,10 +104,23 @@ impl Lane<'_> {
         let hash = identity::hash(&unclean);
         let domains = &self.pipeline.cx.domains;
         let message = self.pipeline.hooks.cleaned(message, &|domain| domains.serves(domain));
+        if !self.may_send(view, &message) {
+            // Now: behind the receiver's commit nothing can be refused.
+            let full = StanzaError::wait(Condition::ResourceConstraint).with_text("your own archive is full");
+            self.refuse(number, &Stanza::Message(message), &full);
+            return Ok(());
+        }
         let mut item = self.item(number, Role::Receive, Stanza::Message(message));
         item.origin = origin;
         item.hash = hash;
         self.enqueue(to, item).await
+    }
+
+    /// Whether the sender's archive has room for its own copy, where it would keep one.
+    fn may_send(&self, view: &View, message: &Message) -> bool {
+        let pipeline = self.pipeline;
+        !pipeline.cx.config.quotas.is_archive_full(view)
+            || pipeline.hooks.decide(&self.case(Side::Sender), view, message).keep.is_none()
     }
 
     async fn presence(&mut self, number: u64, presence: Presence, view: &View) -> Result<()> {
@@ -273,13 +286,7 @@ impl Lane<'_> {
 
     fn case(&self, side: Side) -> Case {
         let config = &self.pipeline.cx.config;
-        Case {
-            side,
-            sender_sm: self.sm,
-            in_roster: true,
-            archive: config.archive,
-            max_waiting: config.quotas.offline_messages,
-        }
+        Case { side, sender_sm: self.sm, in_roster: true, archive: config.archive, quotas: config.quotas }
     }
 
     /// The roster of `account`, where what it wants archived depends on it (XEP-0441 §2.1).

@@ -45,7 +45,7 @@ impl OnMessage for Offline {
             }
             return if nobody { Verdict::Stop } else { Verdict::Continue };
         }
-        if nobody && case.max_waiting > 0 && view.waiting >= case.max_waiting {
+        if nobody && case.quotas.has_enough_waiting(view) {
             plan.refusal = Some(StanzaError::wait(Condition::ResourceConstraint));
             return Verdict::Stop;
         }
@@ -101,6 +101,7 @@ mod tests {
     use starling_stanza::ErrorType;
 
     use super::*;
+    use crate::Quotas;
     use crate::xep::tests::{case, message, stamped, view};
 
     const BODY: &str = "<body>hi</body>";
@@ -179,17 +180,20 @@ mod tests {
     #[test]
     fn past_the_quota_the_sender_is_told_to_wait() {
         let mut full = view(&[]);
-        full.waiting = 10;
+        full.waiting = 10_000;
         let refused = decide(&case(Side::Receiver), &full, &message("chat", BODY), &[]).refusal.unwrap();
         assert_eq!((refused.kind, refused.condition), (ErrorType::Wait, Condition::ResourceConstraint));
-        let unlimited = Case { max_waiting: 0, ..case(Side::Receiver) };
+        (full.waiting, full.waiting_bytes) = (1, 64 << 20);
+        assert!(decide(&case(Side::Receiver), &full, &message("chat", BODY), &[]).refusal.is_some());
+        let quotas = Quotas { offline_messages: 0, offline_bytes: 0, ..Quotas::default() };
+        let unlimited = Case { quotas, ..case(Side::Receiver) };
         assert!(decide(&unlimited, &full, &message("chat", BODY), &[]).keep.is_some());
     }
 
     #[test]
     fn whoever_reads_slowly_is_not_over_quota() {
         let mut full = view(&[("phone", Some(0))]);
-        full.waiting = 1000;
+        full.waiting = 100_000;
         assert!(decide(&case(Side::Receiver), &full, &message("chat", BODY), &[1]).keep.is_some());
     }
 

@@ -8,6 +8,7 @@ use starling_ports::sessions::{Availability, Flags, SessionView, View, ViewVersi
 use starling_stanza::{Draft, Message, Stanza, Wire};
 use starling_xml::{Event, Framing, Limits, Reader};
 
+use crate::Quotas;
 use crate::hooks::{Case, Side};
 
 /// A message from Alice's desk to Bob, with this content.
@@ -45,6 +46,8 @@ pub(crate) fn view(sessions: &[(&str, Option<i8>)]) -> View {
         blocked: Arc::default(),
         preferences: Arc::default(),
         waiting: 0,
+        waiting_bytes: 0,
+        archived_bytes: 0,
         account,
     }
 }
@@ -55,5 +58,5 @@ fn presence() -> Wire {
 
 /// At this side, with the archive on.
 pub(crate) fn case(side: Side) -> Case {
-    Case { side, sender_sm: false, in_roster: false, archive: true, max_waiting: 10 }
+    Case { side, sender_sm: false, in_roster: false, archive: true, quotas: Quotas::default() }
 }

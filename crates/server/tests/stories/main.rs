@@ -27,6 +27,7 @@ mod ping;
 mod presence;
 mod private_xml;
 mod processing_hints;
+mod quotas;
 mod register;
 mod roster;
 mod rsm;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         presence :: { a_newcomer_sees_and_is_seen, directed_presence_keeps_its_address, who_goes_is_left_in_peace, presence_is_not_leaked, presence_to_nobody_is_dropped, directed_presence_to_a_contact_ends_once, contacts_see_one_another_come_and_go, a_lost_socket_is_unavailable, directed_presence_is_withdrawn, a_probe_is_answered_for_contacts_only }
         private_xml :: { what_is_kept_comes_back, nobody_else_reads_it, what_names_nothing_is_refused, there_is_a_limit }
         processing_hints :: { no_store_leaves_no_trace, no_permanent_store_waits_but_is_not_archived, no_copy_is_not_copied, store_keeps_what_would_not_be_kept }
+        quotas :: { so_many_messages_wait, so_many_bytes_wait, an_archive_has_a_size }
         register :: { an_account_is_made_and_signs_in, a_name_is_given_once, one_address_makes_so_many_accounts, who_is_registered_is_told_so, a_password_is_changed, a_password_is_changed_for_oneself_only, an_account_is_erased, an_erased_name_begins_anew }
         roster :: { a_client_sets_names_and_groups_only, a_removal_is_told_by_version, a_push_is_between_server_and_device, a_removed_contact_is_left_both_ways, anothers_roster_is_closed, a_roster_has_an_end, a_contact_is_added_and_pushed, versions_save_the_download, a_removed_contact_is_gone, bad_items_are_refused }
         rsm :: { what_can_be_asked_of_a_set, a_page_has_a_size }

@@ -58,7 +58,7 @@ fn step(mechanism: Mechanism, message: &str) -> Step {
 
 /// A whole SCRAM-SHA-256 exchange; the salt that was told, and what came of it.
 async fn scram(login: &Login, user: &str, password: &str, authzid: &str) -> (String, Reply) {
-    let first = format!("n=,r=abc").replacen("n=", &format!("n={user}"), 1);
+    let first = format!("n={user},r=abc");
     let challenge = match login.step(step(Mechanism::ScramSha256, &format!("n,{authzid},{first}"))).await {
         Reply::Challenge(challenge) => String::from_utf8(challenge).unwrap(),
         other => return (String::new(), other),

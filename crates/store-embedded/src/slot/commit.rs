@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use starling_ports::archive::Direction;
+use starling_ports::archive::{Direction, Table};
 use starling_ports::delivery::{Committed, Copy};
 use starling_ports::ids::{ArchiveId, SessionId};
 use starling_ports::sessions::{CommitReply, Handed, Keep, Outcome, Planned, Role, ViewVersion};
@@ -78,7 +78,7 @@ impl Slot {
             has_row: false.into(),
         });
         if let Some(id) = stanza.deliverable() {
-            self.pending.add(id);
+            self.pending.add(id, stanza.committed.wire.len());
         }
         if let Some(key) = &planned.key {
             self.seen.remember(key, planned.hash, id, &stanza);
@@ -111,13 +111,13 @@ impl Slot {
     }
 
     /// Notes that the row of `stanza` is to be stored.
-    pub(crate) fn owe(
-        &mut self,
-        stanza: &Stanza,
-    ) -> Option<(starling_ports::archive::Table, starling_ports::archive::Row)> {
+    pub(crate) fn owe(&mut self, stanza: &Stanza) -> Option<(Table, starling_ports::archive::Row)> {
         let owed = stanza.row()?;
         stanza.has_row.store(true, std::sync::atomic::Ordering::Relaxed);
         self.owed.insert(owed.row.id, owed.clone());
+        if owed.table == Table::Archive {
+            self.count_archived(owed.row.wire.len() as u64, 0);
+        }
         Some((owed.table, owed.row))
     }
 

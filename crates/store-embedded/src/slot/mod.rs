@@ -26,6 +26,7 @@ pub(crate) use backlog::{Need, Scan};
 pub(crate) use estate::Estate;
 pub(crate) use log::{Logged, Stanza};
 use pending::Pending;
+pub(crate) use pending::Waiting;
 use seen::Seen;
 pub(crate) use seen::{ORIGIN_FOR, ORIGINS, Sender};
 pub(crate) use session::{Backlog, Session};
@@ -71,11 +72,13 @@ pub(crate) struct Facts {
     pub(crate) last: Option<ArchiveId>,
     pub(crate) position: Position,
     /// Deliverable rows past the position, oldest first.
-    pub(crate) waiting: Vec<ArchiveId>,
+    pub(crate) waiting: Vec<Waiting>,
     /// Whether `waiting` is not all.
     pub(crate) more: bool,
     /// The newest messages that carry an origin-id.
     pub(crate) origins: Vec<KnownOrigin>,
+    /// Bytes of what is archived.
+    pub(crate) archived: u64,
 }
 
 /// A committed row that is not stored yet.
@@ -100,6 +103,8 @@ pub(crate) struct Slot {
     seen: Seen,
     /// Rows of the spool that are acknowledged, but that a session with a backlog still has to read.
     collected: Vec<ArchiveId>,
+    /// Bytes of what is archived, near enough for a quota, and whether that is to be saved.
+    archived: (u64, bool),
     /// Whether it stands in the list of those that have something to save.
     listed: bool,
     touched: Timestamp,
@@ -126,6 +131,7 @@ impl Slot {
             pending: Pending::new(facts.position, facts.last, facts.waiting, facts.more),
             seen,
             collected: Vec::new(),
+            archived: (facts.archived, false),
             listed: false,
             touched: now,
         }
@@ -145,6 +151,8 @@ impl Slot {
             blocked: self.blocked.clone(),
             preferences: self.preferences.clone(),
             waiting: self.pending.len(),
+            waiting_bytes: self.pending.bytes(),
+            archived_bytes: self.archived.0,
         });
         self.view = Some(view.clone());
         view
@@ -153,7 +161,9 @@ impl Slot {
     /// The count of what waits decides only where nobody takes it; while somebody reads, it need not be exact.
     fn is_quota_old(&self, view: &View) -> bool {
         let off = view.waiting.abs_diff(self.pending.len());
-        off > if self.sessions.is_empty() { 0 } else { 16 }
+        let bytes_off = view.archived_bytes.abs_diff(self.archived.0);
+        let exact = self.sessions.is_empty();
+        off > if exact { 0 } else { 16 } || bytes_off > if exact { 0 } else { 16 * 1024 }
     }
 
     /// What decisions depend on has changed (rule 24).
@@ -213,6 +223,7 @@ impl Slot {
             self.pending = Pending::new(Position::default(), None, Vec::new(), false);
             self.owed.clear();
             self.collected.clear();
+            self.archived = (0, false);
             self.seen = Seen::default();
         }
         self.exists = exists;
@@ -239,7 +250,8 @@ impl Slot {
 
     /// Whether it is to be put on the list of those that have something to save: once.
     pub(crate) fn enlist(&mut self) -> bool {
-        let enlist = !self.listed && (self.pending.is_changed() || !self.collected.is_empty());
+        let changed = self.pending.is_changed() || !self.collected.is_empty() || self.archived.1;
+        let enlist = !self.listed && changed;
         self.listed |= enlist;
         enlist
     }
@@ -252,6 +264,16 @@ impl Slot {
     /// The position, if it has changed since it was saved.
     pub(crate) fn take_position(&mut self) -> Option<Position> {
         self.pending.take_changed()
+    }
+
+    /// Archived bytes that came, or went because they were too old.
+    pub(crate) fn count_archived(&mut self, more: u64, less: u64) {
+        self.archived = (self.archived.0.saturating_add(more).saturating_sub(less), true);
+    }
+
+    /// Bytes of what is archived, if that has changed since it was saved.
+    pub(crate) fn take_archived(&mut self) -> Option<u64> {
+        std::mem::take(&mut self.archived.1).then_some(self.archived.0)
     }
 
     /// Rows of the spool that nobody needs any more.
@@ -269,6 +291,7 @@ impl Slot {
         self.sessions.is_empty()
             && self.owed.is_empty()
             && !self.pending.is_changed()
+            && !self.archived.1
             && now.since(self.touched) >= idle
     }
 

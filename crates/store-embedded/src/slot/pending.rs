@@ -1,6 +1,6 @@
 //! Which messages wait until a device has acknowledged them (rule 16). The first acknowledgement ends it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use starling_ports::ids::ArchiveId;
 use starling_ports::position::Position;
@@ -10,8 +10,13 @@ pub(crate) const KNOWN: usize = 10_000;
 /// How many acknowledged ids above the low-water mark are remembered; what is forgotten comes twice.
 const REMEMBERED: usize = 10_000;
 
+/// A message that waits, and its bytes.
+pub(crate) type Waiting = (ArchiveId, u32);
+
 pub(crate) struct Pending {
-    ids: BTreeSet<ArchiveId>,
+    ids: BTreeMap<ArchiveId, u32>,
+    /// Of all that are counted.
+    bytes: usize,
     /// Above it ids are not known here: they wait unless they are acknowledged.
     beyond: Option<ArchiveId>,
     /// How many were added above `beyond`.
@@ -27,32 +32,42 @@ impl Pending {
     pub(crate) fn new(
         position: Position,
         last: Option<ArchiveId>,
-        waiting: Vec<ArchiveId>,
+        waiting: Vec<Waiting>,
         more: bool,
     ) -> Pending {
-        let beyond = if more { waiting.last().copied() } else { None };
+        let beyond = if more { waiting.last().map(|(id, _)| *id) } else { None };
         let acknowledged: BTreeSet<_> = position.acknowledged.into_iter().collect();
-        let ids: BTreeSet<_> = waiting.into_iter().filter(|id| !acknowledged.contains(id)).collect();
+        let ids: BTreeMap<_, _> = waiting.into_iter().filter(|(id, _)| !acknowledged.contains(id)).collect();
+        let bytes = ids.values().map(|bytes| *bytes as usize).sum();
         let top = last.max(position.low).max(acknowledged.last().copied());
         // Nothing waits: what was searched for it now, such as all that the account has sent, is not searched again.
         let low = if ids.is_empty() && !more { top } else { position.low };
         let changed = low != position.low;
         let unknown = usize::from(more);
-        Pending { ids, beyond, unknown, acknowledged, top, low, changed }
+        Pending { ids, bytes, beyond, unknown, acknowledged, top, low, changed }
     }
 
-    pub(crate) fn add(&mut self, id: ArchiveId) {
+    pub(crate) fn add(&mut self, id: ArchiveId, bytes: usize) {
         self.top = self.top.max(Some(id));
+        self.bytes += bytes;
         if self.beyond.is_none() && self.ids.len() < KNOWN {
-            self.ids.insert(id);
+            self.ids.insert(id, u32::try_from(bytes).unwrap_or(u32::MAX));
             return;
         }
-        self.beyond = self.beyond.or(self.ids.last().copied());
+        self.beyond = self.beyond.or(self.last());
         self.unknown += 1;
     }
 
+    fn last(&self) -> Option<ArchiveId> {
+        self.ids.last_key_value().map(|(id, _)| *id)
+    }
+
+    fn first(&self) -> Option<ArchiveId> {
+        self.ids.first_key_value().map(|(id, _)| *id)
+    }
+
     pub(crate) fn contains(&self, id: ArchiveId) -> bool {
-        self.ids.contains(&id)
+        self.ids.contains_key(&id)
             || (self.beyond.is_some_and(|beyond| id > beyond) && !self.acknowledged.contains(&id))
     }
 
@@ -61,8 +76,9 @@ impl Pending {
         if !self.contains(id) {
             return false;
         }
-        if !self.ids.remove(&id) {
-            self.unknown = self.unknown.saturating_sub(1).max(1);
+        match self.ids.remove(&id) {
+            Some(bytes) => self.bytes = self.bytes.saturating_sub(bytes as usize),
+            None => self.unknown = self.unknown.saturating_sub(1).max(1),
         }
         self.acknowledged.insert(id);
         self.rise();
@@ -76,17 +92,18 @@ impl Pending {
     }
 
     /// What lies in the store above `wants_refill`.
-    pub(crate) fn refill(&mut self, waiting: Vec<ArchiveId>, more: bool) {
-        self.beyond = if more { waiting.last().copied() } else { None };
+    pub(crate) fn refill(&mut self, waiting: Vec<Waiting>, more: bool) {
+        self.beyond = if more { waiting.last().map(|(id, _)| *id) } else { None };
         self.unknown = usize::from(more);
-        self.ids.extend(waiting.into_iter().filter(|id| !self.acknowledged.contains(id)));
+        self.ids.extend(waiting.into_iter().filter(|(id, _)| !self.acknowledged.contains(id)));
+        self.bytes = self.ids.values().map(|bytes| *bytes as usize).sum();
         self.rise();
         self.changed = true;
     }
 
     /// Everything up to the mark is done.
     fn rise(&mut self) {
-        let done = match self.ids.first() {
+        let done = match self.first() {
             Some(ArchiveId { number, .. }) => {
                 number.checked_sub(1).map(|number| ArchiveId { number, random: u64::MAX })
             }
@@ -107,14 +124,18 @@ impl Pending {
         self.ids.len() + self.unknown
     }
 
+    /// How many bytes they take, at least.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The number before the first that waits.
     pub(crate) fn before_first(&self) -> u64 {
-        let first = self.ids.first().or(self.beyond.as_ref());
-        first.or(self.low.as_ref()).map_or(0, |id| id.number.saturating_sub(1))
+        self.first().or(self.beyond).or(self.low).map_or(0, |id| id.number.saturating_sub(1))
     }
 
     pub(crate) fn is_changed(&self) -> bool {

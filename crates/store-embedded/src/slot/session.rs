@@ -260,7 +260,7 @@ impl Slot {
         self.pending.wants_refill()
     }
 
-    pub(crate) fn refill(&mut self, waiting: Vec<ArchiveId>, more: bool) {
+    pub(crate) fn refill(&mut self, waiting: Vec<super::Waiting>, more: bool) {
         self.pending.refill(waiting, more);
     }
 }

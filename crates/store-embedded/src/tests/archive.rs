@@ -118,6 +118,8 @@ async fn an_older_store_is_migrated() {
     let store = open(dir.path());
     assert_eq!(keys_of(&store, Space::With).len(), 10_000);
     assert_eq!(found(&store, with("rare@example.org"), 2).await.0, [500, 1_500]);
+    let bytes = from(1, "rare@example.org").wire.len() as u64;
+    assert_eq!(store.view(&bob()).await.unwrap().archived_bytes, 10_000 * bytes);
     assert_eq!(fs::read_to_string(dir.path().join("store/format")).unwrap(), "2\n");
     assert!(store.check().unwrap().is_clean());
 }
@@ -159,6 +161,23 @@ async fn expiry_leaves_no_key() {
     assert_eq!(keys_of(&store, Space::With).len(), 1);
     assert_eq!(found(&store, with("a@example.org"), 5).await.0, Vec::<u64>::new());
     assert_eq!(found(&store, with("b@example.org"), 5).await.0, [now.0]);
+}
+
+/// For the quota: what is archived and what waits is counted as it comes, and known after a restart.
+#[tokio::test]
+async fn the_size_of_an_archive_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes = (1..=3).map(|number| wire(&format!("1:{number}")).len()).sum::<usize>();
+    {
+        let store = open(dir.path());
+        writes(store.clone(), 1, 3).await;
+        let view = store.view(&bob()).await.unwrap();
+        assert_eq!((view.waiting, view.waiting_bytes, view.archived_bytes), (3, bytes, bytes as u64));
+        store.close();
+    }
+    let store = open(dir.path());
+    let view = store.view(&bob()).await.unwrap();
+    assert_eq!((view.waiting, view.waiting_bytes, view.archived_bytes), (3, bytes, bytes as u64));
 }
 
 /// Whoever only sends has nothing that waits, and that is not searched for again each time.

@@ -11,7 +11,7 @@ use starling_ports::archive::{Direction, Table};
 use starling_ports::preferences::{DefaultPreference, Preferences};
 use starling_ports::sessions::{Keep, View};
 use starling_session_router::Plan;
-use starling_stanza::{Message, MessageType};
+use starling_stanza::{Condition, Message, MessageType, StanzaError};
 use starling_xml::{Ns, ns};
 
 use super::processing_hints::{Storing, storing};
@@ -47,6 +47,10 @@ impl OnMessage for Mam {
             Side::Sender => message.to().unwrap_or(&own),
         };
         if case.archive && wants(&view.preferences, other, case.in_roster) {
+            if case.side == Side::Receiver && case.quotas.is_archive_full(view) {
+                plan.refusal = Some(StanzaError::wait(Condition::ResourceConstraint)); // RFC 6120 §8.3.3.18
+                return Verdict::Stop;
+            }
             plan.keep = Some(match case.side {
                 Side::Receiver => offline::keep(view, message, Table::Archive),
                 Side::Sender => sent(message, other),
@@ -100,10 +104,11 @@ fn is_archived(message: &Message) -> bool {
 
 /// XEP-0441 §2, "JID matching": an entry without a resource stands for all of them; `never` wins.
 fn wants(preferences: &Preferences, other: &Jid, in_roster: bool) -> bool {
+    let bare = other.bare();
     let lists = |list: &[Jid]| {
         list.iter().any(|entry| match entry.resource() {
             Some(_) => entry == other,
-            None => *entry == Jid::from(other.bare()),
+            None => entry.as_str() == bare.as_str(),
         })
     };
     if lists(&preferences.never) {

@@ -181,7 +181,7 @@ mod tests {
         for (var, values) in fields {
             form = form.with_child(form::field(var, None, values.iter().copied()));
         }
-        read(&String::from_utf8(form.to_bytes(ns::MAM).to_vec()).unwrap())
+        read(std::str::from_utf8(&form.to_bytes(ns::MAM)).unwrap())
     }
 
     fn id_of(text: &str) -> Option<ArchiveId> {

@@ -1,6 +1,9 @@
 //! What is archived.
 
+use starling_stanza::ErrorType;
+
 use super::*;
+use crate::Quotas;
 use crate::xep::tests::{case, message, stamped, view};
 
 fn kept(case: &Case, view: &View, message: &Message) -> Option<Keep> {
@@ -66,6 +69,28 @@ fn each_side_keeps_the_other() {
 fn nothing_is_archived_where_archives_are_off() {
     let off = Case { archive: false, ..case(Side::Receiver) };
     assert!(kept(&off, &view(&[]), &message("chat", "<body>hi</body>")).is_none());
+}
+
+#[test]
+fn a_full_archive_takes_nothing_more_from_others() {
+    let mut full = view(&[("phone", Some(0))]);
+    full.archived_bytes = 1 << 30;
+    let decide = |case: &Case, content: &str| {
+        let (message, mut plan) = (message("chat", content), Plan::default());
+        if Mam.concerns(&message) {
+            Mam.on_message(case, &full, &message, &mut plan);
+        }
+        plan
+    };
+    let refused = decide(&case(Side::Receiver), "<body>hi</body>").refusal.unwrap();
+    assert_eq!((refused.kind, refused.condition), (ErrorType::Wait, Condition::ResourceConstraint));
+    assert!(
+        decide(&case(Side::Receiver), "<body>hi</body><no-store xmlns='urn:xmpp:hints'/>").refusal.is_none()
+    );
+    // What was sent is committed at its receiver already: it is refused before that, or not at all.
+    assert!(decide(&case(Side::Sender), "<body>hi</body>").keep.is_some());
+    let unlimited = Case { quotas: Quotas { archive_bytes: 0, ..Quotas::default() }, ..case(Side::Receiver) };
+    assert!(decide(&unlimited, "<body>hi</body>").keep.is_some());
 }
 
 #[test]

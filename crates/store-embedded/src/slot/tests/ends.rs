@@ -155,7 +155,8 @@ fn more_than_is_known_at_once_waits_and_is_read_later() {
     }
     assert_eq!(world.slot.wants_refill(), Some(first[known - 1]));
     assert!(world.slot.pending.contains(first[known]));
-    world.slot.refill(first[known..].to_vec(), false);
+    world.slot.refill(first[known..].iter().map(|id| (*id, 10)).collect(), false);
+    assert_eq!(world.slot.view().waiting_bytes, 500);
     assert_eq!(world.waiting(), 50);
     assert_eq!(world.slot.wants_refill(), None);
 }

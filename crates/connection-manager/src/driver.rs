@@ -256,6 +256,8 @@ impl<'a> Driver<'a> {
             }
             close => close,
         };
+        // What was handed out before goes first, room or not: the result of the request that ends an account (XEP-0077 §3.2).
+        let room = if command.is_some() { usize::MAX } else { room };
         let now = self.now();
         while out.bytes.len() < room
             && self.machine.can_deliver()
@@ -265,7 +267,6 @@ impl<'a> Driver<'a> {
             self.shared.metrics.sent(outgoing.wire.kind());
             moved = true;
         }
-        // What was handed out before goes first: the result of the request that ends an account (XEP-0077 §3.2).
         if let Some(command) = command {
             self.handle(Input::Command(command), out);
         }

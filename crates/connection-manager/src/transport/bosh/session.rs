@@ -67,6 +67,7 @@ pub(super) async fn serve(shared: Arc<Shared>, start: Start, stop: CancellationT
         terms: None,
         payloads: VecDeque::new(),
         outgoing: Vec::new(),
+        error: Vec::new(),
         answered_at: Duration::ZERO,
         bytes: Bucket::new(shared.byte_rate()),
         requests: Bucket::new(REQUESTS),
@@ -89,6 +90,7 @@ struct Session<'a, 's> {
     terms: Option<Terms>,
     payloads: VecDeque<Vec<u8>>, // of requests that had their turn
     outgoing: Vec<u8>,
+    error: Vec<u8>, // the stream's last word
     answered_at: Duration,
     bytes: Bucket,
     requests: Bucket,
@@ -285,6 +287,8 @@ impl Session<'_, '_> {
             start = end;
             if element.starts_with(b"<stream:error") {
                 self.condition = Some("remote-stream-error"); // XEP-0206 §7
+                self.error = element.to_vec();
+                continue;
             }
             let is_frame =
                 |name: &str| element.starts_with(format!("<{name} xmlns='{}'", ns::FRAMING).as_bytes());
@@ -366,32 +370,53 @@ impl Session<'_, '_> {
         }
     }
 
-    /// The client hears that the session is over, with its oldest request or, if none is here, its next.
+    /// The client hears that the session is over, and the session that its client is gone.
     async fn end(&mut self, ending: Ending) {
         let condition = self.condition.map(|condition| ("condition", condition));
         let attributes: Vec<(&str, &str)> =
             [Some(("type", "terminate")), condition].into_iter().flatten().collect();
-        let goodbye = body::write(&attributes, &self.outgoing);
+        let goodbye = body::write(&attributes, &self.error);
+        let payloads = std::mem::take(&mut self.outgoing);
         let waiting = self.terms.as_mut().map(|terms| terms.window.drain()).unwrap_or_default();
-        let mut replies = self.unread.take().into_iter().chain(waiting);
-        let first = replies.next();
-        for other in replies {
-            let _ = other.send(body::write(&[], &[]));
+        let replies: VecDeque<Reply> = self.unread.take().into_iter().chain(waiting).collect();
+        let last = Last { replies, incoming: &mut self.incoming, lingers: ending.linger };
+        tokio::join!(last.words(&payloads, goodbye), self.driver.finish(ending.detach));
+    }
+}
+
+/// Who still hears something of a session that is over.
+struct Last<'a> {
+    replies: VecDeque<Reply>, // the oldest first
+    incoming: &'a mut mpsc::Receiver<Incoming>,
+    lingers: bool,
+}
+
+impl Last<'_> {
+    /// Payloads go before the end, on their own: there are clients that look for none in an end.
+    async fn words(mut self, payloads: &[u8], goodbye: Bytes) {
+        if !payloads.is_empty()
+            && let Some(reply) = self.next().await
+        {
+            let _ = reply.send(body::write(&[], payloads));
         }
-        let incoming = &mut self.incoming;
-        let said = async {
-            let reply = match first {
-                None if ending.linger => {
-                    let next = timeout(LINGER, incoming.recv()).await;
-                    next.ok().flatten().map(|incoming| incoming.reply)
-                }
-                first => first,
-            };
-            if let Some(reply) = reply {
-                let _ = reply.send(goodbye);
-            }
-        };
-        tokio::join!(said, self.driver.finish(ending.detach));
+        if let Some(reply) = self.next().await {
+            let _ = reply.send(goodbye);
+        }
+        for reply in self.replies {
+            let _ = reply.send(body::write(&[], &[])); // §13
+        }
+    }
+
+    /// The oldest request or, if none is here, the next one that comes soon.
+    async fn next(&mut self) -> Option<Reply> {
+        if let Some(reply) = self.replies.pop_front() {
+            return Some(reply);
+        }
+        if !self.lingers {
+            return None;
+        }
+        let next = timeout(LINGER, self.incoming.recv()).await;
+        next.ok().flatten().map(|incoming| incoming.reply)
     }
 }
 

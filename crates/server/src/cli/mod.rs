@@ -17,7 +17,7 @@ use crate::{config_doc, limits, quickstart, shutdown};
 
 /// An XMPP server that loses nothing.
 #[derive(Debug, Parser)]
-#[command(name = "starling", version, about, propagate_version = true)]
+#[command(name = "starling", version, propagate_version = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod floors;
+mod links;
 mod logs;
 mod metrics;
 mod pages;
@@ -11,6 +12,7 @@ mod tree;
 mod xep;
 
 pub use floors::{floors, no_tokio_below_floor_three};
+pub use links::dead_links;
 pub use logs::log_style;
 pub use metrics::metric_names;
 pub use pages::{Page, pages, stale};

@@ -71,3 +71,9 @@ fn log_messages_are_lower_case_without_full_stop() {
 fn generated_pages_are_fresh() {
     holds(|files| tidy::stale(&tidy::root(), &tidy::pages(files)));
 }
+
+#[test]
+fn links_of_the_documentation_lead_somewhere() {
+    let found = tidy::dead_links(&tidy::root());
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}

@@ -40,7 +40,8 @@ deny: ## licences, bans, sources and advisories; installs cargo-deny, which take
 
 .PHONY: check
 check: ## the tests that need no services: units, suites and stories on the embedded store, tidy
-	cargo test --workspace
+	cargo test --workspace --exclude starling-server
+	cargo test -p starling-server --bins --test program --test stories
 
 .PHONY: test
 test: ## all that must hold; installs and starts what it needs

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
@@ -152,11 +153,15 @@ impl Server {
         Ok(ended.context("did not stop")??)
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("it has ended already")?;
+        kill_process(pid, signal).context("kill")
+    }
+
     /// SIGTERM, and waits until it has stopped by itself.
     pub async fn stop(&mut self) -> Result<()> {
-        let pid = self.pid().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await?;
-        anyhow::ensure!(sent.success(), "kill -TERM {pid}: {sent}");
+        self.signal(Signal::TERM)?;
         self.stopped().await
     }
 

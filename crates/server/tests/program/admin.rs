@@ -1,5 +1,6 @@
 //! The admin listener: health and metrics, and nothing else.
 
+use rustix::process::Signal;
 use std::path::Path;
 
 use starling_testkit::{Server, http};
@@ -48,7 +49,7 @@ async fn a_server_that_stops_is_alive_and_not_ready() {
     client.bind("desk").await.unwrap();
     client.write("<message to='a@localhost' type='chat'><body>x</body></message>").await.unwrap();
     client.write("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>").await.unwrap();
-    signal(server.pid(), "TERM").await;
+    signal(server.pid(), Signal::TERM);
     until("not ready", async || {
         let request = "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
         http(address, request).await.map_or(true, |answer| answer.starts_with("HTTP/1.1 503"))

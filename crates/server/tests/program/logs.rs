@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use rustix::process::Signal;
 use starling_testkit::{Connection, Hash, Scram, TlsOptions};
 
 use crate::starling::{ByHand, PORTS, PROGRAM, ctl, server, until};
@@ -39,7 +40,7 @@ async fn a_log_on_a_terminal_is_for_people() {
     let pid =
         crate::starling::starling(&["ctl", "--json", "--data-dir", data_dir.to_str().unwrap(), "status"])
             .json();
-    crate::starling::signal(u32::try_from(pid["pid"].as_u64().unwrap()).unwrap(), "TERM").await;
+    crate::starling::signal(u32::try_from(pid["pid"].as_u64().unwrap()).unwrap(), Signal::TERM);
     terminal.wait().await.unwrap();
 }
 

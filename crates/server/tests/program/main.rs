@@ -1,4 +1,5 @@
 //! The program as its operators meet it: the real binary, its command line, its files, its signals.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it fails")]
 
 mod admin;
 mod config;

@@ -1,5 +1,6 @@
 //! `starling run --quickstart`, which is `make run`.
 
+use rustix::process::Signal;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
@@ -51,14 +52,14 @@ async fn alice_writes_to_bob_with_what_is_printed() {
 async fn a_second_start_keeps_the_accounts() {
     let directory = tempfile::tempdir().unwrap();
     let (mut server, _, first) = start(directory.path()).await;
-    server.signal("TERM").await;
+    server.signal(Signal::TERM);
     assert!(server.ended().await.success());
     let (mut server, address, second) = start(directory.path()).await;
     assert_eq!(first, second);
     sign_in(address, "alice", &second[0]).await;
     // A password that somebody has changed is not printed, nor is one that no longer holds.
     starling_in(directory.path(), &["ctl", "user", "passwd", "bob@localhost", "of-my-own"], &[]).succeeded();
-    server.signal("TERM").await;
+    server.signal(Signal::TERM);
     server.ended().await;
     let (_server, address, third) = start(directory.path()).await;
     assert_eq!([third[0].as_str(), third[1].as_str()], [first[0].as_str(), "(as somebody set it)"]);
@@ -70,7 +71,7 @@ async fn registration_is_on_in_a_quickstart_only() {
     let directory = tempfile::tempdir().unwrap();
     let (mut server, address, _) = start(directory.path()).await;
     assert!(offers_registration(&features(address).await));
-    server.signal("TERM").await;
+    server.signal(Signal::TERM);
     server.ended().await;
     let mut server = ByHand::start(directory.path(), &[], &[]);
     let address = server.address("starttls").await;

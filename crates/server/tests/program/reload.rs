@@ -1,5 +1,6 @@
 //! `starling ctl config reload` and SIGHUP: what changes at once, and what is said to need a restart.
 
+use rustix::process::Signal;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -78,7 +79,7 @@ async fn sighup_changes_the_log_level() {
     let server = server("[log]\nlevel = 'info'\n").await;
     assert!(!server.log().contains("\"level\":\"DEBUG\""));
     rewrite(&server, |text| text.replace("level = 'info'", "level = 'debug'"));
-    signal(server.pid(), "HUP").await;
+    signal(server.pid(), Signal::HUP);
     until("debug lines", async || {
         let mut client = Connection::open(server.plain()).await.unwrap();
         assert!(client.login("localhost", "nobody", "x").await.is_err());
@@ -107,7 +108,7 @@ async fn a_wrong_configuration_changes_nothing() {
     assert_eq!(refused.code, Some(1));
     let error: Value = refused.json();
     assert!(error["error"].as_str().unwrap().contains("did you mean `stanza-bytes`?"), "{error}");
-    signal(server.pid(), "HUP").await;
+    signal(server.pid(), Signal::HUP);
     until("a warning", async || server.log().contains("the former one holds")).await;
     assert_eq!(greeted(&server, "new.localhost").await, "host-unknown");
     assert_eq!(greeted(&server, "other.localhost").await, "features");

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use starling_testkit::{Server, ServerOptions, Tree};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
@@ -123,8 +124,8 @@ impl ByHand {
         self.line(kind).await.split(',').next().unwrap().parse().unwrap()
     }
 
-    pub(crate) async fn signal(&self, name: &str) {
-        signal(self.child.id().unwrap(), name).await;
+    pub(crate) fn signal(&self, name: Signal) {
+        signal(self.child.id().unwrap(), name);
     }
 
     pub(crate) async fn ended(&mut self) -> ExitStatus {
@@ -132,10 +133,9 @@ impl ByHand {
     }
 }
 
-pub(crate) async fn signal(pid: u32, name: &str) {
-    let sent =
-        tokio::process::Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().await;
-    assert!(sent.unwrap().success(), "kill -{name} {pid}");
+pub(crate) fn signal(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
 }
 
 /// Looks again until it holds.

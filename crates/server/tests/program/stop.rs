@@ -1,5 +1,6 @@
 //! SIGTERM: everything is written down, sessions wait for their clients; whoever says it twice does not wait.
 
+use rustix::process::Signal;
 use std::time::Duration;
 
 use starling_testkit::{Connection, Received};
@@ -8,12 +9,12 @@ use crate::starling::{ByHand, PATIENCE, ctl, server, server_in, signal, until};
 
 #[tokio::test]
 async fn sigterm_and_sigint_stop_cleanly() {
-    for name in ["TERM", "INT"] {
+    for name in [Signal::TERM, Signal::INT] {
         let directory = tempfile::tempdir().unwrap();
         let mut server = ByHand::start(directory.path(), &[], &[]);
         server.line("accounts").await;
-        server.signal(name).await;
-        assert_eq!(server.ended().await.code(), Some(0), "{name}");
+        server.signal(name);
+        assert_eq!(server.ended().await.code(), Some(0), "{name:?}");
     }
 }
 
@@ -53,9 +54,9 @@ async fn a_second_signal_ends_it_at_once() {
         ctl(&server, &["session", "list"])["sessions"].as_array().is_some_and(|sessions| !sessions.is_empty())
     })
     .await;
-    signal(server.pid(), "TERM").await;
+    signal(server.pid(), Signal::TERM);
     until("the stop begins", async || server.log().contains("\"stopping\"")).await;
-    signal(server.pid(), "TERM").await;
+    signal(server.pid(), Signal::TERM);
     let status = tokio::time::timeout(Duration::from_secs(3), server.ended()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(1));
 }

@@ -64,7 +64,7 @@ pub(crate) fn markdown() -> Result<String, ConfigError> {
     );
     let defaults = toml::Value::Table(Config::default().to_table()?);
     for Limit { key, past, off } in LIMITS {
-        let default = key.split('.').fold(Some(&defaults), |value, part| value?.as_table()?.get(part));
+        let default = key.split('.').try_fold(&defaults, |value, part| value.as_table()?.get(part));
         let default = default.map(toml::Value::to_string).unwrap_or_default();
         let _ = writeln!(page, "| `{key}` | `{default}` | {past} | `{off}` |");
     }
@@ -80,7 +80,7 @@ mod tests {
         let defaults = toml::Value::Table(Config::default().to_table().unwrap());
         let mut variables = Vec::new();
         for Limit { key, off, .. } in LIMITS {
-            let found = key.split('.').fold(Some(&defaults), |value, part| value?.as_table()?.get(part));
+            let found = key.split('.').try_fold(&defaults, |value, part| value.as_table()?.get(part));
             assert!(found.is_some(), "{key}");
             let name = format!("STARLING_{}", key.replace(['.', '-'], "_").to_uppercase());
             variables.push((name, (*off).to_owned()));

@@ -65,7 +65,9 @@ impl Sender {
                 self.unacked.iter().map(|outgoing| outgoing.xml.clone()).collect::<String>()
             }
             Begun::New(told) => {
-                told.map(|h| self.take_ack(h));
+                if let Some(h) = told {
+                    self.take_ack(h);
+                }
                 self.acked = 0;
                 self.unacked.iter().map(Outgoing::late).collect()
             }

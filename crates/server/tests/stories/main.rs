@@ -1,4 +1,10 @@
 //! Stories: what RFC 6120, RFC 6121 and the XEPs promise, told by clients on real sockets.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test stops where it fails"
+)]
 
 use std::path::Path;
 use std::process::ExitCode;

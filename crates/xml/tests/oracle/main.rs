@@ -1,10 +1,5 @@
 //! The reader against rxml: what that refuses is refused, and what both take means the same.
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that cannot go on fails"
-)]
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod compare;
 

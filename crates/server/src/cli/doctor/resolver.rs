@@ -39,11 +39,10 @@ impl Resolver {
 
     /// Services of that name; none if there is no such record.
     pub(super) fn services(&self, name: &str) -> Result<Vec<Service>, String> {
-        let found = self.ask(name, TYPE::SRV, |data| match data {
+        self.ask(name, TYPE::SRV, |data| match data {
             RData::SRV(srv) => Some(Service { target: srv.target.to_string(), port: srv.port }),
             _ => None,
-        });
-        found
+        })
     }
 
     /// Addresses of that name, through aliases.

@@ -410,3 +410,48 @@ pub(crate) async fn the_roster_decides_where_the_user_wants_it(world: &World) {
 
     assert_eq!(query(&alice, "").await.bodies(), ["from bob", "to bob"]);
 }
+
+/// P4: whoever pages by the last id it has seen gets every message once, in the order of each sender, while three write.
+pub(crate) async fn paging_misses_none_while_others_write(world: &World) {
+    const EACH: usize = 60;
+    let alice = world.user("alice").await;
+    let reader = alice.quiet_device("reader").await;
+    let names = ["bob", "carol", "dan"];
+    let mut writers = Vec::new();
+    for name in names {
+        writers.push(world.user(name).await.quiet_device("desk").await);
+    }
+    let write = async |name: &str, device: &Device<'_>| {
+        for n in 0..EACH {
+            device
+                .send(&format!("<message to='${{alice}}' type='chat'><body>{name} {n}</body></message>"))
+                .await;
+            if n % 7 == 0 {
+                device.ask("<iq type='get' id='done'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+            }
+        }
+        device.ask("<iq type='get' id='done'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    };
+    let read = async || {
+        let (mut seen, mut after) = (Vec::new(), String::new());
+        while seen.len() < EACH * names.len() {
+            let page = query(&reader, &set(&format!("<max>5</max>{after}"))).await;
+            seen.extend(page.bodies());
+            if let Some(last) = page.ids().last() {
+                after = format!("<after>{last}</after>");
+            }
+        }
+        seen
+    };
+    let (seen, ..) = tokio::join!(
+        read(),
+        write(names[0], &writers[0]),
+        write(names[1], &writers[1]),
+        write(names[2], &writers[2])
+    );
+    for name in names {
+        let of: Vec<_> = seen.iter().filter(|body| body.starts_with(name)).cloned().collect();
+        assert_eq!(of, (0..EACH).map(|n| format!("{name} {n}")).collect::<Vec<_>>());
+    }
+    assert!(query(&reader, &set("<before/><max>1</max>")).await.bodies() == seen[seen.len() - 1..]);
+}

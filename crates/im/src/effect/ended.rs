@@ -8,6 +8,7 @@ use starling_session_router::Item;
 use starling_stanza::{Condition, Iq, IqType, Kind, Stanza, StanzaError, Wire};
 use starling_xml::{Element, ns};
 
+use super::presence::Told;
 use crate::Context;
 
 impl Context {
@@ -21,22 +22,12 @@ impl Context {
         if !announced {
             return;
         }
-        if let Err(error) = self.announce_end(&ended).await {
+        let from = Jid::from(ended.jid);
+        let told = Told { all: ended.available.is_some(), directed: ended.directed };
+        let said = self.say_goodbye(&from, told, None, |to| Context::unavailable(&from, to)).await;
+        if let Err(error) = said {
             tracing::warn!(%error, "the end of a session was not announced everywhere");
         }
-    }
-
-    async fn announce_end(&self, ended: &Ended) -> Result<()> {
-        let account = ended.jid.bare();
-        let from = Jid::from(ended.jid.clone());
-        if ended.available.is_some() {
-            self.note_last(&account, None).await?;
-            self.tell_contacts(&account, &from, |to| Context::unavailable(&from, &to.clone().into())).await?;
-        }
-        for to in self.untold(&account, ended.directed.clone(), ended.available.is_some()).await? {
-            self.present_to(&to, &from, Context::unavailable(&from, &to)).await?;
-        }
-        Ok(())
     }
 
     /// XEP-0012: when the last available session went.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use starling_jid::{BareJid, Jid};
 use starling_ports::Result;
 use starling_ports::ingress::SessionRef;
-use starling_ports::sessions::{Availability, Change, View};
+use starling_ports::sessions::{Availability, Change, Ended, View};
 use starling_session_router::{Item, Plan};
 use starling_stanza::{Presence, PresenceType, Wire};
 use starling_xml::ns;
@@ -13,6 +13,14 @@ use starling_xml::ns;
 use crate::Context;
 use crate::context::addressed;
 use crate::rules;
+
+/// Who believes a session to be there.
+pub(crate) struct Told {
+    /// All who may see the account's presence.
+    pub(crate) all: bool,
+    /// Those to whom it was sent; the account itself stands for all (see `inherit`).
+    pub(crate) directed: Vec<Jid>,
+}
 
 /// What a probe finds.
 enum Probed {
@@ -33,16 +41,9 @@ impl Context {
         let was_available = before.available.is_some();
         let from = Jid::from(session.jid.clone());
         if presence.presence_type() == PresenceType::Unavailable {
-            let directed = self.leave(session).await?;
-            if was_available {
-                let status = presence.payload(ns::CLIENT, "status").map(|status| status.text().into());
-                self.note_last(&account, status).await?; // before anybody can ask
-                self.tell_contacts(&account, &from, |to| presence.to_other(to.clone().into()).wire()).await?;
-            }
-            for to in self.untold(&account, directed, was_available).await? {
-                self.present_to(&to, &from, presence.to_other(to.clone()).wire()).await?;
-            }
-            return Ok(());
+            let told = Told { all: was_available, directed: self.leave(session).await? };
+            let status = presence.payload(ns::CLIENT, "status").map(|status| status.text().into());
+            return self.say_goodbye(&from, told, status, |to| presence.to_other(to.clone()).wire()).await;
         }
         let available = Availability { priority: presence.priority(), presence: presence.wire() };
         self.change(session, Change::Presence(Some(Arc::new(available)))).await?;
@@ -147,19 +148,39 @@ impl Context {
         Ok(Probed::Sees(presences(&view, &asker).map(|(_, wire)| wire).collect()))
     }
 
-    /// Of those who got directed presence, whom the broadcast has not told that the session is gone.
-    pub(crate) async fn untold(
+    /// §4.5.2, §4.6.3: everybody who believes a session to be there hears `unavailable`, once.
+    pub(crate) async fn say_goodbye(
         &self,
-        account: &BareJid,
-        mut directed: Vec<Jid>,
-        broadcast: bool,
-    ) -> Result<Vec<Jid>> {
-        if broadcast && !directed.is_empty() {
-            let roster = self.stores.rosters.get(account).await?;
-            let is_told = |to: &Jid| roster.contact(&to.bare()).is_some_and(|contact| contact.state.from);
+        from: &Jid,
+        told: Told,
+        status: Option<Box<str>>,
+        wire: impl Fn(&Jid) -> Wire + Send + Sync,
+    ) -> Result<()> {
+        let account = from.bare();
+        let Told { all, mut directed } = told;
+        let all = all || directed.iter().any(|to| *to == account);
+        if all {
+            self.note_last(&account, status).await?; // before anybody can ask
+            self.tell_contacts(&account, from, |to| wire(&to.clone().into())).await?;
+            let roster = self.stores.rosters.get(&account).await?;
+            let is_told = |to: &Jid| {
+                *to == account || roster.contact(&to.bare()).is_some_and(|contact| contact.state.from)
+            };
             directed.retain(|to| !is_told(to));
         }
-        Ok(directed)
+        for to in directed {
+            self.present_to(&to, from, wire(&to)).await?;
+        }
+        Ok(())
+    }
+
+    /// A session that took the place of a waiting one owes its `unavailable` to whoever believes that one to be there.
+    pub(crate) async fn inherit(&self, session: &SessionRef, former: &Ended) -> Result<()> {
+        let to_all = former.available.is_some().then(|| Jid::from(session.jid.bare()));
+        for to in former.directed.iter().cloned().chain(to_all) {
+            self.change(session, Change::Directed { to, available: true }).await?;
+        }
+        Ok(())
     }
 
     /// §4.6.3: who is told when the session leaves, contact or not: it may never have been available to all.

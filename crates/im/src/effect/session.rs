@@ -33,6 +33,7 @@ impl Context {
             return Err(BindError::ResourceConstraint);
         }
         let bound = self.stores.sessions.bind(Bind { jid: jid.clone(), node }).await.map_err(unavailable)?;
+        let session = SessionRef { id: bound.id, jid, epoch: bound.epoch };
         if let Some(former) = bound.replaced {
             // RFC 6120 §7.7.2.2: the new one lives. One that only waited ends without an `unavailable` (rule 18).
             let announced = former.attached;
@@ -41,9 +42,12 @@ impl Context {
                 let gone = told.command(former.node, former.id, former.epoch, Command::Conflict);
                 gone.unwrap_or_else(|error| tracing::debug!(%error, "a replaced session was not told"));
             }
+            if !announced {
+                self.inherit(&session, &former).await.map_err(unavailable)?;
+            }
             self.finish(former, announced).await;
         }
-        Ok(SessionRef { id: bound.id, jid, epoch: bound.epoch })
+        Ok(session)
     }
 
     pub(crate) async fn claim(&self, resume: Resume, node: NodeId) -> Result<Claimed> {

@@ -62,15 +62,12 @@ pub(super) async fn keep(
 ) -> Result<(), StanzaError> {
     let documents = &cx.stores.documents;
     let bytes = element.to_bytes(ns::CLIENT);
-    let limit = cx.config.max_document_bytes;
-    if limit > 0 {
-        let unavailable = |error: starling_ports::StoreError| error.to_stanza_error();
-        let all = documents.size(owner).await.map_err(unavailable)?;
-        let before = documents.get(owner, document).await.map_err(unavailable)?;
-        let others = all.saturating_sub(before.map_or(0, |bytes| bytes.len()));
-        if others + bytes.len() > limit {
-            return Err(StanzaError::wait(Condition::ResourceConstraint).with_text("too much is kept"));
-        }
+    let unavailable = |error: starling_ports::StoreError| error.to_stanza_error();
+    let all = documents.size(owner).await.map_err(unavailable)?;
+    let before = documents.get(owner, document).await.map_err(unavailable)?;
+    let others = all.saturating_sub(before.map_or(0, |bytes| bytes.len()));
+    if others + bytes.len() > cx.config.max_document_bytes {
+        return Err(StanzaError::wait(Condition::ResourceConstraint).with_text("too much is kept"));
     }
-    documents.put(owner, document, bytes).await.map_err(|error| error.to_stanza_error())
+    documents.put(owner, document, bytes).await.map_err(unavailable)
 }

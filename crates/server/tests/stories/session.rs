@@ -111,3 +111,28 @@ pub(crate) async fn an_account_has_so_many_sessions(_: &World) {
     assert!(refused.find(&["error", "resource-constraint"]).is_some(), "{refused}");
     assert!(third.bind("two").await.unwrap().ends_with("/two"));
 }
+
+/// Rule 18 once more: nobody goes on believing in a session whose place was taken by one that never said it was there.
+pub(crate) async fn nobody_is_left_behind_as_available(world: &World) {
+    let account = world.user("alice").await;
+    let old = account.device("phone").await;
+    old.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
+    assert_eq!(old.next().await.0.name, "enabled");
+    let bob = world.user("bob").await.device("desk").await;
+    let carol = world.user("carol").await.device("desk").await;
+    befriend(&old, &bob).await;
+    old.send("<presence to='${carol}'/>").await;
+    carol.expect("<presence from='${alice/phone}' type='!'/>").await;
+    old.cut();
+
+    let new = account.quiet_device("phone").await;
+    for device in [&bob, &carol] {
+        device.expect_silence().await;
+    }
+    new.close().await;
+
+    for device in [&bob, &carol] {
+        device.expect("<presence from='${alice/phone}' type='unavailable'/>").await;
+        device.expect_silence().await;
+    }
+}

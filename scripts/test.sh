@@ -19,6 +19,7 @@ parts=(
   "docs     docs/reference/config.md            generated pages are fresh"
   "stories  crates/server/tests/stories/main.rs stories on the embedded store"
   "kill     crates/server/tests/kill/main.rs    kill -9, and what is there afterwards"
+  "broken   scripts/broken.sh                   promises broken on purpose are noticed"
   "interop  scripts/interop/run.sh              real clients"
   "readme   scripts/readme-test.sh              what the README says to try"
   "fuzz     fuzz/corpus                         the fuzz corpus, replayed"
@@ -50,6 +51,10 @@ part_stories() {
 
 part_kill() {
   cargo test --profile quick -p starling-server --test kill --no-fail-fast
+}
+
+part_broken() {
+  scripts/broken.sh
 }
 
 part_interop() {

@@ -4,6 +4,7 @@
 mod accounts;
 mod ahead;
 mod backup;
+mod broken;
 mod check;
 mod codec;
 mod config;

@@ -10,6 +10,7 @@ use starling_ports::archive::{Archive, Direction, Page, Query, Row, Table};
 use starling_ports::ids::ArchiveId;
 
 use crate::Store;
+use crate::broken::Promise;
 use crate::codec::id_key;
 use crate::disk::{Op, Space, pair};
 use crate::slot::Waiting;
@@ -188,6 +189,9 @@ impl Store {
 #[async_trait]
 impl Archive for Store {
     async fn put(&self, table: Table, owner: &BareJid, rows: Vec<Row>) -> Result<()> {
+        if Promise::StoreBeforeAck.is_broken() {
+            return self.writer.later(self.puts(table, owner, &rows)).await;
+        }
         self.writer.write(self.puts(table, owner, &rows)).await?;
         // Rows that no commit has numbered, of an import: readers go up to them too.
         if let (Some(slot), Some(last)) =

@@ -14,7 +14,9 @@ use starling_ports::sessions::{
 };
 
 use crate::Store;
+use crate::broken::Promise;
 use crate::slot::{Estate, Need, Owed, Scan};
+use crate::slots::Shared;
 
 /// How many rows one step of a pull reads from the store.
 const ROWS: usize = 256;
@@ -45,6 +47,19 @@ impl Store {
         let mut rows: Vec<_> = rows.filter(|(_, row)| end.is_none_or(|end| row.id <= end)).collect();
         rows.sort_by_key(|(_, row)| row.id);
         Ok(Scan { rows, complete: end.is_none(), last })
+    }
+
+    /// Where that promise is broken on purpose, what is read is gone.
+    async fn forget_if_broken(&self, slot: &Shared, pulled: &Pulled) -> Result<()> {
+        if !Promise::KeepUntilAck.is_broken() {
+            return Ok(());
+        }
+        {
+            let mut slot = slot.lock();
+            pulled.entries.iter().filter_map(|entry| entry.committed.id).for_each(|id| slot.read_away(id));
+            self.slots.enlist(&mut slot);
+        }
+        self.writer.write(self.changed_positions()).await
     }
 
     /// Books the end of a session, and stores what its estate has made owed.
@@ -150,6 +165,7 @@ impl Sessions for Store {
                         pulled.entries.iter().any(|entry| entry.committed.id == Some(owed.row.id))
                     };
                     self.store_rows(account, owed.into_iter().filter(returned).collect()).await?;
+                    self.forget_if_broken(&slot, &pulled).await?;
                     return Ok(pulled);
                 }
                 Need::Page(from) => {
@@ -158,6 +174,7 @@ impl Sessions for Store {
                     let pulled =
                         self.step(|context| slot.lock().absorb(context, session, epoch, scan, limit));
                     if let Some(pulled) = pulled {
+                        self.forget_if_broken(&slot, &pulled).await?;
                         return Ok(pulled);
                     }
                 }

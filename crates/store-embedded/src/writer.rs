@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use starling_ports::Result;
 use tokio::sync::{mpsc, oneshot};
 
+use crate::broken::Promise;
 use crate::config::Config;
 use crate::disk::{Disk, Journalled, Op};
 use crate::error::{OpenError, unavailable};
@@ -203,6 +204,9 @@ impl Work {
         while let Some(first) = requests.blocking_recv() {
             let mut group = Group { ops: std::mem::take(&mut self.kept), ..Group::default() };
             let stop = group.gather(first, &mut requests);
+            if Promise::StoreBeforeAck.is_broken() {
+                std::thread::sleep(Duration::from_millis(50)); // as on a slow disk: a kill finds something to lose
+            }
             if !self.delay.is_zero() && !group.waiting.is_empty() {
                 std::thread::sleep(self.delay);
             }

@@ -87,6 +87,8 @@ async fn what_is_sent_again_is_done_once() {
         stop.store(true, Ordering::Relaxed);
         anna = lane.await.unwrap(); // the socket is cut with some on their way
         if round % 2 == 1 {
+            let (stream, _) = anna.connect(kit.server.plain()).await;
+            anna.leave_unasked(stream, 20).await; // they are stored, and Anna cannot know
             kit.kill().await;
         }
         let (stream, resumed) = anna.connect(kit.server.plain()).await;

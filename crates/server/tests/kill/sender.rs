@@ -103,18 +103,32 @@ impl Sender {
         stream.write("<r xmlns='urn:xmpp:sm:3'/>").await.unwrap();
         assert!(self.listen(&mut stream, 0).await, "{}: the server is gone", self.name);
         // Errors may come behind the acknowledgement: up to the answer to a ping all are here. The ping counts, too.
-        stream.write("<iq type='get' id='end'><ping xmlns='urn:xmpp:ping'/></iq>").await.unwrap();
         self.acked += 1;
+        self.ping(&mut stream).await;
+        self.kept = stream.cut();
+    }
+
+    /// Sends some that the server handles, and hears no acknowledgement of them; then the socket is lost.
+    pub(crate) async fn leave_unasked(&mut self, mut stream: Stream, count: usize) {
+        let text: String = (0..count).map(|_| self.message()).collect();
+        stream.write(&text).await.unwrap();
+        self.ping(&mut stream).await;
+        self.kept = stream.cut();
+    }
+
+    /// Returns when everything sent before is handled.
+    async fn ping(&self, stream: &mut Stream) {
+        stream.write("<iq type='get' id='end'><ping xmlns='urn:xmpp:ping'/></iq>").await.unwrap();
         while let Some(came) = stream.poll(PATIENCE).await {
             match came {
-                Came::Stanza(tree) if tree.attr("id") == Some("end") => break,
+                Came::Stanza(tree) if tree.attr("id") == Some("end") => return,
                 Came::Stanza(tree) => self.note(&tree),
                 Came::Asked => stream.acknowledge().await.unwrap(),
                 Came::Acked(_) => {}
-                Came::End => panic!("{}: the server is gone", self.name),
+                Came::End => break,
             }
         }
-        self.kept = stream.cut();
+        panic!("{}: the server is gone", self.name);
     }
 
     fn note(&self, tree: &Tree) {

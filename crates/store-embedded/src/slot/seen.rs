@@ -10,6 +10,7 @@ use starling_ports::ids::{ArchiveId, SessionId, Timestamp};
 use starling_ports::sessions::{Role, SenderKey};
 
 use super::log::Stanza;
+use crate::broken::Promise;
 
 /// How many stanzas of one sender are remembered at most: more are never unanswered at once.
 const NUMBERS: usize = 4096;
@@ -87,6 +88,9 @@ impl Seen {
         hash: u64,
         sender: impl FnOnce() -> Option<Arc<Sender>>,
     ) -> Past {
+        if Promise::DoOnce.is_broken() {
+            return Past::New;
+        }
         let stream = self
             .streams
             .entry(key.session)
@@ -136,7 +140,8 @@ impl Seen {
                 self.origins.remove(&(digest, side));
             }
         }
-        self.origins.get(&(digest, side(direction))).map(|(id, _)| *id)
+        let known = self.origins.get(&(digest, side(direction))).map(|(id, _)| *id);
+        known.filter(|_| !Promise::DoOnce.is_broken())
     }
 
     pub(crate) fn remember_origin(

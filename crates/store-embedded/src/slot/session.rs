@@ -256,6 +256,11 @@ impl Slot {
         }
     }
 
+    /// It waits no longer, though no device has acknowledged it; see `Promise::KeepUntilAck`.
+    pub(crate) fn read_away(&mut self, id: ArchiveId) {
+        self.pending.acknowledge(id);
+    }
+
     pub(crate) fn wants_refill(&self) -> Option<ArchiveId> {
         self.pending.wants_refill()
     }

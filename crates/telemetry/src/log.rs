@@ -36,6 +36,9 @@ impl Default for Config {
     }
 }
 
+/// At `info` the libraries of the store tell of every file. Who wants to see that names them: the later directive wins.
+const LIBRARIES: &str = "fjall=warn,lsm_tree=warn";
+
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -95,7 +98,10 @@ fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
     if !level.contains('=') && !level.contains(',') && !plain.contains(&level) {
         return Err(wrong());
     }
-    EnvFilter::try_new(level).map_err(|_| wrong())
+    EnvFilter::try_new(level).map_err(|_| wrong())?;
+    let with_libraries = format!("{LIBRARIES},{level}");
+    let whole = if matches!(level, "off" | "error") { level } else { &with_libraries };
+    EnvFilter::try_new(whole).map_err(|_| wrong())
 }
 
 #[cfg(test)]
@@ -110,5 +116,13 @@ mod tests {
         for level in ["", "loud", "info,starling_im=loud"] {
             assert!(filter(level).is_err(), "{level}");
         }
+    }
+
+    #[test]
+    fn libraries_of_the_store_are_quiet_unless_named() {
+        for (level, quiet) in [("info", true), ("debug", true), ("info,fjall=info", false)] {
+            assert_eq!(filter(level).unwrap().to_string().contains("fjall=warn"), quiet, "{level}");
+        }
+        assert_eq!(filter("off").unwrap().to_string(), "off");
     }
 }

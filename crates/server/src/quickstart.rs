@@ -31,14 +31,21 @@ fn on_loopback(address: SocketAddr) -> Vec<SocketAddr> {
     addresses
 }
 
-/// Makes alice and bob, unless they are there, and says what to do next.
-pub(crate) async fn welcome(node: &Node) -> Result<()> {
+/// Makes alice and bob, unless they are there; a line for each, with its password.
+pub(crate) async fn accounts(node: &Node) -> Result<Vec<String>> {
     let domain = node.domains.first().context("no domain is served")?;
-    let mut lines = vec![String::new(), "Two accounts to try it with:".to_owned()];
+    let mut lines = Vec::new();
     for name in ["alice", "bob"] {
         let jid = BareJid::from_parts(Some(name), domain.as_str())?;
         lines.push(format!("  {jid}   password {}", password_of(node, &jid).await?));
     }
+    Ok(lines)
+}
+
+/// Says what to do next with the accounts that were made.
+pub(crate) fn welcome(node: &Node, accounts: Vec<String>) {
+    let mut lines = vec![String::new(), "Two accounts to try it with:".to_owned()];
+    lines.extend(accounts);
     if let Some(http) = node.addresses.plain_http.first() {
         let page = format!("http://localhost:{}/", http.port());
         lines.push(format!(
@@ -55,7 +62,6 @@ pub(crate) async fn welcome(node: &Node) -> Result<()> {
         "Anybody may register more accounts, because this is a quickstart. Ctrl-C stops it.\n".to_owned(),
     );
     say(&lines.join("\n"));
-    Ok(())
 }
 
 /// The password that was made for the account, here or on a former start, if it still is its password.

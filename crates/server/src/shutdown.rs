@@ -30,9 +30,10 @@ pub(crate) fn serve(config: Config, place: Place, is_quickstart: bool) -> Result
         node.control.clone().listen(&node.data_dir.join("control.sock"), &node.services, node.stop.clone())?;
         node.health.ready();
         info!(addresses = %node.addresses.to_json(), data = %node.data_dir.display(), "serving");
+        let accounts = if is_quickstart { Some(quickstart::accounts(&node).await?) } else { None };
         announce::announce(&node).await?;
-        if is_quickstart {
-            quickstart::welcome(&node).await?;
+        if let Some(accounts) = accounts {
+            quickstart::welcome(&node, accounts);
         }
         loop {
             tokio::select! {

@@ -13,7 +13,7 @@ BOUND = 60
 async def printed(process):
     """Everything the server says up to how to stop it."""
     text = ""
-    while not re.search(r"Stop with", text):
+    while "Ctrl-C" not in text:
         line = await process.stdout.readline()
         if not line:
             raise AssertionError(f"it ended and had printed: {text}")

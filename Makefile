@@ -60,6 +60,11 @@ stories: ## the stories only
 interop: ## real clients against a real server
 	scripts/test.sh interop
 
+.PHONY: interop-sint
+interop-sint: ## Smack's own integration tests, by hand
+	cargo build --profile quick -p starling-server
+	scripts/interop/sint.sh $(QUICK)
+
 .PHONY: fault
 fault: ## the kill tests, many more rounds than `make test` has
 	STARLING_KILL_ROUNDS=$${STARLING_KILL_ROUNDS:-200} scripts/test.sh kill

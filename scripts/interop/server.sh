@@ -14,19 +14,19 @@ print(*(s.getsockname()[1] for s in sockets))
 PY
 }
 
-# choose_ports: STARTTLS, direct TLS, HTTP without and with TLS (/ws and /bosh), and one for what the server keeps to itself.
+# choose_ports [HOST [PORT]]: STARTTLS (or PORT), direct TLS, HTTP without and with TLS (/ws and /bosh), and one for what the server keeps to itself.
 choose_ports() {
-  export INTEROP_DOMAIN=$DOMAIN INTEROP_HOST=127.0.0.1 INTEROP_PORT INTEROP_TLS_PORT INTEROP_HTTP_PORT INTEROP_HTTPS_PORT
+  export INTEROP_DOMAIN=$DOMAIN INTEROP_HOST=${1:-127.0.0.1} INTEROP_PORT INTEROP_TLS_PORT INTEROP_HTTP_PORT INTEROP_HTTPS_PORT
   local own
   read -r INTEROP_PORT INTEROP_TLS_PORT INTEROP_HTTP_PORT INTEROP_HTTPS_PORT own <<<"$(free_ports 5)"
-  ADMIN_PORT=$own
+  ADMIN_PORT=$own INTEROP_PORT=${2:-$INTEROP_PORT}
 }
 
 # wait_for_port PORT: until something listens there, at most 20 s, and only while the server lives.
 wait_for_port() {
   for _ in $(seq 100); do
     server_lives || return 1
-    if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then return 0; fi
+    if (exec 3<>"/dev/tcp/$INTEROP_HOST/$1") 2>/dev/null; then return 0; fi
     sleep 0.2
   done
   return 1
@@ -39,13 +39,13 @@ server_lives() {
   [ -n "$state" ] && [ "$state" != Z ]
 }
 
-# start_server KIND PROGRAM DIR: KIND is starling or prosody; DIR is empty and ours. The log is DIR/server.log.
+# start_server KIND PROGRAM DIR [HOST [PORT]]: KIND is starling or prosody; DIR is empty and ours. The log is DIR/server.log.
 start_server() {
   export INTEROP_KIND=$1 INTEROP_PROGRAM INTEROP_DIR=$3 INTEROP_SCRIPTS
   INTEROP_SCRIPTS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
   INTEROP_PROGRAM=$(command -v "$2") || { echo "there is no program $2"; return 1; }
   INTEROP_PROGRAM=$(realpath "$INTEROP_PROGRAM")
-  choose_ports
+  choose_ports "${@:4}"
   "configure_$1" && launch
 }
 
@@ -69,11 +69,11 @@ configure_starling() {
 domains = ["$DOMAIN"]
 
 [listen]
-c2s = ["127.0.0.1:$INTEROP_PORT"]
-direct-tls = ["127.0.0.1:$INTEROP_TLS_PORT"]
+c2s = ["$INTEROP_HOST:$INTEROP_PORT"]
+direct-tls = ["$INTEROP_HOST:$INTEROP_TLS_PORT"]
 http = []
-plain-http = ["127.0.0.1:$INTEROP_HTTP_PORT"]
-https = ["127.0.0.1:$INTEROP_HTTPS_PORT"]
+plain-http = ["$INTEROP_HOST:$INTEROP_HTTP_PORT"]
+https = ["$INTEROP_HOST:$INTEROP_HTTPS_PORT"]
 
 [admin]
 listen = "127.0.0.1:$ADMIN_PORT"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Looks for inputs that break a fuzz target, FUZZ_SECONDS for each; the arguments name targets, none means all.
-# What is found is put into fuzz/corpus, which `make test` replays without any of this.
+# What breaks one lies in fuzz/artifacts; put into fuzz/corpus it is replayed by `make test`, without any of this.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 # Coverage needs switches that only nightly takes; RUSTC_BOOTSTRAP lets the stable compiler take them.

@@ -51,16 +51,20 @@ pub(crate) fn domainpart(text: &str) -> Result<Cow<'_, str>, JidError> {
         Cow::Owned(text.to_ascii_lowercase())
     } else {
         // The same folding and normalisation as for localparts makes one form of what IDNA 2008 has as one U-label.
-        let enforce = |text: &str| UsernameCaseMapped::enforce(text).ok().map(|done| done.into_owned());
-        let labels: Option<Vec<String>> =
-            text.split(['.', '\u{3002}', '\u{ff0e}', '\u{ff61}']).map(enforce).collect();
-        Cow::Owned(labels.ok_or(JidError::Domainpart)?.join("."))
+        let labels: Result<Vec<Cow<'_, str>>, JidError> =
+            text.split(['.', '\u{3002}', '\u{ff0e}', '\u{ff61}']).map(label).collect();
+        Cow::Owned(labels?.join("."))
     };
     if prepared.parse::<Ipv4Addr>().is_err() && !prepared.split('.').all(is_label) {
         return Err(JidError::Domainpart);
     }
     check_length(&prepared)?;
     Ok(prepared)
+}
+
+fn label(text: &str) -> Result<Cow<'_, str>, JidError> {
+    let prepared = UsernameCaseMapped::enforce(text).map_err(|_| JidError::Domainpart)?;
+    stable(prepared, |text| UsernameCaseMapped::enforce(text).ok(), JidError::Domainpart)
 }
 
 fn is_label(label: &str) -> bool {
@@ -115,9 +119,7 @@ pub fn prepare_password(text: &str) -> Result<String, JidError> {
     if text.len() > MAX_PART {
         return Err(JidError::TooLong);
     }
-    OpaqueString::enforce(text)
-        .ok()
-        .filter(|text| !text.is_empty())
-        .map(Cow::into_owned)
-        .ok_or(JidError::Password)
+    let prepared = OpaqueString::enforce(text).map_err(|_| JidError::Password)?;
+    let prepared = stable(prepared, |text| OpaqueString::enforce(text).ok(), JidError::Password)?;
+    if prepared.is_empty() { Err(JidError::Password) } else { Ok(prepared.into_owned()) }
 }

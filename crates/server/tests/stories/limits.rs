@@ -23,7 +23,7 @@ async fn member(world: &World, name: &str) -> Connection {
 }
 
 /// Resident memory of the server, in KiB.
-async fn resident(world: &World) -> u64 {
+pub(crate) async fn resident(world: &World) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", world.server().await.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()

@@ -293,3 +293,52 @@ pub(crate) async fn anothers_resource_is_forged_too(world: &World) {
         assert!(error.name == "error" && error.child("invalid-from").is_some(), "{from:?}: {error}");
     }
 }
+
+/// RFC 6120 §8.3.1: errors and results are never answered, so that nothing goes to and fro for ever.
+pub(crate) async fn an_error_is_never_answered(world: &World) {
+    let alice = world.user("alice").await.device("phone").await;
+    let bob = world.user("bob").await.quiet_device("desk").await;
+    bob.ask("<iq type='set' id='b1'><block xmlns='urn:xmpp:blocking'><item jid='blocked@localhost'/></block></iq>").await;
+    for to in [
+        "nobody@localhost",
+        "${alice}/gone",
+        "localhost",
+        "localhost/x",
+        "a@elsewhere.example",
+        "blocked@localhost",
+        "@",
+    ] {
+        for stanza in ["message", "presence", "iq"] {
+            bob.send(&format!("<{stanza} to='{to}' type='error' id='e1'><error type='cancel'/></{stanza}>"))
+                .await;
+        }
+        bob.send(&format!("<iq to='{to}' type='result' id='e2'/>")).await;
+        bob.expect_silence().await;
+    }
+    alice.expect_silence().await;
+}
+
+/// RFC 6120 §8.2.3, §8.3.3: what is no proper stanza is answered by its error, and the stream goes on.
+pub(crate) async fn a_malformed_stanza_is_answered(world: &World) {
+    let bob = world.user("bob").await.quiet_device("desk").await;
+    for (stanza, condition) in [
+        ("<iq type='get'><ping xmlns='urn:xmpp:ping'/></iq>", "bad-request"),
+        ("<iq type='get' id='i1'/>", "bad-request"),
+        ("<iq type='set' id='i1'><a xmlns='urn:example:a'/><b xmlns='urn:example:b'/></iq>", "bad-request"),
+        ("<iq type='strange' id='i1'><ping xmlns='urn:xmpp:ping'/></iq>", "bad-request"),
+        ("<iq id='i1'><ping xmlns='urn:xmpp:ping'/></iq>", "bad-request"),
+        ("<iq type='get' id='i1' to='@'><ping xmlns='urn:xmpp:ping'/></iq>", "jid-malformed"),
+        ("<message id='m1' to='a b@localhost'><body>x</body></message>", "jid-malformed"),
+        ("<presence id='p1' to='@localhost'/>", "jid-malformed"),
+        ("<message id='m1' to='localhost'><body>x</body></message>", "service-unavailable"),
+        ("<message id='m1' to='localhost/x'><body>x</body></message>", "service-unavailable"),
+        ("<iq type='get' id='i1' to='localhost/x'><ping xmlns='urn:xmpp:ping'/></iq>", "service-unavailable"),
+    ] {
+        bob.send(stanza).await;
+        let (answer, _) = bob.next().await;
+        assert_eq!(answer.attr("type"), Some("error"), "{stanza}: {answer}");
+        assert!(answer.find(&["error", condition]).is_some(), "{stanza}: {answer}");
+        assert!(answer.attr("to").is_none_or(|to| to == bob.jid()), "{stanza}: {answer}");
+    }
+    bob.expect_silence().await;
+}

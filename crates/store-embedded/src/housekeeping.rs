@@ -67,6 +67,8 @@ fn keep(store: &Weak<Store>, stopped: &mpsc::Receiver<()>) {
         }
         if last.elapsed() >= SELDOM {
             last = Instant::now();
+            let sizes = store.writer.later_blocking(store.changed_sizes());
+            sizes.unwrap_or_else(|error| tracing::debug!(%error, "sizes of archives are not saved"));
             store.slots.unload(store.clock.now(), IDLE);
         }
     }
@@ -95,6 +97,17 @@ impl Store {
             ops.extend(slot.take_archived().map(|bytes| encode_usage(&owner, bytes)));
             let gone = slot.take_collected();
             ops.extend(gone.into_iter().map(|id| Op::Remove(Space::Spool, row::key(&owner, id))));
+        });
+        ops
+    }
+
+    /// Sizes of archives that are to be saved.
+    pub(crate) fn changed_sizes(&self) -> Vec<Op> {
+        let mut ops = Vec::new();
+        self.slots.each(|shared| {
+            let mut slot = shared.lock();
+            let size = slot.take_archived();
+            ops.extend(size.map(|bytes| encode_usage(slot.account(), bytes)));
         });
         ops
     }

@@ -90,7 +90,9 @@ impl Store {
     /// Writes what waits and lets go of the directory. Whoever still asks gets `Unavailable`.
     pub fn close(&self) {
         self.housekeeping.stop();
-        if let Err(error) = self.writer.later_now(self.changed_positions()) {
+        let mut ops = self.changed_positions();
+        ops.extend(self.changed_sizes());
+        if let Err(error) = self.writer.later_now(ops) {
             tracing::warn!(%error, "cannot save positions");
         }
         self.writer.stop();

@@ -34,6 +34,9 @@ pub(crate) use session::{Backlog, Session};
 /// How many committed rows may wait to be stored (rule 13).
 const OWED: usize = 10_000;
 
+/// How many archived bytes are counted before the count is saved: so much a kill makes it forget.
+const UNSAVED: u64 = 64 * 1024;
+
 /// What bounds a slot.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
@@ -103,8 +106,10 @@ pub(crate) struct Slot {
     seen: Seen,
     /// Rows of the spool that are acknowledged, but that a session with a backlog still has to read.
     collected: Vec<ArchiveId>,
-    /// Bytes of what is archived, near enough for a quota, and whether that is to be saved.
-    archived: (u64, bool),
+    /// Bytes of what is archived, near enough for a quota.
+    archived: u64,
+    /// What of it was saved last.
+    archived_saved: u64,
     /// Whether it stands in the list of those that have something to save.
     listed: bool,
     touched: Timestamp,
@@ -131,7 +136,8 @@ impl Slot {
             pending: Pending::new(facts.position, facts.last, facts.waiting, facts.more),
             seen,
             collected: Vec::new(),
-            archived: (facts.archived, false),
+            archived: facts.archived,
+            archived_saved: facts.archived,
             listed: false,
             touched: now,
         }
@@ -152,7 +158,7 @@ impl Slot {
             preferences: self.preferences.clone(),
             waiting: self.pending.len(),
             waiting_bytes: self.pending.bytes(),
-            archived_bytes: self.archived.0,
+            archived_bytes: self.archived,
         });
         self.view = Some(view.clone());
         view
@@ -161,7 +167,7 @@ impl Slot {
     /// The count of what waits decides only where nobody takes it; while somebody reads, it need not be exact.
     fn is_quota_old(&self, view: &View) -> bool {
         let off = view.waiting.abs_diff(self.pending.len());
-        let bytes_off = view.archived_bytes.abs_diff(self.archived.0);
+        let bytes_off = view.archived_bytes.abs_diff(self.archived);
         let exact = self.sessions.is_empty();
         off > if exact { 0 } else { 16 } || bytes_off > if exact { 0 } else { 16 * 1024 }
     }
@@ -223,7 +229,7 @@ impl Slot {
             self.pending = Pending::new(Position::default(), None, Vec::new(), false);
             self.owed.clear();
             self.collected.clear();
-            self.archived = (0, false);
+            (self.archived, self.archived_saved) = (0, 0);
             self.seen = Seen::default();
         }
         self.exists = exists;
@@ -250,7 +256,8 @@ impl Slot {
 
     /// Whether it is to be put on the list of those that have something to save: once.
     pub(crate) fn enlist(&mut self) -> bool {
-        let changed = self.pending.is_changed() || !self.collected.is_empty() || self.archived.1;
+        let grown = self.archived.abs_diff(self.archived_saved) >= UNSAVED;
+        let changed = self.pending.is_changed() || !self.collected.is_empty() || grown;
         let enlist = !self.listed && changed;
         self.listed |= enlist;
         enlist
@@ -268,12 +275,14 @@ impl Slot {
 
     /// Archived bytes that came, or went because they were too old.
     pub(crate) fn count_archived(&mut self, more: u64, less: u64) {
-        self.archived = (self.archived.0.saturating_add(more).saturating_sub(less), true);
+        self.archived = self.archived.saturating_add(more).saturating_sub(less);
     }
 
     /// Bytes of what is archived, if that has changed since it was saved.
     pub(crate) fn take_archived(&mut self) -> Option<u64> {
-        std::mem::take(&mut self.archived.1).then_some(self.archived.0)
+        let changed = self.archived != self.archived_saved;
+        self.archived_saved = self.archived;
+        changed.then_some(self.archived)
     }
 
     /// Rows of the spool that nobody needs any more.
@@ -291,7 +300,7 @@ impl Slot {
         self.sessions.is_empty()
             && self.owed.is_empty()
             && !self.pending.is_changed()
-            && !self.archived.1
+            && self.archived == self.archived_saved
             && now.since(self.touched) >= idle
     }
 

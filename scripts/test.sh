@@ -20,7 +20,7 @@ parts=(
   "stories  crates/server/tests/stories/main.rs stories on the embedded store"
   "kill     crates/server/tests/kill/main.rs    kill -9, and what is there afterwards"
   "broken   scripts/broken.sh                   promises broken on purpose are noticed"
-  "interop  scripts/interop/run.sh              real clients"
+  "interop  scripts/interop/run.sh              real clients, and the chat page"
   "readme   scripts/readme-test.sh              what the README says to try"
   "fuzz     fuzz/corpus                         the fuzz corpus, replayed"
 )
@@ -58,7 +58,11 @@ part_broken() {
 }
 
 part_interop() {
-  build_server && scripts/interop/run.sh "$quick"
+  local code
+  build_server || return
+  scripts/interop/run.sh "$quick"
+  code=$?
+  scripts/page/test.sh "$quick" && [ $code = 0 ]
 }
 
 part_readme() {

@@ -41,8 +41,9 @@ pub struct ListenConfig {
     pub plain_http: Vec<SocketAddr>,
     /// The same over TLS.
     pub https: Vec<SocketAddr>,
-    /// Proxies that may say for whom they speak (PROXY protocol v2, X-Forwarded-For, X-Forwarded-Proto): addresses or
-    /// ranges. TLS that ended at such a proxy counts as TLS, without channel binding.
+    /// Proxies that may say for whom they speak, as addresses or ranges: by the PROXY protocol v2 before anything else on any
+    /// listener, by X-Forwarded-For, -Proto and -Host on HTTP. TLS that ended at such a proxy counts as TLS, without channel
+    /// binding: on `c2s` where its PROXY header says so, on HTTP where X-Forwarded-Proto is `https`.
     pub trusted_proxies: Vec<Network>,
 }
 

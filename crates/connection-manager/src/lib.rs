@@ -13,6 +13,7 @@ mod listeners;
 mod metrics;
 mod network;
 mod outbox;
+mod proxy;
 mod rate;
 mod scratch;
 mod shared;

@@ -24,6 +24,7 @@ use crate::error::Error;
 use crate::http::{self, Page};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::proxy;
 use crate::scratch::Pool;
 use crate::shared::Shared;
 use crate::tls::Tls;
@@ -239,13 +240,26 @@ async fn accept(
     }
 }
 
-/// Serves a connection by what its listener is for.
-async fn serve(present: Arc<Present>, kind: Kind, tcp: TcpStream, peer: IpAddr, stop: CancellationToken) {
-    let security = match kind {
-        Kind::C2s => Security::StartTls,
-        Kind::DirectTls => Security::Direct,
-        Kind::Plain => Security::Plain,
-        Kind::Http | Kind::Https | Kind::PlainHttp => {
+/// Serves a connection by what its listener is for, and by what a trusted proxy says before anything else.
+async fn serve(present: Arc<Present>, kind: Kind, mut tcp: TcpStream, peer: IpAddr, stop: CancellationToken) {
+    let is_proxy = present.config.listen.trusted_proxies.iter().any(|network| network.contains(peer));
+    let said = match is_proxy {
+        true => Box::pin(proxy::take(&mut tcp)).await,
+        false => Ok(None),
+    };
+    let said = match said {
+        Ok(said) => said.and_then(|said| Some((said.client?, said.is_tls))),
+        Err(error) => return debug!(%error, %peer, "a proxy was not understood"),
+    };
+    let peer = said.map_or(peer, |(client, _)| client);
+    let security = match (kind, said) {
+        (Kind::DirectTls, _) => Security::Direct,
+        (Kind::C2s | Kind::Plain, Some((_, true))) => Security::Proxied,
+        (Kind::C2s, _) | (Kind::Plain, Some(_)) => Security::StartTls,
+        (Kind::Plain, None) => Security::Plain,
+        // Whoever comes from afar is not on loopback, whatever the listener is bound to.
+        (Kind::PlainHttp, Some(_)) => return http::serve(present, Kind::Http, tcp, peer, stop).await,
+        (Kind::Http | Kind::Https | Kind::PlainHttp, _) => {
             return http::serve(present, kind, tcp, peer, stop).await;
         }
     };

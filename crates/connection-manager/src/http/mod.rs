@@ -34,7 +34,7 @@ use io::HttpIo;
 pub use page::Page;
 
 /// How long a request may take to say what it wants, and how long a connection stays without one.
-const HEADER_WITHIN: Duration = Duration::from_secs(30);
+const HEADER_WITHIN: Duration = Duration::from_secs(15);
 /// What a request's head may have.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 /// As many lines may it have.

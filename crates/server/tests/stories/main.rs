@@ -22,6 +22,7 @@ mod disco;
 mod domains;
 mod form;
 mod hostile_xml;
+mod http;
 mod jid_escaping;
 mod last_activity;
 mod limits;
@@ -33,6 +34,7 @@ mod ping;
 mod presence;
 mod private_xml;
 mod processing_hints;
+mod proxy;
 mod quotas;
 mod register;
 mod roster;
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         domains :: { users_of_two_domains_talk, a_name_is_of_one_domain, each_domain_answers }
         form :: { the_server_says_whom_to_write_to }
         hostile_xml :: { what_xmpp_forbids_ends_the_stream, what_xml_forbids_ends_the_stream, prefixes_are_declared, only_utf_8_is_spoken, everything_has_a_limit, the_largest_stanza_is_taken, an_unknown_payload_passes_unchanged, prefixes_of_the_header_travel_along, namespaces_are_not_amplified, too_big_is_said_before_the_end, others_do_not_notice }
+        http :: { host_meta_says_where_to_connect, there_is_nothing_else, a_slow_request_is_not_waited_for }
         jid_escaping :: { an_escaped_name_is_a_name, no_name_ends_with_a_space }
         last_activity :: { a_contact_asks_when_somebody_went, a_stranger_may_not_ask, a_device_answers_for_itself, the_server_says_how_long_it_runs }
         limits :: { who_does_not_sign_in_is_let_go, a_stanza_takes_no_longer_than_allowed, too_fast_is_slowed_and_never_dropped, strangers_of_one_address_are_few, memory_stays_flat_under_hostile_input, idle_connections_hold_no_buffers, certificates_are_reloaded_without_a_restart }
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         processing_hints :: { no_store_leaves_no_trace, no_permanent_store_waits_but_is_not_archived, no_copy_is_not_copied, store_keeps_what_would_not_be_kept }
         quotas :: { so_many_messages_wait, so_many_bytes_wait, an_archive_has_a_size }
         register :: { an_account_is_made_and_signs_in, a_name_is_given_once, one_address_makes_so_many_accounts, who_is_registered_is_told_so, a_password_is_changed, a_password_is_changed_for_oneself_only, an_account_is_erased, an_erased_name_begins_anew }
+        proxy :: { tls_at_the_proxy_is_tls, without_tls_at_the_proxy_nobody_signs_in, a_stranger_is_no_proxy }
         roster :: { a_client_sets_names_and_groups_only, a_removal_is_told_by_version, a_push_is_between_server_and_device, a_removed_contact_is_left_both_ways, anothers_roster_is_closed, a_roster_has_an_end, a_contact_is_added_and_pushed, versions_save_the_download, a_removed_contact_is_gone, bad_items_are_refused }
         rsm :: { what_can_be_asked_of_a_set, a_page_has_a_size }
         sasl :: { a_wrong_password_is_refused, an_unknown_user_looks_the_same, a_foreign_authzid_is_refused, strange_messages_get_an_answer, an_exchange_has_an_order, base64_is_strict, the_header_cannot_be_changed_later, channel_binding_is_offered_where_it_works, a_man_in_the_middle_is_noticed, plain_goes_only_under_tls, guessing_is_slowed_and_nobody_locked_out }
@@ -99,6 +103,8 @@ fn main() -> ExitCode {
     )
 }
 
-/// Stories register accounts from one address, faster than anybody should; one asks whom to write to.
-const OPTIONS: &str = "[im.registration]\nenabled = true\nper-address-and-hour = 0\n\
+/// Stories register accounts from one address, faster than anybody should; one asks whom to write to;
+/// one speaks for others.
+const OPTIONS: &str = "[listen]\ntrusted-proxies = [\"127.0.0.9\"]\n\
+                       [im.registration]\nenabled = true\nper-address-and-hour = 0\n\
                        [im.contact]\nabuse = [\"mailto:abuse@localhost\", \"xmpp:abuse@localhost\"]\n";

@@ -28,6 +28,7 @@ log=target/interop/readme.log
 install_slixmpp target/interop >"$log" 2>&1 || { tail -n 20 "$log"; fail "slixmpp is installed"; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+unset "${!STARLING_@}"
 # Ports of the system's choice, for those of `make run` may be taken here.
 export STARLING_LISTEN_C2S='["127.0.0.1:0"]' STARLING_LISTEN_DIRECT_TLS='[]' STARLING_LISTEN_HTTPS='[]'
 export STARLING_LISTEN_HTTP='["127.0.0.1:0"]' STARLING_ADMIN_LISTEN=127.0.0.1:0

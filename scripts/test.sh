@@ -26,7 +26,7 @@ parts=(
 )
 
 build_server() {
-  cargo build --profile quick -p starling-server && export STARLING_BIN=$PWD/$quick
+  cargo build --profile quick -p starling-server
 }
 
 # The server's other test targets; `stories` and `kill` are parts of their own.

@@ -5,6 +5,8 @@
 #   scripts/interop/server.sh restart TERM|KILL    with the INTEROP_* variables of start_server
 
 DOMAIN=localhost
+# The tester's own settings are not those of the server under test.
+unset "${!STARLING_@}"
 
 free_ports() {
   python3 - "$1" <<'PY'

@@ -17,7 +17,7 @@ pub struct Invalid {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A port that somebody else has, or that needs more rights.
-    #[error("cannot listen on {address}: {source}; stop what uses it, or set another address under [listen]")]
+    #[error("cannot listen on {address}; stop what uses it, or set another address under [listen]")]
     Listen {
         /// Where.
         address: SocketAddr,

@@ -8,6 +8,7 @@ mod metrics;
 mod pages;
 mod source;
 mod text;
+mod threats;
 mod tree;
 mod xep;
 
@@ -17,6 +18,7 @@ pub use logs::log_style;
 pub use metrics::metric_names;
 pub use pages::{Page, pages, stale};
 pub use text::{first_line_is_purpose, no_bare_allow, no_ignored_tests, no_todo, short_files};
+pub use threats::{threats, threats_page};
 pub use tree::{File, read, root};
 pub use xep::xep_lists;
 

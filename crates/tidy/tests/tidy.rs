@@ -77,3 +77,10 @@ fn links_of_the_documentation_lead_somewhere() {
     let found = tidy::dead_links(&tidy::root());
     assert!(found.is_empty(), "\n{}\n", found.join("\n"));
 }
+
+#[test]
+fn the_table_of_threats_names_tests_that_exist() {
+    let page = tidy::threats_page(&tidy::root()).unwrap_or_default();
+    assert!(page.lines().count() > 20, "the page is there");
+    holds(|files| tidy::threats(&page, files));
+}

@@ -202,6 +202,27 @@ pub(crate) async fn idle_connections_hold_no_buffers(_: &World) {
     assert!(each <= 64, "{each} KiB for a session that sent 200 KiB");
 }
 
+/// Connections of strangers, with streams and without, leave no memory behind.
+pub(crate) async fn who_came_and_went_left_nothing(_: &World) {
+    let world = server("").await;
+    let round = async |count: usize| {
+        for n in 0..count {
+            let mut connection = guest(&world, "plain", 76).await;
+            if n % 2 == 0 {
+                connection.header("localhost").await.unwrap();
+                connection.element("features").await.unwrap();
+                connection.write("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'").await.unwrap();
+            }
+            connection.cut();
+        }
+    };
+    round(500).await;
+    let before = resident(&world).await;
+    round(3000).await;
+    let after = resident(&world).await;
+    assert!(after < before + 8 * 1024, "from {before} KiB to {after} KiB");
+}
+
 /// Certificates are exchanged under way: new handshakes show the new one, whoever is connected stays.
 pub(crate) async fn certificates_are_reloaded_without_a_restart(_: &World) {
     let world = server("").await;

@@ -77,6 +77,10 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 bench: ## figures on loopback: docs/benchmarks.md; BENCH='--only chat-16 --runs 1' runs one and leaves the page alone
 	scripts/lib/bench.sh $(BENCH)
 
+.PHONY: bench-store
+bench-store: ## fjall and redb side by side: inserts, reads, size, kills
+	cargo run --profile quick -p starling-store-embedded --example bench_store
+
 .PHONY: docs
 docs: ## writes the pages that are made from the source
 	scripts/lib/docs.sh write

@@ -67,11 +67,16 @@ pub fn restore(backup: &Path, data_dir: &Path) -> Result<(), OpenError> {
     if to.exists() {
         return Err(OpenError::new(&to, "there is a store already", "move it away first"));
     }
-    let copied =
-        copy_tree(&from, &to).map_err(|error| OpenError::new(&to, error, "check that the disk has space"));
-    copied?;
+    // Under another name until it is whole: half a store must not be taken for one.
+    let half = data_dir.join("store.restoring");
+    let copied = remove(&half).and_then(|()| copy_tree(&from, &half)).and_then(|()| fs::rename(&half, &to));
+    copied.map_err(|error| OpenError::new(&to, error, "check that the disk has space"))?;
     // Opened once, so that a backup that cannot be opened is noticed now.
     Disk::open(data_dir).map(|(disk, _)| disk.close())
+}
+
+fn remove(dir: &Path) -> std::io::Result<()> {
+    if dir.try_exists()? { fs::remove_dir_all(dir) } else { Ok(()) }
 }
 
 fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {

@@ -121,6 +121,10 @@ impl Disk {
         fs::create_dir_all(&root)
             .map_err(|error| OpenError::new(&root, error, "check that the directory can be made"))?;
         let format = read_format(&root)?;
+        if format.is_none() {
+            clear_unfinished(&root)
+                .map_err(|error| OpenError::new(&root, error, "check that its files can be removed"))?;
+        }
         let tables = Tables::open(&root.join("db")).map_err(|error| OpenError::of(&root, &error))?;
         let journalled = Journalled::open(&root, &tables)?;
         migrate(&root, &tables, format)?;
@@ -215,6 +219,21 @@ impl Journalled {
             tracing::warn!(%error, "cannot note the last write");
         }
     }
+}
+
+/// Removes a database whose making was interrupted: fjall cannot open one without its journal and its marker complete.
+/// `format` is written when all is made, and `sequence` with the first group, so without either nothing was kept in it.
+fn clear_unfinished(root: &Path) -> std::io::Result<()> {
+    let db = root.join("db");
+    let has_groups = fs::metadata(root.join("sequence")).is_ok_and(|file| file.len() > 0);
+    if has_groups || !db.try_exists()? {
+        return Ok(());
+    }
+    let lock = File::options().read(true).write(true).open(db.join("lock"));
+    if lock.as_ref().is_ok_and(|lock| lock.try_lock().is_err()) {
+        return Ok(()); // another process is making it right now; opening it says so
+    }
+    fs::remove_dir_all(&db)
 }
 
 fn read_format(root: &Path) -> Result<Option<u32>, OpenError> {

@@ -65,6 +65,38 @@ async fn two_opens_of_one_directory_are_refused() {
     open(dir.path());
 }
 
+#[test]
+fn a_store_whose_making_was_interrupted_is_made_anew() {
+    // What is there when the process is killed after the journal was made, or after all but `format`.
+    for killed_late in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let (root, db) = (dir.path().join("store"), dir.path().join("store/db"));
+        if killed_late {
+            open(dir.path()).close();
+            fs::remove_file(root.join("format")).unwrap();
+            fs::remove_file(db.join("version")).unwrap();
+        } else {
+            fs::create_dir_all(db.join("keyspaces")).unwrap();
+            fs::write(db.join("lock"), "").unwrap();
+            fs::write(db.join("0.jnl"), "").unwrap();
+        }
+        open(dir.path()).close();
+        assert!(root.join("format").is_file());
+    }
+}
+
+#[tokio::test]
+async fn what_has_groups_is_never_taken_for_an_interrupted_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    accounts::Accounts::create(&*store, &bob(), credentials(1), Timestamp(5)).await.unwrap();
+    store.close();
+    drop(store);
+    fs::remove_file(dir.path().join("store/format")).unwrap();
+    let store = open(dir.path());
+    assert!(accounts::Accounts::get(&*store, &bob()).await.unwrap().is_some());
+}
+
 #[tokio::test]
 async fn a_newer_format_is_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -17,11 +17,28 @@ const fn special(byte: u8) -> bool {
     byte < 0x20 && byte != b'\t' && byte != b'\n' || matches!(byte, b'&' | b'<' | b'>' | b']' | 0xef)
 }
 
+#[expect(clippy::indexing_slicing, reason = "there is an entry for each byte")]
+fn is_special(byte: u8) -> bool {
+    SPECIAL[usize::from(byte)]
+}
+
+/// Looked up, as this is asked of every byte.
+#[expect(clippy::indexing_slicing, reason = "it is done by the compiler, which would notice")]
+static SPECIAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = special(byte as u8);
+        byte += 1;
+    }
+    table
+};
+
 /// Writes character data in its canonical form. `references` are read in text and not in CDATA sections.
 pub(crate) fn copy_text(out: &mut Vec<u8>, text: &str, references: bool) -> Result<(), XmlError> {
     let bytes = text.as_bytes();
     let (mut at, mut copied) = (0, 0);
-    while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| special(*byte))) {
+    while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| is_special(*byte))) {
         at += found;
         let rest = text.as_bytes().get(at..).unwrap_or_default();
         let (replaced, length): (Cow<'_, [u8]>, usize) = match rest.first() {

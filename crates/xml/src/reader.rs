@@ -2,7 +2,7 @@
 
 use crate::chars::is_space;
 use crate::scan::{Scan, tag_end};
-use crate::scope::Scope;
+use crate::scope::Declared;
 use crate::{Head, Limits, Raw, XmlError, stanza};
 
 /// How elements are framed.
@@ -40,7 +40,7 @@ pub struct Reader {
 /// An open stream: what its header declared, and the name that closes it.
 #[derive(Debug)]
 struct Stream {
-    scope: Scope<'static>,
+    declared: Declared,
     name: Box<str>,
 }
 
@@ -169,7 +169,7 @@ impl Reader {
                 self.scan = Scan::default();
                 self.started = true;
                 let text = utf8(bytes.get(..end).unwrap_or_default())?;
-                let scope = self.stream.as_ref().map(|stream| stream.scope.borrowed()).unwrap_or_default();
+                let scope = self.stream.as_ref().map(|stream| stream.declared.scope()).unwrap_or_default();
                 Ok(Some((Event::Element(stanza::element(text, scope, &self.limits)?), end)))
             }
         }
@@ -204,12 +204,12 @@ impl Reader {
         let Some(length) = tag_end(rest) else { return Ok(None) };
         self.check_size(at + length)?;
         let tag = utf8(rest.get(..length).unwrap_or_default())?;
-        let (head, scope) = stanza::header(tag, &self.limits)?;
+        let (head, declared) = stanza::header(tag, &self.limits)?;
         let name = tag
             .trim_start_matches('<')
             .split(|character: char| character.is_ascii_whitespace() || character == '>')
             .next();
-        self.stream = Some(Box::new(Stream { scope, name: name.unwrap_or_default().into() }));
+        self.stream = Some(Box::new(Stream { declared, name: name.unwrap_or_default().into() }));
         self.started = true;
         Ok(Some((Event::Open(head), at + length)))
     }

@@ -11,45 +11,72 @@ struct Binding<'a> {
     uri: Cow<'a, str>,
 }
 
-/// Declarations in force, innermost last.
+/// Declarations in force, innermost last, upon those of the stream or of the element itself. Nothing is allocated for
+/// an element that declares nothing.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Scope<'a>(Vec<Binding<'a>>);
+pub(crate) struct Scope<'a> {
+    /// What the stream header has declared.
+    outer: &'a [Binding<'static>],
+    /// The default namespace where nothing declares one.
+    default_ns: &'a str,
+    own: Vec<Binding<'a>>,
+}
+
+/// What a stream header has declared.
+#[derive(Debug, Default)]
+pub(crate) struct Declared(Vec<Binding<'static>>);
+
+impl Declared {
+    /// The scope of the stream's elements.
+    pub(crate) fn scope(&self) -> Scope<'_> {
+        Scope { outer: &self.0, ..Scope::default() }
+    }
+}
 
 impl<'a> Scope<'a> {
+    /// Where `ns` is the default namespace and nothing else is declared.
+    pub(crate) fn of(ns: &'a str) -> Scope<'a> {
+        Scope { default_ns: ns, ..Scope::default() }
+    }
     /// What `prefix` means here; the default namespace is none where it is not declared.
     pub(crate) fn resolve(&self, prefix: &str) -> Option<Cow<'a, str>> {
-        match prefix {
-            "xml" => Some(Cow::Borrowed(ns::XML)),
-            _ => match self.0.iter().rev().find(|binding| binding.prefix == prefix) {
-                Some(binding) => Some(binding.uri.clone()),
-                None => prefix.is_empty().then_some(Cow::Borrowed("")),
-            },
+        if prefix == "xml" {
+            return Some(Cow::Borrowed(ns::XML));
+        }
+        if let Some(binding) = self.own.iter().rev().find(|binding| binding.prefix == prefix) {
+            return Some(binding.uri.clone());
+        }
+        match self.outer.iter().rev().find(|binding| binding.prefix == prefix) {
+            Some(binding) => Some(Cow::Borrowed(&binding.uri)),
+            None => prefix.is_empty().then_some(Cow::Borrowed(self.default_ns)),
+        }
+    }
+    /// Whether `prefix` means `uri` here.
+    pub(crate) fn says(&self, prefix: &str, uri: &str) -> bool {
+        if let Some(binding) = self.own.iter().rev().find(|binding| binding.prefix == prefix) {
+            return binding.uri == *uri;
+        }
+        match self.outer.iter().rev().find(|binding| binding.prefix == prefix) {
+            Some(binding) => binding.uri == *uri,
+            None => prefix.is_empty() && self.default_ns == uri,
         }
     }
     pub(crate) fn declare(&mut self, prefix: Cow<'a, str>, uri: Cow<'a, str>) {
-        self.0.push(Binding { prefix, uri });
+        self.own.push(Binding { prefix, uri });
     }
     /// How many there are, to come back to.
     pub(crate) fn mark(&self) -> usize {
-        self.0.len()
+        self.own.len()
     }
     pub(crate) fn rewind(&mut self, mark: usize) {
-        self.0.truncate(mark);
+        self.own.truncate(mark);
     }
-    /// Kept beyond the text that they were read from.
-    pub(crate) fn into_owned(self) -> Scope<'static> {
+    /// Its own declarations, kept beyond the text that they were read from.
+    pub(crate) fn into_declared(self) -> Declared {
         let own = |binding: Binding<'_>| Binding {
             prefix: Cow::Owned(binding.prefix.into_owned()),
             uri: Cow::Owned(binding.uri.into_owned()),
         };
-        Scope(self.0.into_iter().map(own).collect())
-    }
-    /// The same, borrowed.
-    pub(crate) fn borrowed(&self) -> Scope<'_> {
-        let lend = |binding| {
-            let Binding { prefix, uri }: &Binding<'_> = binding;
-            Binding { prefix: Cow::Borrowed(&**prefix), uri: Cow::Borrowed(&**uri) }
-        };
-        Scope(self.0.iter().map(lend).collect())
+        Declared(self.own.into_iter().map(own).collect())
     }
 }

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 use crate::chars::{attribute_value, copy_text, is_ncname, is_space};
 use crate::scan::tag_end;
-use crate::scope::Scope;
+use crate::scope::{Declared, Scope};
 use crate::spans::Spans;
 use crate::writer::escape_attr;
 use crate::{Attribute, Head, Limits, Name, Payloads, Raw, Word, XmlError, ns};
@@ -16,9 +18,17 @@ const NAMESPACE_BYTES: usize = 1024;
 
 /// A start tag as it was written.
 struct Tag<'a> {
-    name: &'a str,
-    attributes: Vec<(&'a str, Cow<'a, str>)>,
+    name: Written<'a>,
+    attributes: Vec<(Written<'a>, Cow<'a, str>)>,
     is_empty: bool,
+}
+
+/// A name as it was written, checked and split once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Written<'a> {
+    whole: &'a str,
+    prefix: &'a str,
+    local: &'a str,
 }
 
 /// An element whose end has not come.
@@ -41,7 +51,7 @@ struct Writer<'a> {
 }
 
 /// A stream header: its names resolved, and what it declares for everything in the stream.
-pub(crate) fn header(text: &str, limits: &Limits) -> Result<(Head, Scope<'static>), XmlError> {
+pub(crate) fn header(text: &str, limits: &Limits) -> Result<(Head, Declared), XmlError> {
     let tag = Tag::read(text, limits)?;
     if tag.is_empty {
         return Err(XmlError::NotWellFormed("stream header closed at once"));
@@ -49,33 +59,32 @@ pub(crate) fn header(text: &str, limits: &Limits) -> Result<(Head, Scope<'static
     let mut scope = Scope::default();
     declare(&tag, &mut scope, &mut 0, limits)?;
     let head = head(&tag, &scope)?;
-    Ok((head, scope.into_owned()))
+    Ok((head, scope.into_declared()))
 }
 
 /// Checks the complete element that `text` is, read in `scope`.
-pub(crate) fn element(text: &str, scope: Scope<'_>, limits: &Limits) -> Result<Raw, XmlError> {
+pub(crate) fn element<'a>(text: &'a str, mut scope: Scope<'a>, limits: &Limits) -> Result<Raw, XmlError> {
     let first = text.get(..tag_end(text.as_bytes()).ok_or(NOT_CLOSED)?).ok_or(NOT_CLOSED)?;
     let tag = Tag::read(first, limits)?;
+    let mut namespaces = 0;
+    declare(&tag, &mut scope, &mut namespaces, limits)?;
+    let head = head(&tag, &scope)?;
+    if tag.is_empty {
+        return if first.len() == text.len() { Ok(Raw { head, ..Raw::default() }) } else { Err(NOT_CLOSED) };
+    }
     let mut writer = Writer {
         limits: *limits,
         read: scope,
-        written: Scope::default(),
-        out: Vec::new(),
+        written: Scope::of(head.name.ns()),
+        out: Vec::with_capacity(text.len()),
         payloads: Payloads::default(),
         elements: 0,
-        namespaces: 0,
+        namespaces,
         start_is_open: false,
     };
-    declare(&tag, &mut writer.read, &mut writer.namespaces, limits)?;
-    let head = head(&tag, &writer.read)?;
-    writer.written.declare(Cow::Borrowed(""), Cow::Owned(head.name.ns().to_owned()));
-    if !tag.is_empty {
-        writer.out.reserve(text.len());
-        writer.content(tag.name, text.get(first.len()..).unwrap_or_default())?;
-    } else if first.len() != text.len() {
-        return Err(NOT_CLOSED);
-    }
-    Ok(Raw { head, children: writer.out.into(), payloads: writer.payloads })
+    writer.content(tag.name.whole, text.get(first.len()..).unwrap_or_default())?;
+    let (out, payloads) = (writer.out, writer.payloads);
+    Ok(Raw { head, children: out.into(), payloads })
 }
 
 impl<'a> Writer<'a> {
@@ -83,7 +92,7 @@ impl<'a> Writer<'a> {
     fn content(&mut self, root: &'a str, mut rest: &'a str) -> Result<(), XmlError> {
         let mut open: Vec<Open<'a>> = Vec::new();
         loop {
-            let text = rest.find('<').ok_or(NOT_CLOSED)?;
+            let text = memchr(b'<', rest.as_bytes()).ok_or(NOT_CLOSED)?;
             if text > 0 {
                 self.text(rest.get(..text).unwrap_or_default(), true)?;
                 rest = rest.get(text..).unwrap_or_default();
@@ -98,7 +107,7 @@ impl<'a> Writer<'a> {
             let (tag, behind) = rest.split_at_checked(end).ok_or(NOT_CLOSED)?;
             rest = behind;
             if let Some(name) = tag.strip_prefix("</") {
-                let name = name.trim_end_matches('>').trim_end_matches([' ', '\t', '\r', '\n']);
+                let name = name.trim_end_matches('>').trim_end_matches(SPACE);
                 let Some(done) = open.pop() else {
                     return if name == root && rest.is_empty() {
                         Ok(())
@@ -115,13 +124,13 @@ impl<'a> Writer<'a> {
                 continue;
             }
             let tag = Tag::read(tag, &self.limits)?;
-            let marks = Open { name: tag.name, read: self.read.mark(), written: self.written.mark() };
+            let marks = Open { name: tag.name.whole, read: self.read.mark(), written: self.written.mark() };
             if open.len() + 2 > self.limits.depth {
                 return Err(XmlError::TooBig("depth")); // the stanza, those open in it, and this one
             }
             self.start(&tag, open.is_empty())?;
             if tag.is_empty {
-                self.end(tag.name);
+                self.end(tag.name.whole);
                 self.read.rewind(marks.read);
                 self.written.rewind(marks.written);
             } else {
@@ -145,30 +154,30 @@ impl<'a> Writer<'a> {
         }
         let before = self.read.mark();
         declare(tag, &mut self.read, &mut self.namespaces, &self.limits)?;
-        let (prefix, local) = split(tag.name)?;
+        let Written { whole, prefix, local } = tag.name;
         let own = resolve(&self.read, prefix)?;
         if is_payload {
             self.payloads.push(&own, local);
         }
         self.close_start();
         self.out.push(b'<');
-        self.out.extend_from_slice(tag.name.as_bytes());
+        self.out.extend_from_slice(whole.as_bytes());
         self.write_declaration("");
         if self.read.mark() > before {
             for (name, _) in &tag.attributes {
-                if let Some(prefix) = name.strip_prefix("xmlns:").filter(|prefix| *prefix != "xml") {
-                    self.write_declaration(prefix);
+                if name.prefix == "xmlns" && name.local != "xml" {
+                    self.write_declaration(name.local);
                 }
             }
         }
         self.write_declaration(prefix);
-        for (name, _) in attributes(tag) {
-            self.write_declaration(split(name)?.0);
+        for (name, _) in tag.plain().filter(|(name, _)| !name.prefix.is_empty()) {
+            self.write_declaration(name.prefix);
         }
         check_unique(tag, &self.read)?;
-        for (name, value) in attributes(tag) {
+        for (name, value) in tag.plain() {
             self.out.push(b' ');
-            self.out.extend_from_slice(name.as_bytes());
+            self.out.extend_from_slice(name.whole.as_bytes());
             self.out.extend_from_slice(b"='");
             escape_attr(&mut self.out, value);
             self.out.push(b'\'');
@@ -180,7 +189,7 @@ impl<'a> Writer<'a> {
     /// Declares what `prefix` means here, unless what is written already says the same.
     fn write_declaration(&mut self, prefix: &'a str) {
         let Some(uri) = self.read.resolve(prefix) else { return };
-        if prefix == "xml" || self.written.resolve(prefix).as_ref() == Some(&uri) {
+        if prefix == "xml" || self.written.says(prefix, &uri) {
             return;
         }
         self.out.extend_from_slice(if prefix.is_empty() { b" xmlns" } else { b" xmlns:" });
@@ -224,10 +233,10 @@ impl<'a> Tag<'a> {
         };
         let end = inner.bytes().position(is_space).unwrap_or(inner.len());
         let (name, mut rest) = inner.split_at_checked(end).ok_or(NOT_CLOSED)?;
-        split(name)?;
+        let name = Written::read(name)?;
         let mut attributes = Vec::new();
         loop {
-            let trimmed = rest.trim_start_matches([' ', '\t', '\r', '\n']);
+            let trimmed = rest.trim_start_matches(SPACE);
             if trimmed.is_empty() {
                 return Ok(Tag { name, attributes, is_empty });
             }
@@ -237,12 +246,11 @@ impl<'a> Tag<'a> {
             if attributes.len() >= limits.attributes {
                 return Err(XmlError::TooBig("attributes"));
             }
-            let (name, value) = trimmed.split_once('=').ok_or(XmlError::NotWellFormed("attribute"))?;
-            let name = name.trim_end_matches([' ', '\t', '\r', '\n']);
-            split(name)?;
-            let value = value.trim_start_matches([' ', '\t', '\r', '\n']);
-            let quote = value.chars().next().filter(|quote| matches!(quote, '"' | '\''));
-            let value = quote.and_then(|quote| value.strip_prefix(quote)?.split_once(quote));
+            let (name, value) = cut(trimmed, b'=').ok_or(XmlError::NotWellFormed("attribute"))?;
+            let name = Written::read(name.trim_end_matches(SPACE))?;
+            let value = value.trim_start_matches(SPACE);
+            let quote = value.bytes().next().filter(|quote| matches!(quote, b'"' | b'\''));
+            let value = quote.and_then(|quote| cut(value.get(1..)?, quote));
             let (value, behind) = value.ok_or(XmlError::NotWellFormed("attribute value"))?;
             attributes.push((name, attribute_value(value)?));
             rest = behind;
@@ -250,10 +258,35 @@ impl<'a> Tag<'a> {
     }
 }
 
-/// The attributes that are no namespace declarations.
-fn attributes<'t, 'a>(tag: &'t Tag<'a>) -> impl Iterator<Item = (&'a str, &'t str)> {
-    let is_plain = |name: &str| name != "xmlns" && !name.starts_with("xmlns:");
-    tag.attributes.iter().filter(move |(name, _)| is_plain(name)).map(|(name, value)| (*name, &**value))
+impl<'a> Tag<'a> {
+    /// The attributes that are no namespace declarations.
+    fn plain(&self) -> impl Iterator<Item = (&Written<'a>, &str)> {
+        let is_plain = |name: &Written<'_>| name.whole != "xmlns" && name.prefix != "xmlns";
+        self.attributes.iter().filter(move |(name, _)| is_plain(name)).map(|(name, value)| (name, &**value))
+    }
+}
+
+impl<'a> Written<'a> {
+    fn read(whole: &'a str) -> Result<Written<'a>, XmlError> {
+        let (prefix, local) = match cut(whole, b':') {
+            Some((prefix, local)) if is_ncname(prefix) => (prefix, local),
+            Some(_) => return Err(XmlError::NotWellFormed("name")),
+            None => ("", whole),
+        };
+        if is_ncname(local) {
+            Ok(Written { whole, prefix, local })
+        } else {
+            Err(XmlError::NotWellFormed("name"))
+        }
+    }
+}
+
+const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+
+/// Before and behind the first `byte`, which is ASCII.
+fn cut(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = memchr(byte, text.as_bytes())?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 fn declare<'a>(
@@ -264,18 +297,15 @@ fn declare<'a>(
 ) -> Result<(), XmlError> {
     let before = scope.mark();
     for (at, (name, uri)) in tag.attributes.iter().enumerate() {
-        let prefix = match name.strip_prefix("xmlns") {
-            Some("") => "",
-            Some(rest) => match rest.strip_prefix(':') {
-                Some(prefix) => prefix,
-                None => continue,
-            },
-            None => continue,
+        let prefix = match (name.prefix, name.local) {
+            ("", "xmlns") => "",
+            ("xmlns", prefix) => prefix,
+            _ => continue,
         };
-        if tag.attributes.iter().take(at).any(|(other, _)| other == name) {
+        if tag.attributes.iter().take(at).any(|(other, _)| other.whole == name.whole) {
             return Err(XmlError::NotWellFormed("attribute twice"));
         }
-        check_declaration(name, prefix, uri)?;
+        check_declaration(name.whole, prefix, uri)?;
         if uri.len() > NAMESPACE_BYTES {
             return Err(XmlError::TooBig("namespace"));
         }
@@ -301,16 +331,17 @@ fn check_declaration(name: &str, prefix: &str, uri: &str) -> Result<(), XmlError
 
 fn head(tag: &Tag<'_>, scope: &Scope<'_>) -> Result<Head, XmlError> {
     check_unique(tag, scope)?;
-    let (prefix, local) = split(tag.name)?;
-    let name = Name::new(&resolve(scope, prefix)?, local);
-    let mut found = Vec::new();
-    for (name, value) in attributes(tag) {
-        let (prefix, local) = split(name)?;
-        let ns = if prefix.is_empty() { None } else { Some(Word::ns(&resolve(scope, prefix)?)) };
+    let name = Name::new(&resolve(scope, tag.name.prefix)?, tag.name.local);
+    let mut found = Vec::with_capacity(tag.attributes.len());
+    for (name, value) in tag.plain() {
+        let ns = match name.prefix {
+            "" => None,
+            prefix => Some(Word::ns(&resolve(scope, prefix)?)),
+        };
         found.push(Attribute {
             ns,
-            prefix: Word::local(prefix),
-            local: Word::local(local),
+            prefix: Word::local(name.prefix),
+            local: Word::local(name.local),
             value: value.to_owned(),
         });
     }
@@ -319,26 +350,21 @@ fn head(tag: &Tag<'_>, scope: &Scope<'_>) -> Result<Head, XmlError> {
 
 /// XML 1.0 §3.1 and Namespaces in XML 1.0 §6.3: no attribute twice, by its written or by its expanded name.
 fn check_unique(tag: &Tag<'_>, scope: &Scope<'_>) -> Result<(), XmlError> {
-    let mut seen: Vec<(Option<Cow<'_, str>>, &str)> = Vec::with_capacity(tag.attributes.len());
-    for (name, _) in attributes(tag) {
-        let (prefix, local) = split(name)?;
-        let ns = if prefix.is_empty() { None } else { Some(resolve(scope, prefix)?) };
-        if seen.iter().any(|(other_ns, other)| *other == local && *other_ns == ns) {
-            return Err(XmlError::NotWellFormed("attribute twice"));
+    let twice = XmlError::NotWellFormed("attribute twice");
+    for (at, (name, _)) in tag.plain().enumerate() {
+        if !name.prefix.is_empty() {
+            resolve(scope, name.prefix)?;
         }
-        seen.push((ns, local));
+        for (other, _) in tag.plain().take(at).filter(|(other, _)| other.local == name.local) {
+            if name.prefix.is_empty() != other.prefix.is_empty() {
+                continue; // one is in no namespace
+            }
+            if name.prefix == other.prefix || resolve(scope, name.prefix)? == resolve(scope, other.prefix)? {
+                return Err(twice);
+            }
+        }
     }
     Ok(())
-}
-
-/// Prefix and local name.
-fn split(name: &str) -> Result<(&str, &str), XmlError> {
-    let (prefix, local) = match name.split_once(':') {
-        Some((prefix, local)) if is_ncname(prefix) => (prefix, local),
-        Some(_) => return Err(XmlError::NotWellFormed("name")),
-        None => ("", name),
-    };
-    if is_ncname(local) { Ok((prefix, local)) } else { Err(XmlError::NotWellFormed("name")) }
 }
 
 fn resolve<'a>(scope: &Scope<'a>, prefix: &str) -> Result<Cow<'a, str>, XmlError> {
@@ -354,9 +380,7 @@ pub(crate) fn elements(content: &[u8], default_ns: &str, limits: Limits) -> Resu
     for span in Spans::new(content) {
         let text = std::str::from_utf8(span.bytes()).map_err(|_| XmlError::NotWellFormed("UTF-8"))?;
         if text.starts_with('<') {
-            let mut scope = Scope::default();
-            scope.declare(Cow::Borrowed(""), Cow::Borrowed(default_ns));
-            found.push(element(text, scope, &limits)?);
+            found.push(element(text, Scope::of(default_ns), &limits)?);
         } else if !text.bytes().all(is_space) {
             return Err(XmlError::NotWellFormed("text between elements"));
         }

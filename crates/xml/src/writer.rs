@@ -27,6 +27,11 @@ pub fn escape_attr(out: &mut Vec<u8>, value: &str) {
 
 fn escape(out: &mut Vec<u8>, text: &str, replacement: impl Fn(u8) -> Option<&'static [u8]>) {
     let bytes = text.as_bytes();
+    // Nearly every value is written as it is.
+    let is_plain = |byte: &u8| !matches!(byte, 0..0x20 | b'<' | b'>' | b'&' | b'\'' | 0xEF);
+    if bytes.iter().all(is_plain) {
+        return out.extend_from_slice(bytes);
+    }
     let mut copied = 0;
     for (index, byte) in bytes.iter().enumerate() {
         let (new, length): (&[u8], usize) = match *byte {

@@ -48,6 +48,7 @@ pub(crate) struct Driver<'a> {
     machine: Machine,
     peer: IpAddr,
     started: Instant,
+    now: Duration, // since then, as of this turn
     call: Job<'a, Input<'static>>,
     resuming: Option<SessionId>,
     exchange: Option<u128>,
@@ -81,6 +82,7 @@ impl<'a> Driver<'a> {
             machine: Machine::new(settings, peer),
             peer,
             started: Instant::now(),
+            now: Duration::ZERO,
             call: None,
             resuming: None,
             exchange: None,
@@ -98,9 +100,9 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Time since the connection began.
+    /// Time since the connection began, as of the last input or turn: the clock is not free, and a turn is short.
     pub(crate) fn now(&self) -> Duration {
-        self.started.elapsed()
+        self.now
     }
 
     /// When the connection began.
@@ -110,8 +112,8 @@ impl<'a> Driver<'a> {
 
     /// Something happened at the socket.
     pub(crate) fn handle(&mut self, input: Input<'_>, out: &mut Output) {
-        let now = self.now();
-        self.machine.handle(now, input, out);
+        self.now = self.started.elapsed();
+        self.machine.handle(self.now, input, out);
         self.obey(out);
     }
 
@@ -160,6 +162,7 @@ impl<'a> Driver<'a> {
 
     /// Runs whatever can run without the socket; writes as long as less than `room` bytes are in `out`.
     pub(crate) fn turn(&mut self, cx: &mut Context<'_>, room: usize, out: &mut Output) {
+        self.now = self.started.elapsed();
         if std::mem::take(&mut self.is_refused) {
             debug!("an address has too many connections that have not signed in");
             self.handle(Input::Command(Command::Close("policy-violation")), out);

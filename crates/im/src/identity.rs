@@ -1,32 +1,33 @@
 //! By what a stanza is known when it comes again.
 
 use sha2::{Digest, Sha256};
+use starling_jid::Jid;
 use starling_ports::sessions::Origin;
-use starling_stanza::{Message, Stanza};
+use starling_stanza::{Kind, Message, Stanza};
 use starling_xml::ns;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// FNV-1a over the client's content; a client that sends again may have added a `<delay/>` (session-log rule 3).
+/// Over the client's content; a client that sends again may have added a `<delay/>` (session-log rule 3).
 pub(crate) fn hash(stanza: &Stanza) -> u64 {
-    let stripped = match stanza {
-        Stanza::Message(message) if message.has(ns::DELAY, "delay") => Some(without_delay(message)),
-        _ => None,
-    };
-    let content = stripped.as_ref().map_or(stanza.children(), |message| message.children());
-    let to = stanza.to().map_or("", |to| to.as_str());
-    let parts = [stanza.kind().as_str(), stanza.type_name(), to, stanza.id().unwrap_or_default()];
-    let mut hash = 0xcbf2_9ce4_8422_2325;
-    for part in parts {
-        fold(&mut hash, part.as_bytes());
-        fold(&mut hash, b"\0");
+    match stanza {
+        Stanza::Message(message) => hash_message(message),
+        Stanza::Presence(_) | Stanza::Iq(_) => {
+            digest(stanza.kind(), stanza.type_name(), stanza.to(), stanza.id(), stanza.children())
+        }
     }
-    fold(&mut hash, content);
-    hash
 }
 
-fn fold(hash: &mut u64, bytes: &[u8]) {
-    for byte in bytes {
-        *hash = (*hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-    }
+/// The same of a message.
+pub(crate) fn hash_message(message: &Message) -> u64 {
+    let stripped = message.has(ns::DELAY, "delay").then(|| without_delay(message));
+    let content = stripped.as_ref().map_or(message.children(), |message| message.children());
+    digest(Kind::Message, message.message_type().as_str(), message.to(), message.id(), content)
+}
+
+fn digest(kind: Kind, type_name: &str, to: Option<&Jid>, id: Option<&str>, content: &[u8]) -> u64 {
+    let parts = [kind.as_str(), type_name, to.map_or("", Jid::as_str), id.unwrap_or_default()];
+    let head = parts.iter().fold(0, |hash, part| xxh3_64_with_seed(part.as_bytes(), hash));
+    xxh3_64_with_seed(content, head)
 }
 
 /// Digest of bare sender, receiver, origin-id and content, where there is an origin-id (rule 4).

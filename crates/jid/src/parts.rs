@@ -1,5 +1,6 @@
 //! The text of an address and where its parts lie in it; bare and full JIDs share one allocation.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::JidError;
@@ -23,7 +24,28 @@ impl Parts {
             Some((local, domain)) => (Some(local), domain),
             None => (None, bare),
         };
+        if let Some(parts) = Parts::canonical(text, local, domain, resource)? {
+            return Ok(parts);
+        }
         Parts::new(local, domain, resource)
+    }
+
+    /// Of a text that preparation leaves as it is, as nearly all are: nothing is put together then.
+    fn canonical(
+        text: &str,
+        local: Option<&str>,
+        domain: &str,
+        resource: Option<&str>,
+    ) -> Result<Option<Parts>, JidError> {
+        let same = |part: Cow<'_, str>, before: &str| matches!(part, Cow::Borrowed(after) if after.len() == before.len());
+        let is_canonical = local.map_or(Ok(true), |local| Ok(same(localpart(local)?, local)))?
+            && same(domainpart(domain)?, domain)
+            && resource.map_or(Ok(true), |resource| Ok(same(resourcepart(resource)?, resource)))?;
+        if !is_canonical {
+            return Ok(None);
+        }
+        let bare = short(text.len() - resource.map_or(0, |resource| resource.len() + 1));
+        Ok(Some(Parts { text: text.into(), at: local.map(|local| short(local.len())), bare }))
     }
 
     pub(crate) fn new(local: Option<&str>, domain: &str, resource: Option<&str>) -> Result<Parts, JidError> {

@@ -19,6 +19,10 @@ mod quickstart;
 mod reload;
 mod shutdown;
 
+/// Messages are born on one thread and end on another, which glibc's allocator pays dearly for: docs/benchmarks.md.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     match cli::run(arguments) {

@@ -16,7 +16,13 @@ pub(crate) struct Out(Vec<u8>);
 
 impl Out {
     pub(crate) fn new() -> Out {
-        Out(vec![0; SUM])
+        Out::with_room(32)
+    }
+    /// For about so many bytes of fields.
+    pub(crate) fn with_room(bytes: usize) -> Out {
+        let mut out = Vec::with_capacity(SUM + bytes);
+        out.resize(SUM, 0);
+        Out(out)
     }
     pub(crate) fn byte(&mut self, value: u8) {
         self.0.push(value);

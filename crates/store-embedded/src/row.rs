@@ -37,7 +37,8 @@ pub(crate) fn owner_of(key: &[u8]) -> Option<BareJid> {
 }
 
 pub(crate) fn encode(key: &[u8], row: &Row) -> Vec<u8> {
-    let mut out = Out::new();
+    let resource = row.resource.as_deref().map_or(0, str::len);
+    let mut out = Out::with_room(row.wire.len() + row.with.as_str().len() + resource + 40);
     out.number(row.at.0);
     let direction = u8::from(row.direction == Direction::Sent);
     out.byte(direction | u8::from(row.deliverable) << 1 | u8::from(row.copied) << 2);

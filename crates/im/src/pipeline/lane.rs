@@ -100,8 +100,7 @@ impl Lane<'_> {
             return Ok(());
         }
         let origin = identity::origin(&message);
-        let unclean = Stanza::Message(message.clone());
-        let hash = identity::hash(&unclean);
+        let hash = identity::hash_message(&message);
         let domains = &self.pipeline.cx.domains;
         let message = self.pipeline.hooks.cleaned(message, &|domain| domains.serves(domain));
         if !self.may_send(view, &message) {
@@ -110,9 +109,7 @@ impl Lane<'_> {
             self.refuse(number, &Stanza::Message(message), &full);
             return Ok(());
         }
-        let mut item = self.item(number, Role::Receive, Stanza::Message(message));
-        item.origin = origin;
-        item.hash = hash;
+        let item = Item { hash, origin, ..self.item(number, Role::Receive, Stanza::Message(message)) };
         self.enqueue(to, item).await
     }
 
@@ -212,7 +209,11 @@ impl Lane<'_> {
     fn item(&self, number: u64, role: Role, stanza: Stanza) -> Item {
         let key = SenderKey { session: self.session.id, epoch: self.session.epoch, number, role };
         let wire = stanza.wire();
-        let hash = if role == Role::Receive { identity::hash(&stanza) } else { 0 };
+        let hash = match &stanza {
+            Stanza::Message(_) => 0, // as it came, so before it is cleaned
+            other if role == Role::Receive => identity::hash(other),
+            _ => 0,
+        };
         Item { key: Some(key), hash, origin: None, stanza: Some(stanza), wire }
     }
 

@@ -258,9 +258,12 @@ async fn serve(present: Arc<Present>, kind: Kind, mut tcp: TcpStream, peer: IpAd
         (Kind::C2s, _) | (Kind::Plain, Some(_)) => Security::StartTls,
         (Kind::Plain, None) => Security::Plain,
         // Whoever comes from afar is not on loopback, whatever the listener is bound to.
-        (Kind::PlainHttp, Some(_)) => return http::serve(present, Kind::Http, tcp, peer, stop).await,
+        (Kind::PlainHttp, Some(_)) => {
+            return Box::pin(http::serve(present, Kind::Http, tcp, peer, stop)).await;
+        }
         (Kind::Http | Kind::Https | Kind::PlainHttp, _) => {
-            return http::serve(present, kind, tcp, peer, stop).await;
+            // In a box: it is bigger than the future of an idle TCP client, which would have to make room for it.
+            return Box::pin(http::serve(present, kind, tcp, peer, stop)).await;
         }
     };
     let settings = present.settings(security, Transport::Tcp);

@@ -36,6 +36,7 @@ impl Slot {
         let replaced = same.and_then(|same| self.end(context, same));
         let session = Session::new(id, bind.jid, bind.node, context.now);
         let sender = session.sender.clone();
+        self.sessions.reserve_exact(1); // most accounts have one, and room for four is a kilobyte
         self.sessions.push(session);
         self.decide_anew();
         (id, sender, replaced)

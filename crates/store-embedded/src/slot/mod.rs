@@ -323,6 +323,7 @@ impl Slot {
 
     /// A session that a clean stop had saved.
     pub(crate) fn restore(&mut self, session: Session) {
+        self.sessions.reserve_exact(1); // most accounts have one, and room for four is a kilobyte
         self.sessions.push(session);
         self.decide_anew();
     }

@@ -9,13 +9,18 @@ use crate::stats::{Sequence, Tally};
 use anyhow::{Context as _, Result};
 use serde_json::json;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 /// How long what is on its way may take after the last message was sent.
-const DRAIN: Duration = Duration::from_secs(5);
+const DRAIN: Duration = Duration::from_secs(20);
+/// How often a reader looks whether everything has come.
+const LOOK: Duration = Duration::from_millis(200);
+/// What a writer has sent is not known yet.
+const UNKNOWN: u64 = u64::MAX;
 
 struct Sent {
     messages: u64,
@@ -44,8 +49,9 @@ pub(crate) async fn run(options: Arc<Options>, chat: Chat) -> Result<Report> {
     while let (Some(writer), Some(reader)) = (clients.next(), clients.next()) {
         let window = Arc::new(Semaphore::new(chat.in_flight));
         let (peer, chat) = (reader.jid.clone(), chat.clone());
-        tasks.spawn(read(reader, window.clone(), began, stop + DRAIN));
-        tasks.spawn(write(writer, peer, window, chat, began, stop));
+        let total = Arc::new(AtomicU64::new(UNKNOWN));
+        tasks.spawn(read(reader, window.clone(), total.clone(), began, stop + DRAIN));
+        tasks.spawn(write(writer, peer, window, total, chat, began, stop));
     }
     let mut tally = Tally::new()?;
     while let Some(done) = tasks.join_next().await {
@@ -90,6 +96,7 @@ async fn write(
     mut client: Client,
     peer: String,
     window: Arc<Semaphore>,
+    total: Arc<AtomicU64>,
     chat: Chat,
     began: Instant,
     stop: Instant,
@@ -122,6 +129,7 @@ async fn write(
             batch.clear();
         }
     }
+    total.store(sent.messages, Ordering::Release);
     while chat.sm && sent.acked < sent.messages {
         match timeout_at(stop + DRAIN, client.fill()).await {
             Ok(filled) => filled?,
@@ -181,15 +189,19 @@ fn hear(client: &mut Client, sent: &mut Sent, counts: &mut Counts, batch: &mut S
     sent.acked = counts.acked.saturating_sub(1);
 }
 
-/// Reads until nothing came for a while after the end, or `deadline`.
-async fn read(mut client: Client, window: Arc<Semaphore>, began: Instant, deadline: Instant) -> Result<Done> {
+/// Reads until everything that was sent has come, or `deadline`.
+async fn read(
+    mut client: Client,
+    window: Arc<Semaphore>,
+    total: Arc<AtomicU64>,
+    began: Instant,
+    deadline: Instant,
+) -> Result<Done> {
     let (mut sequence, mut latencies, mut counts) = (Sequence::default(), Vec::new(), Counts::default());
-    let stop = deadline - DRAIN;
-    loop {
-        let patience = deadline.min(stop.max(Instant::now()) + Duration::from_secs(1));
-        match timeout_at(patience, client.fill()).await {
+    while Instant::now() < deadline && (latencies.len() as u64) < total.load(Ordering::Acquire) {
+        match timeout_at(deadline.min(Instant::now() + LOOK), client.fill()).await {
             Ok(filled) => filled?,
-            Err(_) => break,
+            Err(_) => continue,
         }
         let (mut freed, mut answer) = (0, String::new());
         while let Some(event) = client.next() {

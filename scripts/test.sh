@@ -25,12 +25,15 @@ parts=(
   "fuzz     fuzz/corpus                         the fuzz corpus, replayed"
 )
 
+. scripts/lib/install.sh
+
 build_server() {
   cargo build --profile quick -p starling-server
 }
 
 # The server's other test targets; `stories` and `kill` are parts of their own.
 part_units() {
+  need_apt iproute2 || return # a client vanishes from a network of its own
   local other=() test code
   for test in crates/server/tests/*.rs crates/server/tests/*/main.rs; do
     test=${test#crates/server/tests/} test=${test%/main.rs} test=${test%.rs}

@@ -92,6 +92,10 @@ pub struct LimitsConfig {
     /// How long a stanza may take from its first byte to its last.
     #[serde(with = "humantime_serde")]
     pub stanza_within: Duration,
+    /// How long a client may be silent, down to its TCP, while something is on its way to it: then it is dead. One whose
+    /// TCP answers is slow, and kept.
+    #[serde(with = "humantime_serde")]
+    pub dead_after: Duration,
     /// How many stanzas a second are read from one client for long; what is more waits in its socket.
     pub stanzas_per_second: u32,
     /// How many stanzas may come at once above that.
@@ -112,6 +116,7 @@ impl Default for LimitsConfig {
             depth: 64,
             login_within: Duration::from_secs(30),
             stanza_within: Duration::from_secs(60),
+            dead_after: Duration::from_secs(90),
             stanzas_per_second: 1000,
             stanzas_at_once: 5000,
             bytes_per_second: 1024 * 1024,

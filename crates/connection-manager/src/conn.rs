@@ -21,6 +21,7 @@ use crate::rate::{Bucket, Rate};
 use crate::scratch::Scratch;
 use crate::shared::Shared;
 use crate::socket::{Chunk, Socket};
+use crate::vigil::Vigil;
 
 /// What waits for a client that does not read; then nothing more is taken from its log, nor read from it.
 pub(crate) const MAX_UNSENT: usize = 64 * 1024;
@@ -60,6 +61,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, start: Start, stop: CancellationT
         bytes: Bucket::new(shared.byte_rate()),
         sleep: pin!(sleep_until(Instant::now())),
         armed: None,
+        vigil: Vigil::default(),
         stop: pin!(stop.cancelled()),
         is_stopping: false,
         is_eof: false,
@@ -90,6 +92,7 @@ struct Conn<'a, 's> {
     bytes: Bucket,
     sleep: Pin<&'a mut Sleep>,
     armed: Option<Duration>,
+    vigil: Vigil,
     stop: Pin<&'a mut WaitForCancellationFuture<'s>>,
     is_stopping: bool,
     is_eof: bool,
@@ -121,6 +124,7 @@ impl Conn<'_, '_> {
         }
         if self.armed.is_some() && self.sleep.as_mut().poll(cx).is_ready() {
             self.armed = None;
+            self.socket.watch(&mut self.vigil, self.shared, self.driver.now())?;
             self.driver.handle(Input::Tick, out);
         }
         if !self.begin.is_empty() {
@@ -144,6 +148,9 @@ impl Conn<'_, '_> {
             self.take(chunk?, raw, decrypted, out);
         }
         let is_full = self.socket.unsent() + out.bytes.len() >= MAX_UNSENT;
+        if !out.bytes.is_empty() {
+            self.vigil.wrote(self.driver.now());
+        }
         self.socket.write(cx, &out.bytes, wire)?;
         if is_full && self.socket.unsent() < MAX_UNSENT {
             cx.waker().wake_by_ref(); // there is room again, and nobody else would say so
@@ -174,6 +181,7 @@ impl Conn<'_, '_> {
             None => decrypted.as_slice(),
         };
         if !bytes.is_empty() {
+            self.vigil.heard();
             let now = self.driver.now();
             self.bytes.take(self.shared.byte_rate(), now, bytes.len());
             self.driver.handle(Input::Bytes(bytes), out);
@@ -196,11 +204,9 @@ impl Conn<'_, '_> {
     /// Sets the timer if the next deadline comes before it; one that fires too early costs less than one set each time.
     fn arm(&mut self, cx: &mut Context<'_>) {
         let now = self.driver.now();
-        let due = match (self.driver.deadline(), self.paused_until(now)) {
-            (Some(one), Some(other)) => one.min(other),
-            (Some(one), None) | (None, Some(one)) => one,
-            (None, None) => return,
-        };
+        let look_at = self.vigil.look_at(self.shared.limits.dead_after);
+        let dues = [self.driver.deadline(), self.paused_until(now), look_at];
+        let Some(due) = dues.into_iter().flatten().min() else { return };
         if self.armed.is_some_and(|armed| armed <= due) {
             return;
         }

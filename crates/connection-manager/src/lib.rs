@@ -21,6 +21,7 @@ mod socket;
 mod strangers;
 mod tls;
 mod transport;
+mod vigil;
 
 pub use certificate::{Certificate, check_files, files_of, inspect};
 pub use config::{CertificateFiles, Config, HttpConfig, LimitsConfig, ListenConfig, TlsConfig};

@@ -176,8 +176,9 @@ impl Listeners {
         let limits = config.limits.clone();
         let pool = Arc::new(Pool::default());
         let bosh = Arc::new(bosh::Sessions::new(tasks.clone(), stop.clone()));
-        let (strangers, metrics) = (Arc::default(), Metrics::new());
-        let shared = Shared { hub, ingress, authentication, tls, limits, pool, bosh, strangers, metrics };
+        let (strangers, stalls, metrics) = (Arc::default(), Arc::default(), Metrics::new());
+        let shared =
+            Shared { hub, ingress, authentication, tls, limits, pool, bosh, strangers, stalls, metrics };
         let present = Present::new(shared, config, domains, features, page);
         let present = Arc::new(RwLock::new(Arc::new(present)));
         let mut addresses = Vec::new();

@@ -12,6 +12,7 @@ use crate::scratch::Pool;
 use crate::strangers::Strangers;
 use crate::tls::Tls;
 use crate::transport::bosh;
+use crate::vigil::Stalls;
 
 #[derive(Clone)]
 pub(crate) struct Shared {
@@ -23,5 +24,6 @@ pub(crate) struct Shared {
     pub(crate) pool: Arc<Pool>,
     pub(crate) strangers: Arc<Strangers>,
     pub(crate) bosh: Arc<bosh::Sessions>,
+    pub(crate) stalls: Arc<Stalls>,
     pub(crate) metrics: Metrics,
 }

@@ -4,12 +4,15 @@ use std::io::{self, Read, Write};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::shared::Shared;
 use crate::tls::EXPORTER_LABEL;
+use crate::vigil::Vigil;
 
 /// What one read brought.
 #[derive(Debug, Default)]
@@ -144,6 +147,18 @@ impl Socket {
         self.unsent = Vec::new();
         self.sent = 0;
         Ok(())
+    }
+
+    /// Looks, if it is time, whether the peer is still there (session-log rule 26); an error if it is dead.
+    pub(crate) fn watch(&self, vigil: &mut Vigil, shared: &Shared, now: Duration) -> io::Result<()> {
+        if vigil.look_at(shared.limits.dead_after).is_none_or(|at| now < at) {
+            return Ok(());
+        }
+        let tries = match (self.tcp.local_addr(), self.tcp.peer_addr()) {
+            (Ok(local), Ok(peer)) => shared.stalls.tries(local, peer),
+            _ => 0,
+        };
+        if vigil.look(now, tries) { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 
     /// Says goodbye, then waits for the client to do so: a socket closed with unread data resets the connection, and the

@@ -23,6 +23,7 @@ const LIMITS: &[Limit] = &[
     limit("limits.depth", "the stream ends with `policy-violation`", "0"),
     limit("limits.login-within", "the stream ends with `connection-timeout`", "\"0s\""),
     limit("limits.stanza-within", "the stream ends with `connection-timeout`", "\"0s\""),
+    limit("limits.dead-after", "the connection ends, the session waits to be resumed", "\"0s\""),
     limit("limits.stanzas-per-second", "the client is read more slowly", "0"),
     limit("limits.bytes-per-second", "the client is read more slowly", "0"),
     limit("limits.unauthenticated-per-address", "further connections of that address are closed", "0"),

@@ -20,6 +20,7 @@ use crate::rate::{Bucket, Rate};
 use crate::scratch::Scratch;
 use crate::shared::Shared;
 use crate::socket::{Chunk, Socket};
+use crate::vigil::Vigil;
 
 /// Pings of a client: nobody needs more, and each one costs an answer.
 const PINGS: Rate = Rate { per_second: 10, at_once: 100 };
@@ -51,6 +52,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, start: Start, stop: CancellationT
         partial_since: None,
         sleep: pin!(sleep_until(Instant::now())),
         armed: None,
+        vigil: Vigil::default(),
         stop: pin!(stop.cancelled()),
         is_stopping: false,
         is_eof: false,
@@ -73,6 +75,7 @@ struct WebSocket<'a, 's> {
     partial_since: Option<Duration>,
     sleep: Pin<&'a mut Sleep>,
     armed: Option<Duration>,
+    vigil: Vigil,
     stop: Pin<&'a mut WaitForCancellationFuture<'s>>,
     is_stopping: bool,
     is_eof: bool,
@@ -99,7 +102,7 @@ impl WebSocket<'_, '_> {
     /// Everything that can be done now; what is written goes out at its end, in one piece.
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<Option<Ending>> {
         let Scratch { raw, decrypted, out, wire, frames } = scratch;
-        self.begin(cx, out);
+        self.begin(cx, out)?;
         for round in 0.. {
             let room = MAX_UNSENT.saturating_sub(self.socket.unsent());
             self.driver.turn(cx, room, out);
@@ -124,6 +127,9 @@ impl WebSocket<'_, '_> {
         let ending = self.driver.ending();
         let is_full = self.socket.unsent() + out.bytes.len() >= MAX_UNSENT;
         self.frame(out, frames, ending.is_some());
+        if !frames.is_empty() {
+            self.vigil.wrote(self.driver.now());
+        }
         self.socket.write(cx, frames, wire)?;
         if is_full && self.socket.unsent() < MAX_UNSENT {
             cx.waker().wake_by_ref(); // there is room again, and nobody else would say so
@@ -134,7 +140,7 @@ impl WebSocket<'_, '_> {
     }
 
     /// What is due before anything is read.
-    fn begin(&mut self, cx: &mut Context<'_>, out: &mut Output) {
+    fn begin(&mut self, cx: &mut Context<'_>, out: &mut Output) -> io::Result<()> {
         if let Some(exporter) = self.exporter.take() {
             self.driver.handle(Input::TlsStarted { exporter: Some(exporter) }, out);
         }
@@ -144,12 +150,14 @@ impl WebSocket<'_, '_> {
         }
         if self.armed.is_some() && self.sleep.as_mut().poll(cx).is_ready() {
             self.armed = None;
+            self.socket.watch(&mut self.vigil, self.shared, self.driver.now())?;
             self.driver.handle(Input::Tick, out);
             if self.partial_deadline().is_some_and(|due| due <= self.driver.now()) {
                 let late = Input::Violation(StreamCondition::ConnectionTimeout, "an element took too long");
                 self.driver.handle(late, out);
             }
         }
+        Ok(())
     }
 
     fn may_read(&self, out: &Output) -> bool {
@@ -172,6 +180,7 @@ impl WebSocket<'_, '_> {
             None => decrypted.as_slice(),
         };
         if !bytes.is_empty() {
+            self.vigil.heard();
             self.bytes.take(self.shared.byte_rate(), self.driver.now(), bytes.len());
             self.decode(bytes, out);
         }
@@ -252,7 +261,9 @@ impl WebSocket<'_, '_> {
 
     /// Sets the timer if the next deadline comes before it.
     fn arm(&mut self, cx: &mut Context<'_>) {
-        let dues = [self.driver.deadline(), self.paused_until(self.driver.now()), self.partial_deadline()];
+        let look_at = self.vigil.look_at(self.shared.limits.dead_after);
+        let now = self.driver.now();
+        let dues = [self.driver.deadline(), self.paused_until(now), self.partial_deadline(), look_at];
         let Some(due) = dues.into_iter().flatten().min() else { return };
         if self.armed.is_some_and(|armed| armed <= due) {
             return;

@@ -4,6 +4,7 @@
 mod admin;
 mod config;
 mod control;
+mod dead_peer;
 mod doctor;
 mod first_run;
 mod logs;

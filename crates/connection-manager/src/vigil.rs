@@ -1,0 +1,190 @@
+//! Tells the dead from the slow (session-log rule 26): whoever's TCP answers is slow, for as long as it likes.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// So often the system is asked until it is sure; the looks together span `dead_after`.
+const LOOKS: u8 = 4;
+/// One reading of the system's tables serves all connections for so long.
+const FRESH: Duration = Duration::from_secs(1);
+/// Where Linux lists its connections.
+const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
+
+/// Watches one connection to which something was written and from which nothing has come since.
+#[derive(Debug, Default)]
+pub(crate) struct Vigil {
+    /// When it was last known to be alive, or the first thing after that was written.
+    since: Option<Duration>,
+    /// How many looks in a row found no answer.
+    silent: u8,
+    /// How often the system had tried in vain at the last look.
+    tries: u32,
+}
+
+impl Vigil {
+    /// Something was written.
+    pub(crate) fn wrote(&mut self, now: Duration) {
+        self.since.get_or_insert(now);
+    }
+
+    /// Something came.
+    pub(crate) fn heard(&mut self) {
+        *self = Vigil::default();
+    }
+
+    /// When to look; never while nothing is outstanding, or where the limit is zero.
+    pub(crate) fn look_at(&self, dead_after: Duration) -> Option<Duration> {
+        let step = dead_after / u32::from(LOOKS - 1);
+        let since = self.since.filter(|_| !dead_after.is_zero())?;
+        Some(since + step * (u32::from(self.silent) + 1))
+    }
+
+    /// `tries`: what `Stalls` says now. Whether the peer is dead: no TCP acknowledgement through all looks. One try fewer
+    /// than before means that there was one in between.
+    pub(crate) fn look(&mut self, now: Duration, tries: u32) -> bool {
+        if tries == 0 {
+            *self = Vigil { since: Some(now), ..Vigil::default() };
+            return false;
+        }
+        if tries < self.tries {
+            *self = Vigil { since: Some(now), ..Vigil::default() };
+        }
+        self.silent += 1;
+        self.tries = tries;
+        self.silent >= LOOKS
+    }
+}
+
+/// Local and remote address.
+type Pair = (SocketAddr, SocketAddr);
+
+/// The connections on which the system sends the same again and again, or asks a full peer for room and gets no answer.
+#[derive(Debug, Default)]
+pub(crate) struct Stalls(Mutex<Option<(Instant, HashMap<Pair, u32>)>>);
+
+impl Stalls {
+    /// How often the system has tried in vain since the peer's last TCP acknowledgement; 0 where it answers, zero-window
+    /// probes included, and where the system does not say.
+    pub(crate) fn tries(&self, local: SocketAddr, peer: SocketAddr) -> u32 {
+        let mut known = self.0.lock();
+        if known.as_ref().is_none_or(|(at, _)| at.elapsed() >= FRESH) {
+            *known = Some((Instant::now(), read()));
+        }
+        let pair = (canonical(local), canonical(peer));
+        known.as_ref().and_then(|(_, stalled)| stalled.get(&pair)).copied().unwrap_or_default()
+    }
+}
+
+fn read() -> HashMap<Pair, u32> {
+    let texts = TABLES.iter().filter_map(|table| std::fs::read_to_string(table).ok());
+    texts.flat_map(|text| text.lines().filter_map(stalled).collect::<Vec<_>>()).collect()
+}
+
+/// A line of proc_net_tcp(5), if its connection is stalled: retransmissions, and probes of a zero window, without answer.
+fn stalled(line: &str) -> Option<(Pair, u32)> {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let (local, peer) = (address(fields.next()?)?, address(fields.next()?)?);
+    let mut fields = fields.skip(3);
+    let retransmissions = u32::from_str_radix(fields.next()?, 16).ok()?;
+    let probes: u32 = fields.nth(1)?.parse().ok()?;
+    let tries = retransmissions.saturating_add(probes);
+    (tries > 0).then_some(((local, peer), tries))
+}
+
+/// Words of 32 bits as the machine reads them, then the port.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (host, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| u32::from_str_radix(host.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let ip: IpAddr = match host.len() {
+        8 => Ipv4Addr::from(word(0)?).into(),
+        32 => {
+            let mut octets = [0; 16];
+            for (chunk, at) in octets.chunks_exact_mut(4).zip([0, 8, 16, 24]) {
+                chunk.copy_from_slice(&word(at)?);
+            }
+            Ipv6Addr::from(octets).into()
+        }
+        _ => return None,
+    };
+    Some(canonical(SocketAddr::new(ip, port)))
+}
+
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Looks when it is time, with these answers; after how many the peer counts as dead.
+    fn looks(answers: &[u32]) -> Option<usize> {
+        let mut vigil = Vigil::default();
+        vigil.wrote(Duration::ZERO);
+        answers.iter().position(|tries| {
+            let now = vigil.look_at(90 * SECOND).unwrap();
+            vigil.look(now, *tries)
+        })
+    }
+
+    #[test]
+    fn a_peer_whose_tcp_is_silent_through_all_looks_is_dead() {
+        assert_eq!(looks(&[7, 8, 8, 9]), Some(3));
+        assert_eq!(looks(&[7, 8, 8]), None);
+    }
+
+    #[test]
+    fn a_peer_whose_tcp_has_answered_in_between_is_slow() {
+        assert_eq!(looks(&[0; 1000]), None);
+        assert_eq!(looks(&[7, 8, 0, 9, 9, 9]), None);
+        assert_eq!(looks(&[7, 8, 8, 1, 2, 3]), None, "a count that falls is another silence");
+    }
+
+    #[test]
+    fn the_looks_span_the_time_and_begin_with_what_was_written() {
+        let mut vigil = Vigil::default();
+        assert_eq!(vigil.look_at(90 * SECOND), None);
+        vigil.wrote(5 * SECOND);
+        vigil.wrote(9 * SECOND);
+        assert_eq!(vigil.look_at(90 * SECOND), Some(35 * SECOND));
+        vigil.look(35 * SECOND, 5);
+        assert_eq!(vigil.look_at(90 * SECOND), Some(65 * SECOND));
+        assert_eq!(vigil.look_at(Duration::ZERO), None);
+        vigil.heard();
+        assert_eq!(vigil.look_at(90 * SECOND), None);
+    }
+
+    #[test]
+    fn the_tables_of_the_system_are_understood() {
+        let line = |retransmissions: &str, probes: &str| {
+            let pair = "0100007F:1466 0200007F:D431";
+            format!(
+                "   1: {pair} 01 000000FF:00000000 01:00000200 {retransmissions}     0        {probes} 77 3 0 20"
+            )
+        };
+        let pair: Pair = ("127.0.0.1:5222".parse().unwrap(), "127.0.0.2:54321".parse().unwrap());
+        assert_eq!(stalled(&line("00000000", "0")), None);
+        assert_eq!(stalled(&line("0000000A", "0")), Some((pair, 10)));
+        assert_eq!(stalled(&line("00000000", "3")), Some((pair, 3)));
+        let mapped = address("0000000000000000FFFF00000100007F:1466");
+        assert_eq!(mapped, Some(pair.0));
+        assert_eq!(address("00000000000000000000000001000000:0050"), "[::1]:80".parse().ok());
+        for bad in ["", "local_address", "0100007F", "0100007:1466", "0100007F:x"] {
+            assert_eq!(address(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_connection_that_answers_is_not_stalled() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let stalls = Stalls::default();
+        assert_eq!(stalls.tries(client.local_addr().unwrap(), client.peer_addr().unwrap()), 0);
+    }
+}

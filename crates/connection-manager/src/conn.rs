@@ -125,6 +125,7 @@ impl Conn<'_, '_> {
         if self.armed.is_some() && self.sleep.as_mut().poll(cx).is_ready() {
             self.armed = None;
             self.socket.watch(&mut self.vigil, self.shared, self.driver.now())?;
+            self.prove(out);
             self.driver.handle(Input::Tick, out);
         }
         if !self.begin.is_empty() {
@@ -157,6 +158,14 @@ impl Conn<'_, '_> {
         }
         self.arm(cx);
         Ok(self.driver.ending())
+    }
+
+    /// A client that leaves pings unanswered: has its TCP everything?
+    fn prove(&mut self, out: &mut Output) {
+        if self.driver.prove_at().is_some_and(|at| at <= self.driver.now()) {
+            let reached = self.socket.has_reached(&self.shared.stalls);
+            self.driver.handle(Input::Reached(reached), out);
+        }
     }
 
     fn may_read(&self, out: &Output) -> bool {
@@ -205,7 +214,7 @@ impl Conn<'_, '_> {
     fn arm(&mut self, cx: &mut Context<'_>) {
         let now = self.driver.now();
         let look_at = self.vigil.look_at(self.shared.limits.dead_after);
-        let dues = [self.driver.deadline(), self.paused_until(now), look_at];
+        let dues = [self.driver.deadline(), self.driver.prove_at(), self.paused_until(now), look_at];
         let Some(due) = dues.into_iter().flatten().min() else { return };
         if self.armed.is_some_and(|armed| armed <= due) {
             return;

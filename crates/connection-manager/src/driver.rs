@@ -142,6 +142,11 @@ impl<'a> Driver<'a> {
         self.stanzas.paused_until(self.shared.stanza_rate(), now)
     }
 
+    /// When `handle(Input::Reached)` is due.
+    pub(crate) fn prove_at(&self) -> Option<Duration> {
+        self.machine.prove_at()
+    }
+
     /// When `handle(Input::Tick)` is due.
     pub(crate) fn deadline(&self) -> Option<Duration> {
         match (self.machine.deadline(), self.retry_at) {

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::shared::Shared;
 use crate::tls::EXPORTER_LABEL;
-use crate::vigil::Vigil;
+use crate::vigil::{Stalls, Vigil};
 
 /// What one read brought.
 #[derive(Debug, Default)]
@@ -147,6 +147,13 @@ impl Socket {
         self.unsent = Vec::new();
         self.sent = 0;
         Ok(())
+    }
+
+    /// Whether the peer's TCP has acknowledged everything that was written here.
+    pub(crate) fn has_reached(&self, stalls: &Stalls) -> bool {
+        let ends = (self.tcp.local_addr(), self.tcp.peer_addr());
+        let (Ok(local), Ok(peer)) = ends else { return false };
+        self.unsent() == 0 && stalls.outstanding(local, peer) == Some(0)
     }
 
     /// Looks, if it is time, whether the peer is still there (session-log rule 26); an error if it is dead.

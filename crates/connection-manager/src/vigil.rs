@@ -61,37 +61,69 @@ impl Vigil {
 /// Local and remote address.
 type Pair = (SocketAddr, SocketAddr);
 
-/// The connections on which the system sends the same again and again, or asks a full peer for room and gets no answer.
+/// What the system says of a connection on which something is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Queue {
+    /// Bytes that the peer's TCP has not acknowledged.
+    bytes: u32,
+    /// How often they, or a probe of a zero window, were sent again in vain.
+    tries: u32,
+}
+
+/// The connections on which something is under way, as Linux lists them.
 #[derive(Debug, Default)]
-pub(crate) struct Stalls(Mutex<Option<(Instant, HashMap<Pair, u32>)>>);
+pub(crate) struct Stalls(Mutex<Option<Read>>);
+
+#[derive(Debug)]
+struct Read {
+    at: Instant,
+    /// `None` where the system has no such tables.
+    queues: Option<HashMap<Pair, Queue>>,
+}
 
 impl Stalls {
     /// How often the system has tried in vain since the peer's last TCP acknowledgement; 0 where it answers, zero-window
     /// probes included, and where the system does not say.
     pub(crate) fn tries(&self, local: SocketAddr, peer: SocketAddr) -> u32 {
+        self.queue(local, peer).map_or(0, |queue| queue.tries)
+    }
+
+    /// How many bytes the peer's TCP has not acknowledged; `None` where the system does not say.
+    pub(crate) fn outstanding(&self, local: SocketAddr, peer: SocketAddr) -> Option<u32> {
+        self.queue(local, peer).map(|queue| queue.bytes)
+    }
+
+    fn queue(&self, local: SocketAddr, peer: SocketAddr) -> Option<Queue> {
         let mut known = self.0.lock();
-        if known.as_ref().is_none_or(|(at, _)| at.elapsed() >= FRESH) {
-            *known = Some((Instant::now(), read()));
+        if known.as_ref().is_none_or(|read| read.at.elapsed() >= FRESH) {
+            *known = Some(Read { at: Instant::now(), queues: read() });
         }
-        let pair = (canonical(local), canonical(peer));
-        known.as_ref().and_then(|(_, stalled)| stalled.get(&pair)).copied().unwrap_or_default()
+        let queues = known.as_ref()?.queues.as_ref()?;
+        let idle = Queue { bytes: 0, tries: 0 };
+        Some(queues.get(&(canonical(local), canonical(peer))).copied().unwrap_or(idle))
     }
 }
 
-fn read() -> HashMap<Pair, u32> {
-    let texts = TABLES.iter().filter_map(|table| std::fs::read_to_string(table).ok());
-    texts.flat_map(|text| text.lines().filter_map(stalled).collect::<Vec<_>>()).collect()
+fn read() -> Option<HashMap<Pair, Queue>> {
+    let mut queues = HashMap::new();
+    for text in
+        [std::fs::read_to_string(TABLES[0]).ok()?, std::fs::read_to_string(TABLES[1]).unwrap_or_default()]
+    {
+        queues.extend(text.lines().filter_map(busy));
+    }
+    Some(queues)
 }
 
-/// A line of proc_net_tcp(5), if its connection is stalled: retransmissions, and probes of a zero window, without answer.
-fn stalled(line: &str) -> Option<(Pair, u32)> {
+/// A line of proc_net_tcp(5), if something is under way on its connection.
+fn busy(line: &str) -> Option<(Pair, Queue)> {
     let mut fields = line.split_ascii_whitespace().skip(1);
     let (local, peer) = (address(fields.next()?)?, address(fields.next()?)?);
-    let mut fields = fields.skip(3);
-    let retransmissions = u32::from_str_radix(fields.next()?, 16).ok()?;
+    let (sending, _) = fields.nth(1)?.split_once(':')?;
+    let bytes = u32::from_str_radix(sending, 16).ok()?;
+    let retransmissions = u32::from_str_radix(fields.nth(1)?, 16).ok()?;
     let probes: u32 = fields.nth(1)?.parse().ok()?;
-    let tries = retransmissions.saturating_add(probes);
-    (tries > 0).then_some(((local, peer), tries))
+    let queue = Queue { bytes, tries: retransmissions.saturating_add(probes) };
+    (queue.bytes > 0 || queue.tries > 0).then_some(((local, peer), queue))
 }
 
 /// Words of 32 bits as the machine reads them, then the port.
@@ -162,16 +194,18 @@ mod tests {
 
     #[test]
     fn the_tables_of_the_system_are_understood() {
-        let line = |retransmissions: &str, probes: &str| {
+        let line = |bytes: &str, retransmissions: &str, probes: &str| {
             let pair = "0100007F:1466 0200007F:D431";
             format!(
-                "   1: {pair} 01 000000FF:00000000 01:00000200 {retransmissions}     0        {probes} 77 3 0 20"
+                "  1: {pair} 01 {bytes}:00000007 01:00000200 {retransmissions}     0        {probes} 77 3 0 20"
             )
         };
         let pair: Pair = ("127.0.0.1:5222".parse().unwrap(), "127.0.0.2:54321".parse().unwrap());
-        assert_eq!(stalled(&line("00000000", "0")), None);
-        assert_eq!(stalled(&line("0000000A", "0")), Some((pair, 10)));
-        assert_eq!(stalled(&line("00000000", "3")), Some((pair, 3)));
+        let queue = |bytes, tries| Some((pair, Queue { bytes, tries }));
+        assert_eq!(busy(&line("00000000", "00000000", "0")), None);
+        assert_eq!(busy(&line("000000FF", "00000000", "0")), queue(255, 0));
+        assert_eq!(busy(&line("00000001", "0000000A", "0")), queue(1, 10));
+        assert_eq!(busy(&line("00000001", "00000000", "3")), queue(1, 3));
         let mapped = address("0000000000000000FFFF00000100007F:1466");
         assert_eq!(mapped, Some(pair.0));
         assert_eq!(address("00000000000000000000000001000000:0050"), "[::1]:80".parse().ok());
@@ -181,10 +215,17 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_answers_is_not_stalled() {
+    fn what_a_peer_does_not_read_is_outstanding() {
+        use std::io::Write;
+
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let mut client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (local, peer) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+        assert_eq!(Stalls::default().outstanding(local, peer), Some(0));
+        client.set_nonblocking(true).unwrap();
+        while client.write(&[0; 65536]).is_ok() {}
         let stalls = Stalls::default();
-        assert_eq!(stalls.tries(client.local_addr().unwrap(), client.peer_addr().unwrap()), 0);
+        assert!(stalls.outstanding(local, peer).is_some_and(|bytes| bytes > 0));
+        assert!(stalls.tries(local, peer) <= 1, "slow is not dead");
     }
 }

@@ -37,6 +37,8 @@ pub enum Input<'a> {
     InactiveSet,
     /// The transport says that the client has its log up to here (XEP-0124 §9.2).
     Acknowledged(LogNumber),
+    /// At `prove_at`: whether the client's TCP has acknowledged every byte that was written.
+    Reached(bool),
     /// What became of submitted stanzas; `None` if no store answered.
     Handled(Option<Handling>),
     /// A router wants something of the session.

@@ -151,6 +151,7 @@ impl WebSocket<'_, '_> {
         if self.armed.is_some() && self.sleep.as_mut().poll(cx).is_ready() {
             self.armed = None;
             self.socket.watch(&mut self.vigil, self.shared, self.driver.now())?;
+            self.prove(out);
             self.driver.handle(Input::Tick, out);
             if self.partial_deadline().is_some_and(|due| due <= self.driver.now()) {
                 let late = Input::Violation(StreamCondition::ConnectionTimeout, "an element took too long");
@@ -158,6 +159,14 @@ impl WebSocket<'_, '_> {
             }
         }
         Ok(())
+    }
+
+    /// A client that leaves pings unanswered: has its TCP everything?
+    fn prove(&mut self, out: &mut Output) {
+        if self.driver.prove_at().is_some_and(|at| at <= self.driver.now()) {
+            let reached = self.socket.has_reached(&self.shared.stalls);
+            self.driver.handle(Input::Reached(reached), out);
+        }
     }
 
     fn may_read(&self, out: &Output) -> bool {
@@ -263,7 +272,9 @@ impl WebSocket<'_, '_> {
     fn arm(&mut self, cx: &mut Context<'_>) {
         let look_at = self.vigil.look_at(self.shared.limits.dead_after);
         let now = self.driver.now();
-        let dues = [self.driver.deadline(), self.paused_until(now), self.partial_deadline(), look_at];
+        let prove_at = self.driver.prove_at();
+        let dues =
+            [self.driver.deadline(), prove_at, self.paused_until(now), self.partial_deadline(), look_at];
         let Some(due) = dues.into_iter().flatten().min() else { return };
         if self.armed.is_some_and(|armed| armed <= due) {
             return;

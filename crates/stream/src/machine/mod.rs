@@ -103,6 +103,10 @@ impl Machine {
                 self.acknowledged(upto, out);
                 Ok(())
             }
+            Input::Reached(reached) => {
+                self.reached(now, reached, out);
+                Ok(())
+            }
             Input::Handled(handling) => self.handled(handling, out),
             Input::Command(command) => self.command(command, out),
             Input::Tick => self.tick(now, out),
@@ -218,6 +222,14 @@ impl Machine {
         match (next, partial) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
+        }
+    }
+
+    /// When `Input::Reached` is due: the client has left a ping unanswered for long.
+    pub fn prove_at(&self) -> Option<Duration> {
+        match &self.phase {
+            Phase::Bound(session) if self.can_deliver() => session.prove_at(),
+            _ => None,
         }
     }
 

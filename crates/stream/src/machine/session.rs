@@ -28,6 +28,11 @@ const BY_REQUEST: Asking = Asking { stanzas: 16, bytes: 64 * 1024, after: Durati
 /// A ping costs a stanza each way.
 const BY_PING: Asking = Asking { stanzas: 64, bytes: 256 * 1024, after: Duration::from_secs(5) };
 
+/// So long a ping may stay unanswered before the client's TCP is asked instead.
+const UNANSWERED: Duration = Duration::from_secs(60);
+/// The same for a client that has never answered one.
+const UNANSWERED_AGAIN: Duration = Duration::from_secs(10);
+
 /// A session on its stream.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -40,6 +45,8 @@ pub(super) struct Session {
     unconfirmed: bool, // the first `h` says more than its number: what went before <enabled/> has come
     unasked: Unasked,
     asked: Asked,
+    asked_at: Duration,
+    is_deaf: bool, // it answers no pings (RFC 6120 §8.2.3 wants it to)
     sm: Option<sm::Counters>,
     enabling: Option<SmBase>,
     answer_at: Option<u64>, // the client asked when it had sent so many
@@ -73,6 +80,8 @@ impl Session {
             unconfirmed: false,
             unasked: Unasked::default(),
             asked: Asked::No,
+            asked_at: Duration::ZERO,
+            is_deaf: false,
             sm: None,
             enabling: None,
             answer_at: None,
@@ -144,6 +153,7 @@ impl Session {
             return false;
         }
         self.unasked = Unasked::default();
+        self.asked_at = now;
         if self.sm.is_some() {
             out.bytes.extend_from_slice(sm::REQUEST);
             self.asked = Asked::Request;
@@ -153,6 +163,12 @@ impl Session {
             self.asked = Asked::Ping(ping);
         }
         true
+    }
+
+    /// When a client that does not answer is taken at its TCP's word.
+    pub(super) fn prove_at(&self) -> Option<Duration> {
+        let patience = if self.is_deaf { UNANSWERED_AGAIN } else { UNANSWERED };
+        matches!(self.asked, Asked::Ping(_)).then_some(self.asked_at + patience)
     }
 
     fn acknowledge(&mut self, upto: LogNumber, out: &mut Output) {
@@ -205,6 +221,7 @@ impl Machine {
                 && ping.is_answered_by(&raw, &session.session.jid)
             {
                 session.asked = Asked::No;
+                session.is_deaf = false;
                 session.acknowledge(ping.upto, out);
                 return Ok(());
             }
@@ -224,6 +241,21 @@ impl Machine {
     pub(super) fn acknowledged(&mut self, upto: LogNumber, out: &mut Output) {
         if let Phase::Bound(session) = &mut self.phase {
             session.acknowledge(upto, out);
+        }
+    }
+
+    /// A client without XEP-0198 that answers no pings would soon get nothing more: what its TCP has, it has (ADR 10).
+    pub(super) fn reached(&mut self, now: Duration, reached: bool, out: &mut Output) {
+        let Phase::Bound(session) = &mut self.phase else { return };
+        let Asked::Ping(ping) = session.asked else { return };
+        if session.prove_at().is_none_or(|at| now < at) {
+            return;
+        }
+        session.asked_at = now;
+        if reached {
+            session.asked = Asked::No;
+            session.is_deaf = true;
+            session.acknowledge(ping.upto, out);
         }
     }
 

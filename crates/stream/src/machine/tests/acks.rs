@@ -77,3 +77,32 @@ fn with_xep_0198_no_pings_are_sent() {
     client.now = Duration::from_secs(60);
     assert_eq!(client.flush(), "<r xmlns='urn:xmpp:sm:3'/>");
 }
+
+#[test]
+fn a_client_that_answers_no_ping_is_taken_at_its_tcps_word() {
+    let mut client = asked();
+    assert_eq!(client.machine.prove_at(), Some(Duration::from_secs(65)));
+    client.give(Input::Reached(true));
+    assert!(client.effects().is_empty(), "not before its time");
+    client.now = Duration::from_secs(65);
+    client.give(Input::Reached(false));
+    assert!(client.effects().is_empty(), "it is slow: what it has not got it has not got");
+    client.now = client.machine.prove_at().unwrap();
+    client.deliver(21);
+    client.give(Input::Reached(true));
+    let effects = client.effects();
+    assert!(matches!(effects[..], [Effect::Acknowledge(number)] if number.0 == 20), "{effects:?}");
+}
+
+#[test]
+fn it_is_asked_again_and_waited_for_less() {
+    let mut client = asked();
+    client.now = Duration::from_secs(65);
+    client.give(Input::Reached(true));
+    client.deliver(21);
+    client.now = Duration::from_secs(70);
+    assert_eq!(client.give(Input::Tick), ping(21));
+    assert_eq!(client.machine.prove_at(), Some(Duration::from_secs(80)));
+    client.say("<iq type='result' id='ack-15'/>");
+    assert_eq!(client.machine.prove_at(), None, "it answers after all");
+}

@@ -88,15 +88,16 @@ fn about(bench: &Bench) -> String {
     let cpus = read("/proc/cpuinfo");
     let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("");
     let count = cpus.lines().filter(|line| line.starts_with("processor")).count();
-    let memory =
-        read("/proc/meminfo").lines().next().map(|line| line.replace("MemTotal:", "")).unwrap_or_default();
+    let memory = read("/proc/meminfo");
+    let kib: u64 =
+        memory.split_ascii_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or_default();
     format!(
-        "Date {}, commit {}, {count} × {}, memory{}, Linux {}. Command: `make bench BENCH='{}'`. \
+        "Date {}, commit {}, {count} × {}, {} MiB of memory, Linux {}. Command: `make bench BENCH='{}'`. \
          {} runs each (idle: at most 2) of {} s, {} users, {} idle connections; load average at the end {}.\n",
         said("date", &["+%F"]).unwrap_or_default(),
         said("git", &["rev-parse", "--short", "HEAD"]).unwrap_or_else(|| "unknown".to_owned()),
         model.trim_start_matches([' ', '\t', ':']),
-        memory.trim_end(),
+        kib / 1024,
         read("/proc/sys/kernel/osrelease").trim(),
         arguments(bench),
         bench.runs,

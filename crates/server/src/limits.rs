@@ -26,20 +26,21 @@ const LIMITS: &[Limit] = &[
     limit("limits.dead-after", "the connection ends, the session waits to be resumed", "\"0s\""),
     limit("limits.stanzas-per-second", "the client is read more slowly", "0"),
     limit("limits.bytes-per-second", "the client is read more slowly", "0"),
-    limit("limits.unauthenticated-per-address", "further connections of that address are closed", "0"),
+    limit(
+        "limits.unauthenticated-per-address",
+        "further connections of that address end with `policy-violation`",
+        "0",
+    ),
     limit("im.resume-within", "a session that was not resumed ends", "\"24h\""),
     limit("im.archive", "messages are archived", "false"),
     limit("im.archive-max-page", "a page of the archive has no more", "1000000"),
     limit("im.max-sessions", "binding is refused with `resource-constraint`", "1000000"),
-    limit(
-        "im.max-roster-items",
-        "the change is refused with `not-allowed` or `resource-constraint`",
-        "1000000",
-    ),
+    limit("im.max-roster-items", "the change is refused with `not-allowed`", "1000000"),
     limit("im.max-blocked", "the change is refused with `resource-constraint`", "1000000"),
     limit("im.max-document-bytes", "the document is refused with `resource-constraint`", "1000000000"),
     limit("im.quotas.offline-messages", "the sender gets `resource-constraint`, before any ack", "0"),
     limit("im.quotas.offline-bytes", "the sender gets `resource-constraint`, before any ack", "0"),
+    limit("im.quotas.archive-bytes", "the sender gets `resource-constraint`, before any ack", "0"),
     limit("im.quotas.archive-bytes", "the sender gets `resource-constraint`, before any ack", "0"),
     limit("im.registration.per-address-and-hour", "registration is refused with `resource-constraint`", "0"),
     limit(
@@ -87,6 +88,29 @@ mod tests {
             variables.push((name, (*off).to_owned()));
         }
         assert!(Config::load(None, variables.into_iter()).is_ok());
+    }
+
+    /// How much may come at once belongs to its rate, and goes with it.
+    const BURSTS: [&str; 2] = ["limits.stanzas-at-once", "limits.bytes-at-once"];
+
+    fn numbers(value: &toml::Value, path: &str, found: &mut Vec<String>) {
+        match value {
+            toml::Value::Table(table) => {
+                table.iter().for_each(|(key, value)| numbers(value, &format!("{path}.{key}"), found));
+            }
+            toml::Value::Integer(_) => found.push(path.trim_start_matches('.').to_owned()),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_number_of_the_configuration_is_a_limit_of_the_table() {
+        let mut found = Vec::new();
+        numbers(&toml::Value::Table(Config::default().to_table().unwrap()), "", &mut found);
+        let listed =
+            |key: &String| LIMITS.iter().any(|limit| limit.key == key) || BURSTS.contains(&key.as_str());
+        let missing: Vec<_> = found.iter().filter(|key| !listed(key)).collect();
+        assert!(found.len() > 10 && missing.is_empty(), "{missing:?}");
     }
 
     #[test]

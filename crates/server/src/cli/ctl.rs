@@ -192,6 +192,9 @@ impl Action {
             Self::User(User::List { .. }) => {
                 let accounts = list("accounts");
                 accounts.iter().for_each(|jid| say(&plain(jid)));
+                if accounts.is_empty() {
+                    complain("no accounts");
+                }
                 if let (true, Some(last)) = (is_cut, accounts.last()) {
                     complain(&format!("there are more: `--after {}` shows the next", plain(last)));
                 }
@@ -199,6 +202,9 @@ impl Action {
             Self::Session(Session::List { .. }) => {
                 let sessions = list("sessions");
                 sessions.iter().for_each(|session| say(&in_one_line(session)));
+                if sessions.is_empty() {
+                    complain("no sessions");
+                }
                 if is_cut {
                     complain(&format!("cut after {}: name an account, or raise --limit", sessions.len()));
                 }

@@ -12,6 +12,7 @@ use crate::starling::{ByHand, PORTS, offers_registration, starling_in};
 async fn start(directory: &Path) -> (ByHand, SocketAddr, [String; 2]) {
     let mut server = ByHand::start(directory, &["--quickstart"], &[]);
     let address = server.address("starttls").await;
+    assert!(server.line("accounts").await.starts_with("alice@localhost, bob@localhost"));
     let mut passwords = [String::new(), String::new()];
     for (password, name) in passwords.iter_mut().zip(["alice", "bob"]) {
         *password = server.line(&format!("{name}@localhost   password")).await;

@@ -40,7 +40,7 @@ deny: ## licences, bans, sources and advisories; installs cargo-deny, which take
 
 .PHONY: check
 check: ## the tests that need no services: units, suites and stories on the embedded store, tidy
-	cargo test --workspace --exclude starling-server
+	cargo test --workspace --exclude starling-server --lib --bins --tests
 	cargo test -p starling-server --bins --test program --test stories
 
 .PHONY: test

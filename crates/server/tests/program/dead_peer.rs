@@ -29,9 +29,11 @@ impl Network {
             format!("-n {name} addr add {SERVER}/29 dev inside"),
             format!("-n {name} link set inside up"),
             format!("-n {name} link set lo up"),
-            format!("addr add {}/29 dev {link}", IpAddr::from(VANISHING)),
-            format!("addr add {}/29 dev {link}", IpAddr::from(STAYING)),
+            // Each for itself: an address takes those of its range with it when it goes.
+            format!("addr add {}/32 dev {link}", IpAddr::from(VANISHING)),
+            format!("addr add {}/32 dev {link}", IpAddr::from(STAYING)),
             format!("link set {link} up"),
+            format!("route add {SERVER}/32 dev {link}"),
         ] {
             ip(&command);
         }
@@ -53,7 +55,7 @@ impl Network {
 
     /// From now on nothing reaches the address, and nothing comes from it.
     fn vanish(&self, address: IpAddr) {
-        ip(&format!("addr del {address}/29 dev {}", self.link));
+        ip(&format!("addr del {address}/32 dev {}", self.link));
     }
 }
 

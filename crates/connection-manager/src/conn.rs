@@ -125,7 +125,7 @@ impl Conn<'_, '_> {
         if self.armed.is_some() && self.sleep.as_mut().poll(cx).is_ready() {
             self.armed = None;
             self.socket.watch(&mut self.vigil, self.shared, self.driver.now())?;
-            self.prove(out);
+            self.driver.prove(|| self.socket.has_reached(&self.shared.stalls), out);
             self.driver.handle(Input::Tick, out);
         }
         if !self.begin.is_empty() {
@@ -158,14 +158,6 @@ impl Conn<'_, '_> {
         }
         self.arm(cx);
         Ok(self.driver.ending())
-    }
-
-    /// A client that leaves pings unanswered: has its TCP everything?
-    fn prove(&mut self, out: &mut Output) {
-        if self.driver.prove_at().is_some_and(|at| at <= self.driver.now()) {
-            let reached = self.socket.has_reached(&self.shared.stalls);
-            self.driver.handle(Input::Reached(reached), out);
-        }
     }
 
     fn may_read(&self, out: &Output) -> bool {

@@ -142,9 +142,16 @@ impl<'a> Driver<'a> {
         self.stanzas.paused_until(self.shared.stanza_rate(), now)
     }
 
-    /// When `handle(Input::Reached)` is due.
+    /// When `prove` is due.
     pub(crate) fn prove_at(&self) -> Option<Duration> {
         self.machine.prove_at()
+    }
+
+    /// A client that leaves pings unanswered: whether its TCP has everything, asked only when it is time.
+    pub(crate) fn prove(&mut self, has_reached: impl FnOnce() -> bool, out: &mut Output) {
+        if self.prove_at().is_some_and(|at| at <= self.now()) {
+            self.handle(Input::Reached(has_reached()), out);
+        }
     }
 
     /// When `handle(Input::Tick)` is due.

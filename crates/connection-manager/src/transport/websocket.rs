@@ -151,7 +151,7 @@ impl WebSocket<'_, '_> {
         if self.armed.is_some() && self.sleep.as_mut().poll(cx).is_ready() {
             self.armed = None;
             self.socket.watch(&mut self.vigil, self.shared, self.driver.now())?;
-            self.prove(out);
+            self.driver.prove(|| self.socket.has_reached(&self.shared.stalls), out);
             self.driver.handle(Input::Tick, out);
             if self.partial_deadline().is_some_and(|due| due <= self.driver.now()) {
                 let late = Input::Violation(StreamCondition::ConnectionTimeout, "an element took too long");
@@ -159,14 +159,6 @@ impl WebSocket<'_, '_> {
             }
         }
         Ok(())
-    }
-
-    /// A client that leaves pings unanswered: has its TCP everything?
-    fn prove(&mut self, out: &mut Output) {
-        if self.driver.prove_at().is_some_and(|at| at <= self.driver.now()) {
-            let reached = self.socket.has_reached(&self.shared.stalls);
-            self.driver.handle(Input::Reached(reached), out);
-        }
     }
 
     fn may_read(&self, out: &Output) -> bool {

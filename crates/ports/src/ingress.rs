@@ -7,7 +7,7 @@ use starling_stanza::Draft;
 use crate::Result;
 use crate::delivery::Outgoing;
 use crate::ids::{Epoch, Handled, LogNumber, NodeId, SessionId};
-use crate::sessions::{Claimed, Detach, Flags, SmBase};
+use crate::sessions::{Claimed, Detach, Flags, Renewal, Renewed, SmBase};
 
 /// A session as its owner names it.
 #[derive(Debug, Clone)]
@@ -129,6 +129,9 @@ pub trait Ingress: Send + Sync + 'static {
 
     /// The socket is gone.
     async fn detach(&self, session: &SessionRef, why: Detach) -> Result<()>;
+
+    /// `node` lives, and holds these sessions (session-log rules 7 and 9): one answer for each, in order.
+    async fn renew(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>>;
 
     /// Registers an account in-band, before login. `peer` is for the rate limit.
     async fn register(

@@ -372,6 +372,30 @@ pub struct Pulled {
     pub more: bool,
 }
 
+/// What a node says of a session whose socket it holds (rules 7 and 9).
+#[derive(Debug, Clone)]
+pub struct Renewal {
+    /// Whose.
+    pub account: BareJid,
+    /// Which.
+    pub session: SessionId,
+    /// By which claim.
+    pub epoch: Epoch,
+    /// The highest number of its log that came to the node.
+    pub last: LogNumber,
+}
+
+/// The answer to a renewal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renewed {
+    /// It has all that was handed out.
+    Held,
+    /// The log holds more than came to it, or could hand out more: pull.
+    Behind,
+    /// Not its session any more: the socket is dropped without a word.
+    Over,
+}
+
 /// What an administrator sees of a session.
 #[derive(Debug, Clone)]
 pub struct SessionInfo {
@@ -459,6 +483,10 @@ pub trait Sessions: Send + Sync + 'static {
         epoch: Epoch,
         why: Detach,
     ) -> Result<Option<Ended>>;
+
+    /// `node` lives, and holds these sessions: one answer for each, in order. Sessions of a node that has not said so for a
+    /// whole lease are detached by `expire`, as if their connections had been lost.
+    async fn renew(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>>;
 
     /// Sessions whose time to be resumed is over end now, at most `limit` at once.
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>>;

@@ -7,10 +7,10 @@ use async_trait::async_trait;
 use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::archive::{Query, Row, Table};
-use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, SessionId, Timestamp};
+use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
     Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Ended, Handed, Planned, Pulled,
-    SessionInfo, Sessions, View, ViewVersion,
+    Renewal, Renewed, SessionInfo, Sessions, View, ViewVersion,
 };
 
 use crate::Store;
@@ -239,6 +239,16 @@ impl Sessions for Store {
             Some(estate) => Some(self.settle_estate(account, estate).await),
             None => None,
         })
+    }
+
+    async fn renew(&self, _node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
+        let mut answers = Vec::with_capacity(sessions.len());
+        for renewal in sessions {
+            let slot = self.slot(&renewal.account)?;
+            let slot = slot.lock();
+            answers.push(slot.renew(&self.limits, &renewal));
+        }
+        Ok(answers) // the node is this process: while there are slots, it lives
     }
 
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>> {

@@ -100,6 +100,7 @@ suite! {
     the_position_is_there_soon: position(store);
     a_stale_view_commits_nothing: sessions(store, store);
     a_message_goes_its_way: sessions(store, store);
+    a_renewal_tells_who_is_behind: sessions(store, store);
     a_retry_is_answered: sessions(store, store);
     a_reader_stores_what_is_committed: sessions(store, store);
     offline_messages_wait_for_an_acknowledgement: sessions(store, store);

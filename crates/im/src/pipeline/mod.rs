@@ -15,7 +15,7 @@ use starling_ports::ids::{LogNumber, NodeId};
 use starling_ports::ingress::{
     BindError, Handling, Ingress, PulledBatch, RegisterError, Resume, SessionRef, Submitted,
 };
-use starling_ports::sessions::{Claimed, Detach, Flags, SmBase};
+use starling_ports::sessions::{Claimed, Detach, Flags, Renewal, Renewed, SmBase};
 use starling_session_router::{Login, Router, sweep};
 use starling_xml::Element;
 use tokio_util::sync::CancellationToken;
@@ -139,6 +139,9 @@ impl Ingress for Pipeline {
             self.cx.finish(ended, true).await;
         }
         Ok(())
+    }
+    async fn renew(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
+        self.cx.stores.sessions.renew(node, sessions).await
     }
     async fn register(
         &self,

@@ -11,7 +11,7 @@ use crate::delivery::Copy;
 use crate::ids::{Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use crate::sessions::{
     Availability, Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Keep, Outcome, Planned,
-    Role, SenderKey, Sessions, SmBase,
+    Renewal, Renewed, Role, SenderKey, Sessions, SmBase,
 };
 
 async fn bind(sessions: &dyn Sessions, account: &BareJid, resource: &str) -> Bound {
@@ -104,6 +104,21 @@ pub async fn a_message_goes_its_way(sessions: &dyn Sessions, archive: &dyn Archi
     assert!(sessions.acknowledge(&account, desk.id, desk.epoch, LogNumber(1)).await.unwrap());
     let pulled = sessions.pull(&account, desk.id, desk.epoch, LogNumber(0), 10).await.unwrap();
     assert!(pulled.entries.is_empty() && !pulled.more);
+}
+
+/// Rule 7: an owner that says how far it came hears of what it missed; rule 9: and of a session that is not its own.
+pub async fn a_renewal_tells_who_is_behind(sessions: &dyn Sessions, archive: &dyn Archive) {
+    let account = fresh_user();
+    let desk = online(sessions, &account, "desk").await;
+    let renewal = |epoch, last| Renewal { account: account.clone(), session: desk.id, epoch, last };
+    deliver(sessions, archive, &account, message(sender(), 1, &[desk.id])).await;
+    let said = vec![
+        renewal(desk.epoch, LogNumber(1)),
+        renewal(desk.epoch, LogNumber(0)),
+        renewal(Epoch(desk.epoch.0 + 1), LogNumber(1)),
+    ];
+    let answers = sessions.renew(NodeId::default(), said).await.unwrap();
+    assert_eq!(answers, [Renewed::Held, Renewed::Behind, Renewed::Over]);
 }
 
 /// Rule 3, and the row once.

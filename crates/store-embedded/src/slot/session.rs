@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use starling_jid::{FullJid, Jid};
 use starling_ports::ids::{ArchiveId, Epoch, LogNumber, NodeId, SessionId, Timestamp};
-use starling_ports::sessions::{Availability, Flags, Handed, SessionInfo, SessionView, SmBase};
+use starling_ports::sessions::{
+    Availability, Flags, Handed, Renewal, Renewed, SessionInfo, SessionView, SmBase,
+};
 
 use super::log::Logged;
 use super::seen::Sender;
@@ -133,6 +135,12 @@ impl Session {
         Handed { session: self.id, jid: self.jid.clone(), node: self.node, epoch: self.epoch, entry }
     }
 
+    /// Whether a pull would bring what has no number yet.
+    fn could_hand_out(&self, limits: &Limits) -> bool {
+        let waits = self.backlog.is_some() || (!self.flags.inactive && !self.held.is_empty());
+        self.attached && waits && self.has_room(limits)
+    }
+
     /// Whether the connection would pull if it knew that something waits.
     pub(crate) fn wants_hint(&self) -> bool {
         self.attached && !self.flags.inactive
@@ -239,6 +247,18 @@ impl Slot {
         let gone = session.trim(upto.0);
         self.done(gone);
         true
+    }
+
+    /// What the owner of a session is to know (rule 7).
+    pub(crate) fn renew(&self, limits: &Limits, renewal: &Renewal) -> Renewed {
+        let owned = self.session(renewal.session).filter(|session| session.epoch == renewal.epoch);
+        match owned {
+            None => Renewed::Over,
+            Some(session) if session.highest() > renewal.last.0 || session.could_hand_out(limits) => {
+                Renewed::Behind
+            }
+            Some(_) => Renewed::Held,
+        }
     }
 
     /// The first acknowledgement ends *pending*; the row of the spool goes with it.

@@ -1,5 +1,7 @@
 //! The slot of an account: its view, its commits, its stream and its sessions' logs (the session log's port).
 
+mod renewal;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use crate::blocklist::BlockList;
 use crate::delivery::{Copy, Entry};
 use crate::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use crate::preferences::Preferences;
+
+pub use self::renewal::{Renewal, Renewed};
 
 /// Which state of an account a decision was made on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -370,30 +374,6 @@ pub struct Pulled {
     pub entries: Vec<Entry>,
     /// Whether more wait. With no entries: the log is full, pull again after an acknowledgement.
     pub more: bool,
-}
-
-/// What a node says of a session whose socket it holds (rules 7 and 9).
-#[derive(Debug, Clone)]
-pub struct Renewal {
-    /// Whose.
-    pub account: BareJid,
-    /// Which.
-    pub session: SessionId,
-    /// By which claim.
-    pub epoch: Epoch,
-    /// The highest number of its log that came to the node.
-    pub last: LogNumber,
-}
-
-/// The answer to a renewal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renewed {
-    /// It has all that was handed out.
-    Held,
-    /// The log holds more than came to it, or could hand out more: pull.
-    Behind,
-    /// Not its session any more: the socket is dropped without a word.
-    Over,
 }
 
 /// What an administrator sees of a session.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the program with promises broken on purpose (crates/store-embedded/src/broken.rs) and runs the kill test of each
+# Builds the program with promises broken on purpose (crates/slot/src/broken.rs) and runs the kill test of each
 # promise against it: a test that passes then proves nothing. Ends with `N passed, N failed`.
 set -uo pipefail
 

@@ -4,7 +4,6 @@
 mod accounts;
 mod ahead;
 mod backup;
-mod broken;
 mod check;
 mod codec;
 mod config;
@@ -19,7 +18,6 @@ mod row;
 mod rows;
 mod saved;
 mod sessions;
-mod slot;
 mod slots;
 mod store;
 #[cfg(test)]

@@ -10,11 +10,11 @@ use starling_ports::archive::{Archive, Direction, Page, Query, Row, Table};
 use starling_ports::ids::ArchiveId;
 
 use crate::Store;
-use crate::broken::Promise;
 use crate::codec::id_key;
 use crate::disk::{Op, Space, pair};
-use crate::slot::Waiting;
 use crate::{row, with};
+use starling_slot::Promise;
+use starling_slot::Waiting;
 
 /// How many rows a filter passes over before others get their turn.
 const PASSED: usize = 1000;

@@ -14,7 +14,7 @@ use starling_ports::sessions::{Availability, Flags, Keep, SmBase};
 use crate::Store;
 use crate::codec::{self, In, Out};
 use crate::disk::{Op, Space, pair};
-use crate::slot::{Backlog, Logged, Sender, Session, Stanza};
+use starling_slot::{Backlog, Logged, Sender, Session, Stanza};
 
 const WHAT: &str = "a saved session";
 

@@ -14,9 +14,9 @@ use starling_ports::sessions::{
 };
 
 use crate::Store;
-use crate::broken::Promise;
-use crate::slot::{Estate, Need, Owed, Scan};
 use crate::slots::Shared;
+use starling_slot::Promise;
+use starling_slot::{Estate, Need, Owed, Scan};
 
 /// How many rows one step of a pull reads from the store.
 const ROWS: usize = 256;

@@ -10,7 +10,7 @@ use starling_jid::BareJid;
 use starling_ports::ids::{Handled, SessionId, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::slot::{Sender, Slot};
+use starling_slot::{Sender, Slot};
 
 const SHARDS: usize = 64;
 /// How long the last `h` of an ended session is known (rule 4).

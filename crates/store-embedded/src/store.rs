@@ -15,10 +15,10 @@ use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::housekeeping::Housekeeping;
 use crate::random::Random;
-use crate::slot::{Context, Facts, KnownOrigin, Limits, ORIGIN_FOR, ORIGINS, Owed, Slot, Waiting};
 use crate::slots::{Shared, Slots};
 use crate::turns::Turns;
 use crate::writer::Writer;
+use starling_slot::{Context, Facts, KnownOrigin, Limits, ORIGIN_FOR, ORIGINS, Owed, Slot, Waiting};
 
 /// How many rows one step of the search for origin-ids reads.
 const RECENT: usize = 100;

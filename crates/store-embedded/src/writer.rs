@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use starling_ports::Result;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::broken::Promise;
 use crate::config::Config;
 use crate::disk::{Disk, Journalled, Op};
 use crate::error::{OpenError, unavailable};
 use crate::metrics::Metrics;
+use starling_slot::Promise;
 
 /// How many writes wait at most; whoever comes then waits for a place.
 const QUEUE: usize = 1024;

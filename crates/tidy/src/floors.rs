@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use crate::{File, Findings};
 
 /// A crate uses crates of lower floors only.
-const FLOORS: [(&str, u8); 18] = [
+const FLOORS: [(&str, u8); 19] = [
     ("jid", 0),
     ("xml", 0),
     ("telemetry", 0),
@@ -15,6 +15,7 @@ const FLOORS: [(&str, u8); 18] = [
     ("stanza", 1),
     ("stream", 2),
     ("ports", 2),
+    ("slot", 2),
     ("session-router", 3),
     ("store-embedded", 3),
     ("store-redis", 3),
@@ -30,11 +31,14 @@ const FLOORS: [(&str, u8); 18] = [
 ];
 
 /// The only pairs on one floor, with the reason.
-const SIDEWAYS: [(&str, &str, &str); 1] = [(
-    "stream",
-    "ports",
-    "the machine carries SASL and session numbers in the words of the ports; ports knows no stream",
-)];
+const SIDEWAYS: [(&str, &str, &str); 2] = [
+    (
+        "stream",
+        "ports",
+        "the machine carries SASL and session numbers in the words of the ports; ports knows no stream",
+    ),
+    ("slot", "ports", "its steps are those of the port `Sessions`, in its words; ports knows no slot"),
+];
 
 /// Pairs that the floors would permit, and why they are barred all the same.
 const BARRED: [(&str, &str, &str); 6] = [
@@ -161,9 +165,13 @@ mod tests {
 
     #[test]
     fn a_crate_may_use_lower_floors() {
-        for (user, used) in
-            [("stanza", "jid"), ("im", "session-router"), ("stream", "ports"), ("server", "store-embedded")]
-        {
+        for (user, used) in [
+            ("stanza", "jid"),
+            ("im", "session-router"),
+            ("stream", "ports"),
+            ("slot", "ports"),
+            ("server", "store-embedded"),
+        ] {
             assert!(uses(user, "dependencies", used).is_empty(), "{user} {used}");
         }
         assert!(uses("loadtest", "dependencies", "history").is_empty());

@@ -11,7 +11,7 @@ pub(crate) const KNOWN: usize = 10_000;
 const REMEMBERED: usize = 10_000;
 
 /// A message that waits, and its bytes.
-pub(crate) type Waiting = (ArchiveId, u32);
+pub type Waiting = (ArchiveId, u32);
 
 pub(crate) struct Pending {
     ids: BTreeMap<ArchiveId, u32>,

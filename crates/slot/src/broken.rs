@@ -5,7 +5,7 @@ compile_error!("the feature `broken` breaks promises for tests; it is refused in
 
 /// A promise that the environment variable `BROKEN_PROMISE` may name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Promise {
+pub enum Promise {
     /// P1: a row is on the disk before its message is acknowledged.
     StoreBeforeAck,
     /// P3: a message waits until a device has acknowledged it.
@@ -16,7 +16,7 @@ pub(crate) enum Promise {
 
 impl Promise {
     /// Constantly `false` in every program that is meant to be used.
-    pub(crate) fn is_broken(self) -> bool {
+    pub fn is_broken(self) -> bool {
         let name = match self {
             Promise::StoreBeforeAck => "store-before-ack",
             Promise::KeepUntilAck => "keep-until-ack",

@@ -9,39 +9,44 @@ use starling_ports::delivery::{Committed, Copy, Entry};
 use starling_ports::ids::{ArchiveId, LogNumber};
 use starling_ports::sessions::Keep;
 
-use super::Owed;
+use crate::Owed;
 
 /// A committed stanza, shared by all logs that it lies in.
 #[derive(Debug)]
-pub(crate) struct Stanza {
-    pub(crate) committed: Arc<Committed>,
-    pub(crate) keep: Option<Keep>,
-    pub(crate) origin: Option<u128>,
+pub struct Stanza {
+    /// What readers get.
+    pub committed: Arc<Committed>,
+    /// What is kept of it, if anything.
+    pub keep: Option<Keep>,
+    /// Digest of its origin-id.
+    pub origin: Option<u128>,
     /// Whether a row is stored, or owed.
-    pub(crate) has_row: AtomicBool,
+    pub has_row: AtomicBool,
 }
 
 impl Stanza {
-    pub(crate) fn id(&self) -> Option<ArchiveId> {
+    /// The id, if it has one.
+    pub fn id(&self) -> Option<ArchiveId> {
         self.committed.id
     }
 
     /// The id, if the message waits for a device of the account.
-    pub(crate) fn deliverable(&self) -> Option<ArchiveId> {
+    pub fn deliverable(&self) -> Option<ArchiveId> {
         self.keep.as_ref().filter(|keep| keep.deliverable).and(self.id())
     }
 
-    pub(crate) fn has_row(&self) -> bool {
+    /// Whether a row is stored, or owed.
+    pub fn has_row(&self) -> bool {
         self.has_row.load(Ordering::Relaxed)
     }
 
     /// Whether the store has it for those who come later.
-    pub(crate) fn is_storable(&self) -> bool {
+    pub fn is_storable(&self) -> bool {
         self.keep.is_some()
     }
 
     /// The row that keeps it.
-    pub(crate) fn row(&self) -> Option<Owed> {
+    pub fn row(&self) -> Option<Owed> {
         let (keep, id) = (self.keep.as_ref()?, self.id()?);
         let row = Row {
             id,
@@ -58,7 +63,7 @@ impl Stanza {
     }
 
     /// The stanza of a stored row.
-    pub(crate) fn stored(table: Table, row: Row) -> Stanza {
+    pub fn stored(table: Table, row: Row) -> Stanza {
         let keep = Keep {
             with: row.with,
             direction: row.direction,
@@ -75,20 +80,25 @@ impl Stanza {
 
 /// One entry of a log.
 #[derive(Debug, Clone)]
-pub(crate) struct Logged {
-    pub(crate) stanza: Arc<Stanza>,
-    pub(crate) copy: Copy,
-    pub(crate) late: bool,
+pub struct Logged {
+    /// What.
+    pub stanza: Arc<Stanza>,
+    /// How the session gets to see it.
+    pub copy: Copy,
+    /// Whether it comes late.
+    pub late: bool,
     /// What waits under the same address, without a number, is replaced by a newer one.
-    pub(crate) coalesce: Option<Jid>,
+    pub coalesce: Option<Jid>,
 }
 
 impl Logged {
-    pub(crate) fn bytes(&self) -> usize {
+    /// How many it takes.
+    pub fn bytes(&self) -> usize {
         self.stanza.committed.wire.len()
     }
 
-    pub(crate) fn entry(&self, number: u64) -> Entry {
+    /// As it goes out under this number.
+    pub fn entry(&self, number: u64) -> Entry {
         let table = self.stanza.keep.as_ref().map(|keep| keep.table);
         Entry {
             number: LogNumber(number),

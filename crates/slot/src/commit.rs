@@ -8,10 +8,10 @@ use starling_ports::ids::{ArchiveId, SessionId};
 use starling_ports::sessions::{CommitReply, Handed, Keep, Outcome, Planned, Role, ViewVersion};
 use starling_stanza::Kind;
 
-use super::log::{Logged, Stanza};
-use super::seen::Past;
-use super::session::{Backlog, Session};
-use super::{Context, Limits, OWED, Slot};
+use crate::log::{Logged, Stanza};
+use crate::seen::Past;
+use crate::session::{Backlog, Session};
+use crate::{Context, Limits, OWED, Slot};
 
 /// What a target did with an entry.
 enum Took {
@@ -31,7 +31,7 @@ enum Took {
 
 impl Slot {
     /// See `Sessions::commit`.
-    pub(crate) fn commit(
+    pub fn commit(
         &mut self,
         context: &mut Context<'_>,
         version: ViewVersion,
@@ -111,7 +111,7 @@ impl Slot {
     }
 
     /// Notes that the row of `stanza` is to be stored.
-    pub(crate) fn owe(&mut self, stanza: &Stanza) -> Option<(Table, starling_ports::archive::Row)> {
+    pub fn owe(&mut self, stanza: &Stanza) -> Option<(Table, starling_ports::archive::Row)> {
         let owed = stanza.row()?;
         stanza.has_row.store(true, std::sync::atomic::Ordering::Relaxed);
         self.owed.insert(owed.row.id, owed.clone());
@@ -138,7 +138,7 @@ impl Slot {
     }
 
     /// In which logs of attached sessions the message lies.
-    pub(crate) fn handed(&self, id: ArchiveId) -> Vec<Handed> {
+    pub fn handed(&self, id: ArchiveId) -> Vec<Handed> {
         self.held_by(|logged| logged.stanza.id() == Some(id))
     }
 

@@ -10,56 +10,72 @@ use starling_ports::sessions::{
     Availability, Flags, Handed, Renewal, Renewed, SessionInfo, SessionView, SmBase,
 };
 
-use super::log::Logged;
-use super::seen::Sender;
-use super::{Limits, Slot};
+use crate::log::Logged;
+use crate::seen::Sender;
+use crate::{Limits, Slot};
 
 /// What is not numbered yet goes out at this many entries, though the client is inactive (XEP-0352).
 const INACTIVE: usize = 100;
 
 /// Where a session stands that gets its messages from the store (rule 17).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Backlog {
+pub struct Backlog {
     /// The last number that it has read.
-    pub(crate) after: u64,
+    pub after: u64,
     /// Up to here were committed before the session was there for them: it gets only what still waits.
-    pub(crate) before: u64,
+    pub before: u64,
 }
 
+/// A session and its log.
 #[derive(Debug)]
-pub(crate) struct Session {
-    pub(crate) id: SessionId,
-    pub(crate) jid: FullJid,
-    pub(crate) node: NodeId,
-    pub(crate) epoch: Epoch,
-    pub(crate) token: Option<u128>,
-    pub(crate) flags: Flags,
-    pub(crate) available: Option<Arc<Availability>>,
-    pub(crate) directed: Vec<Jid>,
-    pub(crate) attached: bool,
-    pub(crate) since: Timestamp,
+pub struct Session {
+    /// Which.
+    pub id: SessionId,
+    /// Its address.
+    pub jid: FullJid,
+    /// Its owner.
+    pub node: NodeId,
+    /// By which claim.
+    pub epoch: Epoch,
+    /// The connection of the last claim (rule 21).
+    pub token: Option<u128>,
+    /// What it asked for.
+    pub flags: Flags,
+    /// Its last available presence.
+    pub available: Option<Arc<Availability>>,
+    /// Whom it sent directed presence.
+    pub directed: Vec<Jid>,
+    /// Whether a socket holds it.
+    pub attached: bool,
+    /// When it was bound.
+    pub since: Timestamp,
     /// While it waits to be resumed.
-    pub(crate) expires: Option<Timestamp>,
-    pub(crate) resume: Option<Duration>,
-    pub(crate) sender: Arc<Sender>,
+    pub expires: Option<Timestamp>,
+    /// How long it may wait to be resumed.
+    pub resume: Option<Duration>,
+    /// How far what it sent is handled.
+    pub sender: Arc<Sender>,
     /// Everything up to this number is acknowledged; the log begins after it.
-    pub(crate) acknowledged: u64,
+    pub acknowledged: u64,
     /// From where XEP-0198 counts.
-    pub(crate) base: SmBase,
-    pub(crate) log: VecDeque<Logged>,
+    pub base: SmBase,
+    /// What has a number and is not acknowledged.
+    pub log: VecDeque<Logged>,
     /// Without a number yet, before any backlog.
-    pub(crate) held: VecDeque<Logged>,
+    pub held: VecDeque<Logged>,
     /// Without a number yet, behind the backlog.
-    pub(crate) behind: VecDeque<Logged>,
+    pub behind: VecDeque<Logged>,
     /// Of all three.
-    pub(crate) bytes: usize,
+    pub bytes: usize,
     /// Of `log` alone.
-    pub(crate) numbered: usize,
-    pub(crate) backlog: Option<Backlog>,
+    pub numbered: usize,
+    /// Where it reads in the store, if it does.
+    pub backlog: Option<Backlog>,
 }
 
 impl Session {
-    pub(crate) fn new(id: SessionId, jid: FullJid, node: NodeId, now: Timestamp) -> Session {
+    /// A new one, attached.
+    pub fn new(id: SessionId, jid: FullJid, node: NodeId, now: Timestamp) -> Session {
         Session {
             id,
             jid,
@@ -86,31 +102,32 @@ impl Session {
     }
 
     /// The highest number handed out.
-    pub(crate) fn highest(&self) -> u64 {
+    pub fn highest(&self) -> u64 {
         self.acknowledged + self.log.len() as u64
     }
 
     /// Room for a number more. What waits behind the log takes none of it: it could not go out otherwise.
-    pub(crate) fn has_room(&self, limits: &Limits) -> bool {
+    pub fn has_room(&self, limits: &Limits) -> bool {
         self.log.len() < limits.stanzas && self.numbered < limits.bytes
     }
 
     /// Room for one more without a number.
-    pub(crate) fn may_hold(&self, limits: &Limits) -> bool {
+    pub fn may_hold(&self, limits: &Limits) -> bool {
         self.log.len() + self.held.len() < limits.stanzas && self.bytes < limits.bytes
     }
 
     /// Whether entries get their number as soon as they are committed.
-    pub(crate) fn is_flowing(&self, urgent: bool) -> bool {
+    pub fn is_flowing(&self, urgent: bool) -> bool {
         self.attached && (urgent || !self.flags.inactive || self.held.len() >= INACTIVE)
     }
 
     /// Whether it takes messages addressed to the bare JID (RFC 6121 §8.5.2.1.1).
-    pub(crate) fn takes_bare(&self) -> bool {
+    pub fn takes_bare(&self) -> bool {
         self.available.as_ref().is_some_and(|available| available.priority >= 0)
     }
 
-    pub(crate) fn backlog_after(&self) -> Option<u64> {
+    /// Where it stands in the store, if it reads there.
+    pub fn backlog_after(&self) -> Option<u64> {
         self.backlog.map(|backlog| backlog.after)
     }
 
@@ -119,18 +136,18 @@ impl Session {
     }
 
     /// Whether the message lies in its log already.
-    pub(crate) fn holds(&self, id: ArchiveId) -> bool {
+    pub fn holds(&self, id: ArchiveId) -> bool {
         self.queued().any(|logged| logged.stanza.id() == Some(id))
     }
 
     /// Gives the next number.
-    pub(crate) fn push(&mut self, logged: Logged) -> Handed {
+    pub fn push(&mut self, logged: Logged) -> Handed {
         self.bytes += logged.bytes();
         self.number(logged)
     }
 
     /// Says to the connection that something waits which it was not handed.
-    pub(crate) fn hint(&self, logged: &Logged) -> Handed {
+    pub fn hint(&self, logged: &Logged) -> Handed {
         let entry = logged.entry(LogNumber::BEHIND.0);
         Handed { session: self.id, jid: self.jid.clone(), node: self.node, epoch: self.epoch, entry }
     }
@@ -142,7 +159,7 @@ impl Session {
     }
 
     /// Whether the connection would pull if it knew that something waits.
-    pub(crate) fn wants_hint(&self) -> bool {
+    pub fn wants_hint(&self) -> bool {
         self.attached && !self.flags.inactive
     }
 
@@ -155,7 +172,7 @@ impl Session {
     }
 
     /// Numbers what was held, as far as there is room.
-    pub(crate) fn flush(&mut self, limits: &Limits, most: usize) -> Vec<Handed> {
+    pub fn flush(&mut self, limits: &Limits, most: usize) -> Vec<Handed> {
         let mut handed = Vec::new();
         // What is held has been counted in bytes already.
         while self.log.len() < limits.stanzas && handed.len() < most {
@@ -166,7 +183,7 @@ impl Session {
     }
 
     /// Keeps an entry without a number; one of the same address makes room for it.
-    pub(crate) fn hold(&mut self, logged: Logged) {
+    pub fn hold(&mut self, logged: Logged) {
         if let Some(address) = &logged.coalesce {
             for queue in [&mut self.held, &mut self.behind] {
                 let same = queue.iter().position(|waiting| waiting.coalesce.as_ref() == Some(address));
@@ -180,12 +197,12 @@ impl Session {
     }
 
     /// How much unstorable waits without a number.
-    pub(crate) fn is_crowded(&self, limits: &Limits) -> bool {
+    pub fn is_crowded(&self, limits: &Limits) -> bool {
         self.held.len() + self.behind.len() >= limits.stanzas || self.bytes >= limits.bytes * 2
     }
 
     /// Drops everything up to `upto`, and returns it.
-    pub(crate) fn trim(&mut self, upto: u64) -> Vec<Logged> {
+    pub fn trim(&mut self, upto: u64) -> Vec<Logged> {
         let count = usize::try_from(upto.saturating_sub(self.acknowledged)).unwrap_or(usize::MAX);
         let gone: Vec<Logged> = self.log.drain(..count.min(self.log.len())).collect();
         self.acknowledged += gone.len() as u64;
@@ -199,7 +216,7 @@ impl Session {
     }
 
     /// XEP-0198 counts modulo 2^32 from the base: the number at or above what is acknowledged that `h` means.
-    pub(crate) fn extend(&self, h: u32) -> u64 {
+    pub fn extend(&self, h: u32) -> u64 {
         let base = self.base.sent.0;
         let counted = self.acknowledged.saturating_sub(base);
         let near = (counted & !u64::from(u32::MAX)) | u64::from(h);
@@ -211,7 +228,8 @@ impl Session {
         base + number
     }
 
-    pub(crate) fn view(&self) -> SessionView {
+    /// As a decision sees it.
+    pub fn view(&self) -> SessionView {
         SessionView {
             id: self.id,
             jid: self.jid.clone(),
@@ -222,7 +240,8 @@ impl Session {
         }
     }
 
-    pub(crate) fn info(&self) -> SessionInfo {
+    /// As an administrator sees it.
+    pub fn info(&self) -> SessionInfo {
         SessionInfo {
             jid: self.jid.clone(),
             id: self.id,
@@ -239,7 +258,7 @@ impl Session {
 impl Slot {
     /// The client has handled everything up to `upto`. `None` if that is above the highest number handed out; else
     /// whether a refill of what waits is due.
-    pub(crate) fn acknowledge(&mut self, id: SessionId, epoch: Epoch, upto: LogNumber) -> bool {
+    pub fn acknowledge(&mut self, id: SessionId, epoch: Epoch, upto: LogNumber) -> bool {
         let Some(session) = self.owned_mut(id, epoch) else { return true }; // what a fenced owner says has no effect
         if upto.0 > session.highest() {
             return false;
@@ -250,7 +269,7 @@ impl Slot {
     }
 
     /// What the owner of a session is to know (rule 7).
-    pub(crate) fn renew(&self, limits: &Limits, renewal: &Renewal) -> Renewed {
+    pub fn renew(&self, limits: &Limits, renewal: &Renewal) -> Renewed {
         let owned = self.session(renewal.session).filter(|session| session.epoch == renewal.epoch);
         match owned {
             None => Renewed::Over,
@@ -262,7 +281,7 @@ impl Slot {
     }
 
     /// The first acknowledgement ends *pending*; the row of the spool goes with it.
-    pub(crate) fn done(&mut self, gone: Vec<Logged>) {
+    pub fn done(&mut self, gone: Vec<Logged>) {
         for logged in gone {
             let Some(id) = logged.stanza.deliverable() else { continue };
             let spooled = logged
@@ -277,15 +296,17 @@ impl Slot {
     }
 
     /// It waits no longer, though no device has acknowledged it; see `Promise::KeepUntilAck`.
-    pub(crate) fn read_away(&mut self, id: ArchiveId) {
+    pub fn read_away(&mut self, id: ArchiveId) {
         self.pending.acknowledge(id);
     }
 
-    pub(crate) fn wants_refill(&self) -> Option<ArchiveId> {
+    /// Where what waits is to be read anew, when all that is known of it is done.
+    pub fn wants_refill(&self) -> Option<ArchiveId> {
         self.pending.wants_refill()
     }
 
-    pub(crate) fn refill(&mut self, waiting: Vec<super::Waiting>, more: bool) {
+    /// What was read from there.
+    pub fn refill(&mut self, waiting: Vec<crate::Waiting>, more: bool) {
         self.pending.refill(waiting, more);
     }
 }

@@ -17,7 +17,7 @@ use starling_ports::sessions::{
 };
 use starling_stanza::Wire;
 
-use super::{Context, Estate, Facts, Limits, Need, Scan, Sender, Slot};
+use crate::{Context, Estate, Facts, Limits, Need, Scan, Sender, Slot};
 
 /// A slot with its store, both in memory.
 struct World {

@@ -1,6 +1,8 @@
 //! The slot of one account: what the session log keeps of it, and its steps. No I/O, no locks, no clock of its own.
+#![forbid(unsafe_code)]
 
 mod backlog;
+mod broken;
 mod commit;
 mod estate;
 mod log;
@@ -22,14 +24,15 @@ use starling_ports::position::Position;
 use starling_ports::preferences::Preferences;
 use starling_ports::sessions::{SessionInfo, View, ViewVersion};
 
-pub(crate) use backlog::{Need, Scan};
-pub(crate) use estate::Estate;
-pub(crate) use log::{Logged, Stanza};
+pub use backlog::{Need, Scan};
+pub use broken::Promise;
+pub use estate::Estate;
+pub use log::{Logged, Stanza};
 use pending::Pending;
-pub(crate) use pending::Waiting;
+pub use pending::Waiting;
 use seen::Seen;
-pub(crate) use seen::{ORIGIN_FOR, ORIGINS, Sender};
-pub(crate) use session::{Backlog, Session};
+pub use seen::{ORIGIN_FOR, ORIGINS, Sender};
+pub use session::{Backlog, Session};
 
 /// How many committed rows may wait to be stored (rule 13).
 const OWED: usize = 10_000;
@@ -39,59 +42,68 @@ const UNSAVED: u64 = 64 * 1024;
 
 /// What bounds a slot.
 #[derive(Debug, Clone)]
-pub(crate) struct Limits {
+pub struct Limits {
     /// Entries of one session's log.
-    pub(crate) stanzas: usize,
+    pub stanzas: usize,
     /// Bytes of one session's log.
-    pub(crate) bytes: usize,
+    pub bytes: usize,
     /// The longest time to be resumed.
-    pub(crate) resume_within: Duration,
+    pub resume_within: Duration,
     /// How old a row may be that is not stored yet (rule 13).
-    pub(crate) owed_for: Duration,
+    pub owed_for: Duration,
 }
 
 /// What a step needs from outside.
-pub(crate) struct Context<'a> {
-    pub(crate) now: Timestamp,
-    pub(crate) limits: &'a Limits,
+pub struct Context<'a> {
+    /// The time, for what is remembered and what expires.
+    pub now: Timestamp,
+    /// What bounds the slot.
+    pub limits: &'a Limits,
     /// The disk did not take the last write.
-    pub(crate) is_failing: bool,
+    pub is_failing: bool,
     /// 64 random bits.
-    pub(crate) random: &'a mut dyn FnMut() -> u64,
+    pub random: &'a mut dyn FnMut() -> u64,
     /// The state of a sender's session, wherever it lives.
-    pub(crate) sender: &'a dyn Fn(SessionId) -> Option<Arc<Sender>>,
+    pub sender: &'a dyn Fn(SessionId) -> Option<Arc<Sender>>,
 }
 
 /// Digest and side of a message with an origin-id, what it became, and when.
-pub(crate) type KnownOrigin = (u128, Direction, ArchiveId, Timestamp);
+pub type KnownOrigin = (u128, Direction, ArchiveId, Timestamp);
 
 /// What the store knows of an account when its slot is made.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Facts {
-    pub(crate) exists: bool,
-    pub(crate) blocked: BlockList,
-    pub(crate) preferences: Preferences,
+pub struct Facts {
+    /// Whether there is such an account.
+    pub exists: bool,
+    /// Whom it blocks.
+    pub blocked: BlockList,
+    /// What it wants archived.
+    pub preferences: Preferences,
     /// The highest id ever kept.
-    pub(crate) last: Option<ArchiveId>,
-    pub(crate) position: Position,
+    pub last: Option<ArchiveId>,
+    /// How far its devices have acknowledged.
+    pub position: Position,
     /// Deliverable rows past the position, oldest first.
-    pub(crate) waiting: Vec<Waiting>,
+    pub waiting: Vec<Waiting>,
     /// Whether `waiting` is not all.
-    pub(crate) more: bool,
+    pub more: bool,
     /// The newest messages that carry an origin-id.
-    pub(crate) origins: Vec<KnownOrigin>,
+    pub origins: Vec<KnownOrigin>,
     /// Bytes of what is archived.
-    pub(crate) archived: u64,
+    pub archived: u64,
 }
 
 /// A committed row that is not stored yet.
 #[derive(Debug, Clone)]
-pub(crate) struct Owed {
-    pub(crate) table: Table,
-    pub(crate) row: Row,
+pub struct Owed {
+    /// Where it is kept.
+    pub table: Table,
+    /// What.
+    pub row: Row,
 }
 
-pub(crate) struct Slot {
+/// One account: its sessions with their logs, what is owed, what waits, what was seen.
+pub struct Slot {
     account: BareJid,
     exists: bool,
     blocked: Arc<BlockList>,
@@ -117,7 +129,7 @@ pub(crate) struct Slot {
 
 impl Slot {
     /// `version` must be above that of any former slot of the account in this process.
-    pub(crate) fn new(account: BareJid, facts: Facts, version: u64, now: Timestamp) -> Slot {
+    pub fn new(account: BareJid, facts: Facts, version: u64, now: Timestamp) -> Slot {
         let last = facts.last.map_or(0, |id| id.number);
         let mut seen = Seen::default();
         for (digest, direction, id, at) in facts.origins {
@@ -144,7 +156,7 @@ impl Slot {
     }
 
     /// The present view, made anew only when something in it has changed.
-    pub(crate) fn view(&mut self) -> Arc<View> {
+    pub fn view(&mut self) -> Arc<View> {
         if let Some(view) = self.view.as_ref().filter(|view| !self.is_quota_old(view)) {
             return view.clone();
         }
@@ -192,7 +204,7 @@ impl Slot {
     }
 
     /// Rows are stored; `handled` never falls (rule 6).
-    pub(crate) fn settle(&mut self, stored: &[ArchiveId], handled: Option<(SessionId, Epoch, Handled)>) {
+    pub fn settle(&mut self, stored: &[ArchiveId], handled: Option<(SessionId, Epoch, Handled)>) {
         for id in stored {
             self.owed.remove(id);
         }
@@ -204,27 +216,27 @@ impl Slot {
     }
 
     /// What is committed and not stored yet.
-    pub(crate) fn owed(&self) -> Vec<Owed> {
+    pub fn owed(&self) -> Vec<Owed> {
         self.owed.values().cloned().collect()
     }
 
     /// Since when the oldest of it waits.
-    pub(crate) fn owes_since(&self) -> Option<Timestamp> {
+    pub fn owes_since(&self) -> Option<Timestamp> {
         self.owed.first_key_value().map(|(_, owed)| owed.row.at)
     }
 
     /// The last number given out.
-    pub(crate) fn last(&self) -> u64 {
+    pub fn last(&self) -> u64 {
         self.last
     }
 
     /// Rows up to this number are in the store.
-    pub(crate) fn raise(&mut self, number: u64) {
+    pub fn raise(&mut self, number: u64) {
         self.last = self.last.max(number);
     }
 
     /// Account, block list or preferences were changed in their store.
-    pub(crate) fn refresh(&mut self, exists: bool, blocked: BlockList, preferences: Preferences) {
+    pub fn refresh(&mut self, exists: bool, blocked: BlockList, preferences: Preferences) {
         if self.exists && !exists {
             self.pending = Pending::new(Position::default(), None, Vec::new(), false);
             self.owed.clear();
@@ -239,23 +251,23 @@ impl Slot {
     }
 
     /// What an administrator sees.
-    pub(crate) fn infos(&self) -> Vec<SessionInfo> {
+    pub fn infos(&self) -> Vec<SessionInfo> {
         self.sessions.iter().map(Session::info).collect()
     }
 
     /// Sessions whose time to be resumed is over.
-    pub(crate) fn expired(&self, now: Timestamp) -> Vec<SessionId> {
+    pub fn expired(&self, now: Timestamp) -> Vec<SessionId> {
         let over = |session: &&Session| session.expires.is_some_and(|at| at <= now);
         self.sessions.iter().filter(over).map(|session| session.id).collect()
     }
 
     /// All its sessions, but `except`.
-    pub(crate) fn session_ids(&self, except: Option<SessionId>) -> Vec<SessionId> {
+    pub fn session_ids(&self, except: Option<SessionId>) -> Vec<SessionId> {
         self.sessions.iter().map(|session| session.id).filter(|id| Some(*id) != except).collect()
     }
 
     /// Whether it is to be put on the list of those that have something to save: once.
-    pub(crate) fn enlist(&mut self) -> bool {
+    pub fn enlist(&mut self) -> bool {
         let grown = self.archived.abs_diff(self.archived_saved) >= UNSAVED;
         let changed = self.pending.is_changed() || !self.collected.is_empty() || grown;
         let enlist = !self.listed && changed;
@@ -264,29 +276,29 @@ impl Slot {
     }
 
     /// It was taken from the list.
-    pub(crate) fn delist(&mut self) {
+    pub fn delist(&mut self) {
         self.listed = false;
     }
 
     /// The position, if it has changed since it was saved.
-    pub(crate) fn take_position(&mut self) -> Option<Position> {
+    pub fn take_position(&mut self) -> Option<Position> {
         self.pending.take_changed()
     }
 
     /// Archived bytes that came, or went because they were too old.
-    pub(crate) fn count_archived(&mut self, more: u64, less: u64) {
+    pub fn count_archived(&mut self, more: u64, less: u64) {
         self.archived = self.archived.saturating_add(more).saturating_sub(less);
     }
 
     /// Bytes of what is archived, if that has changed since it was saved.
-    pub(crate) fn take_archived(&mut self) -> Option<u64> {
+    pub fn take_archived(&mut self) -> Option<u64> {
         let changed = self.archived != self.archived_saved;
         self.archived_saved = self.archived;
         changed.then_some(self.archived)
     }
 
     /// Rows of the spool that nobody needs any more.
-    pub(crate) fn take_collected(&mut self) -> Vec<ArchiveId> {
+    pub fn take_collected(&mut self) -> Vec<ArchiveId> {
         let first = self.sessions.iter().filter_map(Session::backlog_after).min();
         let (gone, kept) = std::mem::take(&mut self.collected)
             .into_iter()
@@ -296,7 +308,7 @@ impl Slot {
     }
 
     /// Whether it can be forgotten: what it knows can be read again.
-    pub(crate) fn is_unused(&self, now: Timestamp, idle: Duration) -> bool {
+    pub fn is_unused(&self, now: Timestamp, idle: Duration) -> bool {
         self.sessions.is_empty()
             && self.owed.is_empty()
             && !self.pending.is_changed()
@@ -304,25 +316,28 @@ impl Slot {
             && now.since(self.touched) >= idle
     }
 
-    pub(crate) fn version(&self) -> u64 {
+    /// That of the present view, or of the next one.
+    pub fn version(&self) -> u64 {
         self.version
     }
 
     /// Forgets what cannot be asked for again.
-    pub(crate) fn tidy(&mut self) {
+    pub fn tidy(&mut self) {
         self.seen.forget_ended();
     }
 
-    pub(crate) fn account(&self) -> &BareJid {
+    /// Whose it is.
+    pub fn account(&self) -> &BareJid {
         &self.account
     }
 
-    pub(crate) fn sessions(&self) -> &[Session] {
+    /// In the order of binding.
+    pub fn sessions(&self) -> &[Session] {
         &self.sessions
     }
 
     /// A session that a clean stop had saved.
-    pub(crate) fn restore(&mut self, session: Session) {
+    pub fn restore(&mut self, session: Session) {
         self.sessions.reserve_exact(1); // most accounts have one, and room for four is a kilobyte
         self.sessions.push(session);
         self.decide_anew();

@@ -9,38 +9,43 @@ use starling_ports::archive::Direction;
 use starling_ports::ids::{ArchiveId, SessionId, Timestamp};
 use starling_ports::sessions::{Role, SenderKey};
 
-use super::log::Stanza;
 use crate::broken::Promise;
+use crate::log::Stanza;
 
 /// How many stanzas of one sender are remembered at most: more are never unanswered at once.
 const NUMBERS: usize = 4096;
 /// How long an origin-id is remembered.
-pub(crate) const ORIGIN_FOR: Duration = Duration::from_secs(600);
+pub const ORIGIN_FOR: Duration = Duration::from_secs(600);
 /// How many origin-ids are remembered.
-pub(crate) const ORIGINS: usize = 2000;
+pub const ORIGINS: usize = 2000;
 
 /// What others' slots know of a session that sends: how far its stanzas are handled. Those are never sent again.
 #[derive(Debug, Default)]
-pub(crate) struct Sender {
+pub struct Sender {
     handled: AtomicU64,
     epoch: AtomicU64,
     ended: AtomicBool,
 }
 
 impl Sender {
-    pub(crate) fn new(handled: u64, epoch: u64) -> Sender {
+    /// At its beginning.
+    pub fn new(handled: u64, epoch: u64) -> Sender {
         Sender { handled: handled.into(), epoch: epoch.into(), ended: false.into() }
     }
-    pub(crate) fn handle(&self, handled: u64) {
+    /// It never falls.
+    pub fn handle(&self, handled: u64) {
         self.handled.fetch_max(handled, Ordering::AcqRel);
     }
-    pub(crate) fn handled(&self) -> u64 {
+    /// How far it is handled.
+    pub fn handled(&self) -> u64 {
         self.handled.load(Ordering::Acquire)
     }
-    pub(crate) fn claim(&self, epoch: u64) {
+    /// Under a new epoch.
+    pub fn claim(&self, epoch: u64) {
         self.epoch.fetch_max(epoch, Ordering::AcqRel);
     }
-    pub(crate) fn end(&self) {
+    /// It is over.
+    pub fn end(&self) {
         self.ended.store(true, Ordering::Release);
     }
 }

@@ -7,13 +7,13 @@ use starling_ports::delivery::{Copy, Entry};
 use starling_ports::ids::{Epoch, LogNumber, SessionId};
 use starling_ports::sessions::Pulled;
 
-use super::commit::late;
-use super::log::{Logged, Stanza};
-use super::session::Session;
-use super::{Context, Limits, Slot};
+use crate::commit::late;
+use crate::log::{Logged, Stanza};
+use crate::session::Session;
+use crate::{Context, Limits, Slot};
 
 /// What a pull comes to.
-pub(crate) enum Need {
+pub enum Need {
     /// The entries, in order; those whose rows are owed are to be stored first.
     Ready(Pulled),
     /// The store is to be read after this number.
@@ -21,20 +21,20 @@ pub(crate) enum Need {
 }
 
 /// What the store had after the session's place in it.
-pub(crate) struct Scan {
+pub struct Scan {
     /// In the order of their ids.
-    pub(crate) rows: Vec<(Table, Row)>,
+    pub rows: Vec<(Table, Row)>,
     /// Nothing was left beyond them.
-    pub(crate) complete: bool,
+    pub complete: bool,
     /// The last number given out when the scan began.
-    pub(crate) last: u64,
+    pub last: u64,
 }
 
 const NOTHING: Pulled = Pulled { entries: Vec::new(), more: false };
 
 impl Slot {
     /// See `Sessions::pull`. With nothing to hand out but `more`, the log is full: pull again after an acknowledgement.
-    pub(crate) fn pull(
+    pub fn pull(
         &mut self,
         limits: &Limits,
         id: SessionId,
@@ -61,7 +61,7 @@ impl Slot {
     }
 
     /// Numbers what the store had. `None`: nothing of it was for this session, read on.
-    pub(crate) fn absorb(
+    pub fn absorb(
         &mut self,
         context: &Context<'_>,
         id: SessionId,
@@ -90,7 +90,7 @@ impl Slot {
                 session.push(Logged { copy, late: is_late, ..late(stanza) });
                 left -= 1;
             }
-            session.backlog = Some(super::session::Backlog { after: number, ..backlog });
+            session.backlog = Some(crate::Backlog { after: number, ..backlog });
         }
         let session = self.sessions.get_mut(at)?;
         if finished {

@@ -7,28 +7,29 @@ use starling_ports::ids::{Handled, LogNumber, SessionId};
 use starling_ports::sessions::{Bind, Change, Changed, Claim, Claimed, Detach, Ended, Flags};
 use starling_stanza::{Kind, Wire};
 
-use super::commit::late;
-use super::log::Logged;
-use super::session::{Backlog, Session};
-use super::{Context, Slot};
+use crate::commit::late;
+use crate::log::Logged;
+use crate::session::{Backlog, Session};
+use crate::{Context, Slot};
 
 /// How many addresses a session's directed presence is remembered for.
 const DIRECTED: usize = 1000;
 
 /// What a session leaves.
-pub(crate) struct Estate {
-    pub(crate) ended: Ended,
+pub struct Estate {
+    /// What others must hear of it.
+    pub ended: Ended,
     /// The last `h`, as its client counts, for who tries to resume it.
-    pub(crate) handled: Handled,
+    pub handled: Handled,
 }
 
 impl Slot {
     /// A new session; a former one of the same resource ends in the same step.
-    pub(crate) fn bind(
+    pub fn bind(
         &mut self,
         context: &mut Context<'_>,
         bind: Bind,
-    ) -> (SessionId, Arc<super::Sender>, Option<Estate>) {
+    ) -> (SessionId, Arc<crate::Sender>, Option<Estate>) {
         self.touched = context.now;
         let mut bits = || u128::from((context.random)());
         let id = SessionId((bits() << 64) | bits());
@@ -43,7 +44,7 @@ impl Slot {
     }
 
     /// Changes a session's own state.
-    pub(crate) fn change(
+    pub fn change(
         &mut self,
         context: &Context<'_>,
         id: SessionId,
@@ -111,7 +112,7 @@ impl Slot {
     }
 
     /// Resumes a session.
-    pub(crate) fn claim(&mut self, claim: &Claim) -> Option<Claimed> {
+    pub fn claim(&mut self, claim: &Claim) -> Option<Claimed> {
         let session = self.session_mut(claim.session).filter(|session| session.flags.resumable)?;
         let number = session.extend(claim.h);
         if number > session.highest() {
@@ -146,7 +147,7 @@ impl Slot {
     }
 
     /// The socket is gone. `Some` if the session has ended by it.
-    pub(crate) fn detach(
+    pub fn detach(
         &mut self,
         context: &mut Context<'_>,
         id: SessionId,
@@ -168,7 +169,7 @@ impl Slot {
     }
 
     /// Ends a session: what waits goes to the account's other sessions, or goes on waiting in the store.
-    pub(crate) fn end(&mut self, context: &mut Context<'_>, id: SessionId) -> Option<Estate> {
+    pub fn end(&mut self, context: &mut Context<'_>, id: SessionId) -> Option<Estate> {
         let at = self.sessions.iter().position(|session| session.id == id)?;
         let session = self.sessions.remove(at);
         session.sender.end();

@@ -143,7 +143,7 @@ fn directed_presence_is_remembered_until_it_is_taken_back() {
 #[test]
 fn more_than_is_known_at_once_waits_and_is_read_later() {
     let mut world = world();
-    let known = super::super::pending::KNOWN;
+    let known = crate::pending::KNOWN;
     let desk = world.online("desk");
     for number in 1..=(known as u64 + 50) {
         world.commit(message(number, &[desk]));

@@ -12,6 +12,12 @@ pub(crate) fn faults(history: &History, expect: Expect) -> Vec<Fault> {
     order(history, &mut found);
     ids(history, &mut found);
     losses(history, expect, &mut found);
+    found.extend(
+        history
+            .flaps
+            .iter()
+            .map(|(device, contact)| Fault::Flapped { device: device.clone(), contact: contact.clone() }),
+    );
     found
 }
 

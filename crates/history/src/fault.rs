@@ -71,6 +71,13 @@ pub enum Fault {
         /// Which.
         id: Id,
     },
+    /// A contact saw a device go that had not left.
+    Flapped {
+        /// Which device.
+        device: Arc<str>,
+        /// Who saw it.
+        contact: Arc<str>,
+    },
     /// Came, and was never sent.
     Invented {
         /// Which.
@@ -98,6 +105,9 @@ impl fmt::Display for Fault {
                 write!(f, "id fell: the row of {id} at {account} is not above the one before it")
             }
             Fault::RefusedAndDelivered { id } => write!(f, "refused and delivered: {id}"),
+            Fault::Flapped { device, contact } => {
+                write!(f, "flapped: {contact} saw {device} go, and it had not left")
+            }
             Fault::Invented { id } => write!(f, "invented: {id} came and was never sent"),
         }
     }

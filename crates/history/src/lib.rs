@@ -6,7 +6,7 @@ mod fault;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use fault::Fault;
@@ -71,6 +71,8 @@ pub struct History {
     sent: BTreeMap<Id, Sent>,
     receipts: Vec<(Id, Receipt)>,
     rows: Vec<(Arc<str>, Id, Arc<str>)>,
+    flaps: Vec<(Arc<str>, Arc<str>)>,
+    left: BTreeSet<Arc<str>>,
 }
 
 impl History {
@@ -103,6 +105,18 @@ impl History {
         self.rows.push((account.into(), id, archive_id.into()));
     }
 
+    /// A device says goodbye, or will never come back: from now on its contacts may see it go.
+    pub fn left(&mut self, device: &str) {
+        self.left.insert(device.into());
+    }
+
+    /// A contact saw a device go (RFC 6121 §4.5).
+    pub fn went(&mut self, device: &str, contact: &str) {
+        if !self.left.contains(device) {
+            self.flaps.push((device.into(), contact.into()));
+        }
+    }
+
     /// Forgets what the archives had, to read them again.
     pub fn reopen_archives(&mut self) {
         self.rows.clear();
@@ -127,7 +141,7 @@ impl History {
     pub fn came(&self, device: &str, stream: u32) -> usize {
         let on_it = |receipt: &Receipt| receipt.stream == stream && *receipt.device == *device;
         let ids = self.receipts.iter().filter(|(_, receipt)| on_it(receipt)).map(|(id, _)| id);
-        ids.collect::<std::collections::BTreeSet<_>>().len()
+        ids.collect::<BTreeSet<_>>().len()
     }
 
     /// Every promise that was broken.

@@ -118,6 +118,15 @@ fn what_was_refused_does_not_come() {
 }
 
 #[test]
+fn a_device_that_is_seen_to_go_and_had_not_left_flapped() {
+    let mut history = good();
+    history.went("bob/phone", "alice");
+    history.left("bob/phone");
+    history.went("bob/phone", "carol");
+    assert_eq!(history.faults(ALL), [Fault::Flapped { device: "bob/phone".into(), contact: "alice".into() }]);
+}
+
+#[test]
 fn what_nobody_sent_does_not_come() {
     let mut history = good();
     history.received(id(9), receipt(1, "9", false));

@@ -11,6 +11,7 @@
 
 mod bosh;
 mod client;
+pub mod numbered;
 mod pattern;
 mod runner;
 mod scram;

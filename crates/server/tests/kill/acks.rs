@@ -5,12 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use starling_history::Expect;
+use starling_testkit::numbered::{Came, Habit, Kept, PATIENCE, Readers, Recipient, Sender, Stream};
 
-use crate::archive::Readers;
-use crate::device::{Device, Habit};
-use crate::sender::Sender;
-use crate::setup::{Kit, PATIENCE, rounds, until};
-use crate::stream::{Came, Kept, Stream};
+use crate::setup::{Kit, rounds, until};
 
 /// The commit is held back for 5 s: in that time the client may wait for its `<a/>` as it likes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -49,7 +46,7 @@ async fn send(kit: &Kit, sender: &mut Sender, count: usize) {
 async fn kill_nine_between_send_and_the_devices_ack_takes_nothing_from_it() {
     let mut kit = Kit::start("", &["anna", "bob"]).await;
     let mut anna = Sender::new("anna", &["bob"], &kit.notes);
-    let mut bob = Device::new("bob", "phone", &kit.notes);
+    let mut bob = Recipient::new("bob", "phone", &kit.notes);
     for _ in 0..rounds().div_ceil(4) {
         send(&kit, &mut anna, 10).await;
         let waiting = kit.notes.acked();
@@ -105,7 +102,7 @@ async fn a_device_that_comes_late_gets_everything_that_waits() {
     let kit = Kit::start("", &["anna", "bob"]).await;
     let mut anna = Sender::new("anna", &["bob"], &kit.notes);
     send(&kit, &mut anna, 1500).await;
-    let mut bob = Device::new("bob", "phone", &kit.notes);
+    let mut bob = Recipient::new("bob", "phone", &kit.notes);
     let waiting = kit.notes.acked();
     let (mut stream, _) = bob.connect(kit.server.plain()).await;
     bob.read(&mut stream, Habit::Answers, PATIENCE, |bob| bob.came() >= waiting).await;

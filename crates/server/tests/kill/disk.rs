@@ -8,11 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use starling_history::Expect;
+use starling_testkit::numbered::{Habit, Hosts, PATIENCE, Readers, Recipient, Sender};
 
-use crate::archive::Readers;
-use crate::device::{Device, Habit};
-use crate::sender::Sender;
-use crate::setup::{Kit, PATIENCE, binary, until};
+use crate::setup::{Kit, binary, until};
 
 /// A file system in memory, of a size that is soon full. Mounting wants root, as in the container of `make ci`.
 struct SmallDisk(PathBuf);
@@ -53,32 +51,22 @@ impl Drop for SmallDisk {
     }
 }
 
-/// Sends on and on, through lost connections, until it is told to stop.
-async fn insist(mut sender: Sender, address: std::net::SocketAddr, stop: Arc<AtomicBool>) -> Sender {
-    while !stop.load(Ordering::Relaxed) {
-        match sender.try_connect(address).await {
-            Ok((stream, _)) => sender = sender.run(stream, stop.clone()).await,
-            Err(_) => tokio::time::sleep(Duration::from_millis(200)).await, // as clients do: not at once
-        }
-    }
-    sender
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_told_to_senders_and_nothing_acked_is_lost() {
     let disk = SmallDisk::mount();
     let kit = Kit::start_in(&disk.0.join("data"), "", &["anna", "ben", "cleo", "bob"]).await;
     let address = kit.server.plain();
+    let hosts = Hosts::new(vec![address]);
     let stop = Arc::new(AtomicBool::new(false));
     let mut lanes = tokio::task::JoinSet::new();
     for name in ["anna", "ben"] {
-        lanes.spawn(insist(Sender::new(name, &["bob"], &kit.notes), address, stop.clone()));
+        lanes.spawn(Sender::new(name, &["bob"], &kit.notes).insist(hosts.clone(), stop.clone()));
     }
     until("messages", || kit.notes.acked() >= 100).await;
 
     disk.fill();
     // Anna and Ben wait for what was committed when it happened. Who comes now is told not to.
-    lanes.spawn(insist(Sender::new("cleo", &["bob"], &kit.notes), address, stop.clone()));
+    lanes.spawn(Sender::new("cleo", &["bob"], &kit.notes).insist(hosts.clone(), stop.clone()));
     until("the senders are told to wait", || kit.notes.open().refusals() >= 10).await;
     disk.free();
     let before = kit.notes.open().accepted();
@@ -89,7 +77,7 @@ async fn a_full_disk_is_told_to_senders_and_nothing_acked_is_lost() {
         let (stream, _) = sender.connect(address).await;
         sender.finish(stream).await;
     }
-    let mut bob = Device::new("bob", "phone", &kit.notes);
+    let mut bob = Recipient::new("bob", "phone", &kit.notes);
     let (mut stream, _) = bob.connect(address).await;
     bob.read(&mut stream, Habit::Answers, Duration::from_secs(3), |_| false).await;
     bob.leave(stream).await;

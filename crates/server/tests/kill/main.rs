@@ -1,18 +1,12 @@
 //! The promises of one process: kill -9 under load, and what must be there afterwards.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a test stops where it fails, and waits for its own tasks"
 )]
 
 mod acks;
-mod archive;
-mod device;
 mod disk;
 mod rounds;
-mod sender;
 mod setup;
 mod stop;
-mod stream;

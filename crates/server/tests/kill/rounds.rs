@@ -5,10 +5,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use starling_history::Expect;
+use starling_testkit::numbered::{Habit, Readers, Recipient, Sender};
 
-use crate::archive::Readers;
-use crate::device::{Device, Habit};
-use crate::sender::Sender;
 use crate::setup::{Kit, rounds, until};
 
 const SENDERS: [&str; 3] = ["anna", "ben", "cleo"];
@@ -25,10 +23,10 @@ fn is_clean(round: usize) -> bool {
 
 struct Cast {
     senders: Vec<Sender>,
-    online: Device,
-    moving: Device,
-    silent: Device,
-    offline: Device,
+    online: Recipient,
+    moving: Recipient,
+    silent: Recipient,
+    offline: Recipient,
     readers: Readers,
 }
 
@@ -38,7 +36,7 @@ struct Cast {
 async fn rounds_of_kill_nine_lose_double_and_reorder_nothing() {
     let accounts: Vec<&str> = SENDERS.into_iter().chain(RECEIVERS).collect();
     let mut kit = Kit::start("", &accounts).await;
-    let device = |name| Device::new(name, "phone", &kit.notes);
+    let device = |name| Recipient::new(name, "phone", &kit.notes);
     let mut cast = Cast {
         senders: SENDERS.iter().map(|name| Sender::new(name, &RECEIVERS, &kit.notes)).collect(),
         online: device("online"),
@@ -78,7 +76,7 @@ async fn play(kit: &mut Kit, cast: Cast, round: usize, was_clean: bool) -> Cast 
     {
         let (stream, resumed) = device.connect(address).await;
         assert!(resumed || !was_clean, "a clean stop keeps the session");
-        let device = std::mem::replace(device, Device::new("", "", &kit.notes));
+        let device = std::mem::replace(device, Recipient::new("", "", &kit.notes));
         let task = device.run(stream, address, habit, stop.clone());
         devices.spawn(async move { (habit, task.await) });
     }
@@ -92,7 +90,7 @@ async fn play(kit: &mut Kit, cast: Cast, round: usize, was_clean: bool) -> Cast 
     if round % 3 == 2 {
         // It comes while others send to it, takes some of what waits, and acknowledges what it was asked for.
         let (mut stream, _) = offline.connect(address).await;
-        let some = |device: &Device| device.came() >= 60;
+        let some = |device: &Recipient| device.came() >= 60;
         offline.read(&mut stream, Habit::Answers, Duration::from_millis(300), some).await;
         offline.cut(stream);
     }

@@ -1,47 +1,15 @@
 //! A server that is started again and again on one data directory, and the history of all that its clients saw.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use starling_history::{Expect, History};
+use starling_testkit::numbered::{Notes, PATIENCE};
 use starling_testkit::{Server, ServerOptions};
-
-/// Nothing takes longer than this, on a busy machine either.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What all of them run with: nothing but the promises limits these clients.
 const CONFIG: &str =
     "[limits]\nstanzas-per-second = 0\nbytes-per-second = 0\n[im.quotas]\noffline-messages = 0\n";
-
-/// What clients saw, written by all of them.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Notes(Arc<Mutex<History>>);
-
-impl Notes {
-    pub(crate) fn open(&self) -> MutexGuard<'_, History> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How many messages were acknowledged to their senders.
-    pub(crate) fn acked(&self) -> usize {
-        self.open().counts().1
-    }
-
-    /// Fails if a promise was broken.
-    pub(crate) fn check(&self, expect: Expect, when: &str) {
-        let faults = self.open().faults(expect);
-        let first: Vec<String> = faults.iter().take(10).map(ToString::to_string).collect();
-        let counts = self.open().counts();
-        assert!(
-            faults.is_empty(),
-            "{when}: {} promises broken (of {counts:?} sent, acked, received):\n  {}",
-            faults.len(),
-            first.join("\n  ")
-        );
-    }
-}
 
 /// The program, or one that is broken on purpose.
 pub(crate) fn binary() -> PathBuf {

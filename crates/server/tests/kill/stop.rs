@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use starling_testkit::Tree;
+use starling_testkit::numbered::{Begun, Came, Kept, PATIENCE, Stream};
 
-use crate::setup::{Kit, PATIENCE};
-use crate::stream::{Begun, Came, Kept, Stream};
+use crate::setup::Kit;
 
 /// A session of `account` that is available and may be resumed.
 async fn online(kit: &Kit, account: &str) -> Stream {

@@ -5,18 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::Tree;
 use starling_history::{Id, Receipt};
-use starling_testkit::Tree;
 
-use crate::setup::Notes;
-use crate::stream::{Begun, Came, Kept, Stream};
+use super::stream::{Begun, Came, Kept, Stream};
+use super::{AGAIN, Hosts, Notes};
 
 /// How often it looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What it does with what it gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Habit {
+pub enum Habit {
     /// Acknowledges when it is asked.
     Answers,
     /// Acknowledges nothing.
@@ -25,7 +25,9 @@ pub(crate) enum Habit {
     IsCutAfter(usize),
 }
 
-pub(crate) struct Device {
+/// One device of an account. As a contact of others it also notes when it sees one of them go.
+#[derive(Debug)]
+pub struct Recipient {
     account: String,
     resource: String,
     notes: Notes,
@@ -33,41 +35,67 @@ pub(crate) struct Device {
     kept: Kept,
 }
 
-impl Device {
-    pub(crate) fn new(account: &str, resource: &str, notes: &Notes) -> Device {
+impl Recipient {
+    /// A device that has not connected yet.
+    pub fn new(account: &str, resource: &str, notes: &Notes) -> Recipient {
         let (account, resource) = (account.to_owned(), resource.to_owned());
-        Device { account, resource, notes: notes.clone(), stream: 0, kept: Kept::default() }
+        Recipient { account, resource, notes: notes.clone(), stream: 0, kept: Kept::default() }
     }
 
-    pub(crate) fn is(&self, account: &str) -> bool {
+    /// Whether it is one of `account`.
+    pub fn is(&self, account: &str) -> bool {
         self.account == account
     }
 
+    /// How many streams it has begun; a resumed one is the same stream.
+    pub fn streams(&self) -> u32 {
+        self.stream
+    }
+
     /// How many different messages came on the present stream.
-    pub(crate) fn came(&self) -> usize {
+    pub fn came(&self) -> usize {
         self.notes.open().came(&format!("{}/{}", self.account, self.resource), self.stream)
     }
 
     /// Connects, resumes if it can, and is available. Says whether it resumed.
-    pub(crate) async fn connect(&mut self, address: SocketAddr) -> (Stream, bool) {
-        let kept = std::mem::take(&mut self.kept);
-        let (mut stream, begun) = Stream::open(address, &self.account, &self.resource, kept).await.unwrap();
+    pub async fn connect(&mut self, address: SocketAddr) -> (Stream, bool) {
+        self.try_connect(address).await.unwrap()
+    }
+
+    /// The same, where the server may not be able to.
+    pub async fn try_connect(&mut self, address: SocketAddr) -> anyhow::Result<(Stream, bool)> {
+        let kept = self.kept.clone();
+        let (mut stream, begun) = Stream::open(address, &self.account, &self.resource, kept).await?;
+        self.kept = Kept::default();
         let resumed = matches!(begun, Begun::Resumed(_));
         if !resumed {
             self.stream += 1;
-            stream.write("<presence/>").await.unwrap();
+            stream.write("<presence/>").await?;
         }
-        (stream, resumed)
+        Ok((stream, resumed))
+    }
+
+    /// Reads on and on, through lost connections, on any of `hosts`, until it is told to stop.
+    pub async fn insist(mut self, hosts: Hosts, habit: Habit, stop: Arc<AtomicBool>) -> Recipient {
+        let mut host = hosts.first_for(&self.account);
+        while !stop.load(Ordering::Relaxed) {
+            match self.try_connect(hosts.nth(host)).await {
+                Ok((stream, _)) => self = self.run(stream, hosts.nth(host), habit, stop.clone()).await,
+                Err(_) => tokio::time::sleep(AGAIN).await,
+            }
+            host += 1;
+        }
+        self
     }
 
     /// Reads until it is stopped or the server is gone, through cuts and resumptions.
-    pub(crate) async fn run(
+    pub async fn run(
         mut self,
         mut stream: Stream,
         address: SocketAddr,
         habit: Habit,
         stop: Arc<AtomicBool>,
-    ) -> Device {
+    ) -> Recipient {
         let mut messages = 0;
         while !stop.load(Ordering::Relaxed) {
             match stream.poll(LOOK).await {
@@ -92,12 +120,12 @@ impl Device {
     }
 
     /// Reads until `enough`, or nothing comes for so long.
-    pub(crate) async fn read(
+    pub async fn read(
         &mut self,
         stream: &mut Stream,
         habit: Habit,
         silence: Duration,
-        enough: impl Fn(&Device) -> bool,
+        enough: impl Fn(&Recipient) -> bool,
     ) {
         while !enough(self) {
             match stream.poll(silence).await {
@@ -108,16 +136,16 @@ impl Device {
     }
 
     /// Cuts the socket; what was kept of the stream is used by the next `connect`.
-    pub(crate) fn cut(&mut self, stream: Stream) {
+    pub fn cut(&mut self, stream: Stream) {
         self.kept = stream.cut();
     }
 
     /// Says what has come, unasked, and closes its stream: the session is over.
-    pub(crate) async fn leave(&mut self, mut stream: Stream) {
+    pub async fn leave(&mut self, mut stream: Stream) {
         self.kept = Kept::default();
         stream.acknowledge().await.unwrap();
         stream.write("</stream:stream>").await.unwrap();
-        while !matches!(stream.poll(crate::setup::PATIENCE).await, None | Some(Came::End)) {}
+        while !matches!(stream.poll(super::PATIENCE).await, None | Some(Came::End)) {}
     }
 
     /// Whether it was a message.
@@ -133,6 +161,10 @@ impl Device {
     }
 
     fn note(&self, tree: &Tree) -> bool {
+        if tree.name == "presence" && tree.attr("type") == Some("unavailable") {
+            let device = tree.attr("from").unwrap_or_default().replace("@localhost", "");
+            self.notes.open().went(&device, &self.account);
+        }
         let Some(id) = tree.child("body").and_then(|body| read_id(&body.text)) else { return false };
         let archive_id = tree.child("stanza-id").and_then(|id| id.attr("id")).map(Into::into);
         let receipt = Receipt {
@@ -148,7 +180,7 @@ impl Device {
 }
 
 /// Which message a body is of.
-pub(crate) fn read_id(body: &str) -> Option<Id> {
+pub(super) fn read_id(body: &str) -> Option<Id> {
     let mut words = body.split(' ');
     Some(Id::new(words.next()?, words.next()?.parse().ok()?))
 }

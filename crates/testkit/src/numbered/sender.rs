@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::Tree;
 use starling_history::Id;
-use starling_testkit::Tree;
 
-use crate::setup::{Notes, PATIENCE};
-use crate::stream::{Begun, Came, Kept, Stream};
+use super::stream::{Begun, Came, Kept, Stream};
+use super::{AGAIN, Hosts, Notes, PATIENCE};
 
 /// How many are on their way at once.
 const WINDOW: usize = 32;
@@ -26,7 +26,7 @@ struct Outgoing {
 }
 
 /// One sender; its messages go to its receivers in turn.
-pub(crate) struct Sender {
+pub struct Sender {
     name: String,
     receivers: Vec<String>,
     notes: Notes,
@@ -38,7 +38,8 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    pub(crate) fn new(name: &str, receivers: &[&str], notes: &Notes) -> Sender {
+    /// A sender to these accounts in turn, that has not connected yet.
+    pub fn new(name: &str, receivers: &[&str], notes: &Notes) -> Sender {
         Sender {
             name: name.to_owned(),
             receivers: receivers.iter().map(|&name| name.to_owned()).collect(),
@@ -51,12 +52,12 @@ impl Sender {
     }
 
     /// Connects; resumes, or else begins a new session and sends all again that was not acknowledged.
-    pub(crate) async fn connect(&mut self, address: SocketAddr) -> (Stream, bool) {
+    pub async fn connect(&mut self, address: SocketAddr) -> (Stream, bool) {
         self.try_connect(address).await.unwrap()
     }
 
     /// The same, where the server may not be able to.
-    pub(crate) async fn try_connect(&mut self, address: SocketAddr) -> anyhow::Result<(Stream, bool)> {
+    pub async fn try_connect(&mut self, address: SocketAddr) -> anyhow::Result<(Stream, bool)> {
         let (mut stream, begun) = Stream::open(address, &self.name, "sender", self.kept.clone()).await?;
         let resumed = matches!(begun, Begun::Resumed(_));
         let again = match begun {
@@ -76,8 +77,21 @@ impl Sender {
         Ok((stream, resumed))
     }
 
+    /// Sends on and on, through lost connections, to any of `hosts`, until it is told to stop.
+    pub async fn insist(mut self, hosts: Hosts, stop: Arc<AtomicBool>) -> Sender {
+        let mut host = hosts.first_for(&self.name);
+        while !stop.load(Ordering::Relaxed) {
+            match self.try_connect(hosts.nth(host)).await {
+                Ok((stream, _)) => self = self.run(stream, stop.clone()).await,
+                Err(_) => tokio::time::sleep(AGAIN).await,
+            }
+            host += 1;
+        }
+        self
+    }
+
     /// Sends until it is stopped or the server is gone.
-    pub(crate) async fn run(mut self, mut stream: Stream, stop: Arc<AtomicBool>) -> Sender {
+    pub async fn run(mut self, mut stream: Stream, stop: Arc<AtomicBool>) -> Sender {
         let mut is_asking = false;
         while !stop.load(Ordering::Relaxed) {
             let mut text = String::new();
@@ -99,7 +113,7 @@ impl Sender {
     }
 
     /// Waits until everything is acknowledged.
-    pub(crate) async fn finish(&mut self, mut stream: Stream) {
+    pub async fn finish(&mut self, mut stream: Stream) {
         stream.write("<r xmlns='urn:xmpp:sm:3'/>").await.unwrap();
         assert!(self.listen(&mut stream, 0).await, "{}: the server is gone", self.name);
         // Errors may come behind the acknowledgement: up to the answer to a ping all are here. The ping counts, too.
@@ -109,7 +123,7 @@ impl Sender {
     }
 
     /// Sends some that the server handles, and hears no acknowledgement of them; then the socket is lost.
-    pub(crate) async fn leave_unasked(&mut self, mut stream: Stream, count: usize) {
+    pub async fn leave_unasked(&mut self, mut stream: Stream, count: usize) {
         let text: String = (0..count).map(|_| self.message()).collect();
         stream.write(&text).await.unwrap();
         self.ping(&mut stream).await;
@@ -169,7 +183,7 @@ impl Sender {
     fn message(&mut self) -> String {
         let number = self.next;
         self.next += 1;
-        let to = &self.receivers[number as usize % self.receivers.len()];
+        let to = self.receivers.get(number as usize % self.receivers.len()).unwrap();
         let name = &self.name;
         let xml = format!(
             "<message to='{to}@localhost' type='chat' id='{number}'><body>{name} {number} {}</body>\

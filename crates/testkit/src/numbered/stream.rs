@@ -3,14 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::{Connection, Received, Tree};
 use anyhow::{Result, bail};
-use starling_testkit::{Connection, Received, Tree};
 
-use crate::setup::PATIENCE;
+use super::PATIENCE;
 
 /// Whether this stream goes on where the last one was.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Begun {
+pub enum Begun {
     /// `<resumed/>`: the server has handled so many stanzas of ours.
     Resumed(u64),
     /// A new session. The server may have told how far the old one was handled.
@@ -19,7 +19,7 @@ pub(crate) enum Begun {
 
 /// What came.
 #[derive(Debug)]
-pub(crate) enum Came {
+pub enum Came {
     /// A stanza; it is counted already.
     Stanza(Tree),
     /// The server asks what we have handled.
@@ -32,20 +32,22 @@ pub(crate) enum Came {
 
 /// What outlives a connection.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Kept {
+pub struct Kept {
     previous: Option<String>,
     /// How many stanzas came since `<enabled/>`.
-    pub(crate) received: u64,
+    pub received: u64,
 }
 
-pub(crate) struct Stream {
+/// A stream with XEP-0198 on it.
+#[derive(Debug)]
+pub struct Stream {
     connection: Connection,
-    pub(crate) kept: Kept,
+    pub kept: Kept,
 }
 
 impl Stream {
     /// Signs in, and resumes what `kept` says, if the server still has it.
-    pub(crate) async fn open(
+    pub async fn open(
         address: SocketAddr,
         account: &str,
         resource: &str,
@@ -72,18 +74,19 @@ impl Stream {
         Ok((Stream { connection, kept }, Begun::New(told)))
     }
 
-    pub(crate) async fn write(&mut self, text: &str) -> Result<()> {
+    /// Writes XML to the socket.
+    pub async fn write(&mut self, text: &str) -> Result<()> {
         self.connection.write(text).await
     }
 
     /// Says what has come.
-    pub(crate) async fn acknowledge(&mut self) -> Result<()> {
+    pub async fn acknowledge(&mut self) -> Result<()> {
         let h = self.kept.received;
         self.connection.write(&format!("<a xmlns='urn:xmpp:sm:3' h='{h}'/>")).await
     }
 
     /// The next thing, or `None` if nothing comes within the time.
-    pub(crate) async fn poll(&mut self, within: Duration) -> Option<Came> {
+    pub async fn poll(&mut self, within: Duration) -> Option<Came> {
         let received = match self.connection.poll(within).await {
             Ok(None) => return None,
             Ok(Some(received)) => received,
@@ -102,7 +105,7 @@ impl Stream {
     }
 
     /// Cuts the socket without a word.
-    pub(crate) fn cut(self) -> Kept {
+    pub fn cut(self) -> Kept {
         let Stream { connection, kept } = self;
         connection.cut();
         kept

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use starling_testkit::{Connection, Received, Tree};
+use crate::{Connection, Received, Tree};
 
-use crate::device::read_id;
-use crate::setup::{Notes, PATIENCE};
+use super::device::read_id;
+use super::{Notes, PATIENCE};
 
 /// How far each account's archive was read.
 #[derive(Debug, Default)]
-pub(crate) struct Readers(BTreeMap<String, String>);
+pub struct Readers(BTreeMap<String, String>);
 
 impl Readers {
     /// Notes what has come into the archives since the last time.
-    pub(crate) async fn read(&mut self, address: SocketAddr, accounts: &[&str], notes: &Notes) {
+    pub async fn read(&mut self, address: SocketAddr, accounts: &[&str], notes: &Notes) {
         for account in accounts {
             let mut connection = Connection::open(address).await.unwrap();
             connection.login("localhost", account, "secret").await.unwrap();

@@ -51,7 +51,7 @@ pub struct Query {
     pub upto: Option<ArchiveId>,
     /// Only rows with this other one; a bare JID matches all its resources, because rows keep bare JIDs.
     pub with: Option<BareJid>,
-    /// Only rows with this exact full JID as the other one (checked in the stanza).
+    /// Only rows with this exact full JID as the other one, as the stanza names it; `with` is its bare JID.
     pub with_resource: Option<Box<str>>,
     /// Only rows received at or after it.
     pub start: Option<Timestamp>,
@@ -86,7 +86,8 @@ pub enum Table {
 pub trait Archive: Send + Sync + 'static {
     /// Keeps `rows`. Once this returns `Ok`, they outlive this process. Writing a row again changes nothing.
     async fn put(&self, table: Table, owner: &BareJid, rows: Vec<Row>) -> Result<()>;
-    /// At most `limit` rows. Reads no more than a page plus one, whatever lies beside it, unless a filter passes over rows.
+    /// At most `limit` rows. Reads no more than a page plus one, whatever lies beside it: only rows received
+    /// outside `start` and `end` while the clock went back, and those that are not `deliverable`, are passed over.
     async fn page(&self, table: Table, owner: &BareJid, query: &Query, limit: usize) -> Result<Page>;
     /// One row by its id.
     async fn get(&self, table: Table, owner: &BareJid, id: ArchiveId) -> Result<Option<Row>>;

@@ -63,6 +63,9 @@ pub struct SessionView {
     pub available: Option<Arc<Availability>>,
     /// Whether a socket holds it now; otherwise it waits for resumption.
     pub attached: bool,
+    /// Whom it has sent directed presence and not taken it back (RFC 6121 §4.6): they may know that it is there. A change of
+    /// it alone need not change the view's version.
+    pub directed: Arc<Vec<Jid>>,
 }
 
 /// What decisions about an account are made on. Immutable; a newer one has a higher version.

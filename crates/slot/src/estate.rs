@@ -75,18 +75,20 @@ impl Slot {
                     self.decide_anew();
                 }
                 match left.filter(|directed| !directed.is_empty()) {
-                    Some(directed) => Changed::Left { directed },
+                    Some(directed) => Changed::Left { directed: Arc::unwrap_or_clone(directed) },
                     None if begins => Changed::Pull,
                     None => Changed::Nothing,
                 }
             }
             Change::Directed { to, available } => {
-                session.directed.retain(|known| *known != to);
+                let directed = Arc::make_mut(&mut session.directed);
+                directed.retain(|known| *known != to);
                 if available {
-                    session.directed.push(to);
-                    let most = session.directed.len().saturating_sub(DIRECTED);
-                    session.directed.drain(..most);
+                    directed.push(to);
+                    let most = directed.len().saturating_sub(DIRECTED);
+                    directed.drain(..most);
                 }
+                self.view = None; // no decision of a commit depends on it
                 Changed::Nothing
             }
             Change::Flags(flags) => {
@@ -182,7 +184,7 @@ impl Slot {
             epoch: session.epoch,
             attached: session.attached,
             available: session.available,
-            directed: session.directed,
+            directed: Arc::unwrap_or_clone(session.directed),
             undelivered: Vec::new(),
             handed: Vec::new(),
         };

@@ -44,7 +44,7 @@ pub struct Session {
     /// Its last available presence.
     pub available: Option<Arc<Availability>>,
     /// Whom it sent directed presence.
-    pub directed: Vec<Jid>,
+    pub directed: Arc<Vec<Jid>>,
     /// Whether a socket holds it.
     pub attached: bool,
     /// When it was bound.
@@ -84,7 +84,7 @@ impl Session {
             token: None,
             flags: Flags::default(),
             available: None,
-            directed: Vec::new(),
+            directed: Arc::default(),
             attached: true,
             since: now,
             expires: None,
@@ -237,6 +237,7 @@ impl Session {
             flags: self.flags,
             available: self.available.clone(),
             attached: self.attached,
+            directed: self.directed.clone(),
         }
     }
 

@@ -62,6 +62,10 @@ impl Presence {
     pub fn of_account(&self) -> Presence {
         Presence(self.0.sent_by(self.from().bare().into()))
     }
+    /// The same under another id.
+    pub fn with_id(&self, id: Option<&str>) -> Presence {
+        Presence(self.0.with_id(id))
+    }
     /// The error that answers it; `None` for an error.
     pub fn bounce(&self, error: &StanzaError, own: &FullJid) -> Option<Presence> {
         self.0.bounce(error, own).map(Presence)

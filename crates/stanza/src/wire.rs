@@ -78,14 +78,22 @@ impl Wire {
         Wire { kind: self.kind, open: open.into() }
     }
 
-    /// Whether the stanza has the attribute `name` with this value. Reads no more than the start tag, in which `>` stands
-    /// for nothing else: canonical XML escapes it in values.
+    /// Whether the stanza has the attribute `name` with this value.
     pub fn has_attribute(&self, name: &str, value: &str) -> bool {
-        let mut wanted = Vec::with_capacity(name.len() + value.len() + 4);
-        attribute(&mut wanted, &format!(" {name}='"), value);
-        let end = self.open.iter().position(|byte| *byte == b'>').unwrap_or_default();
-        let start = self.open.get(..end).unwrap_or_default();
-        start.windows(wanted.len()).any(|window| window == wanted)
+        let mut wanted = Vec::with_capacity(value.len());
+        escape_attr(&mut wanted, value);
+        self.attribute(name).is_some_and(|found| found == wanted)
+    }
+
+    /// The value of the attribute `name`, escaped as it stands there. Reads no more than the start tag, in which `>` and `'`
+    /// stand for nothing else: canonical XML escapes them in values.
+    pub fn attribute(&self, name: &str) -> Option<&[u8]> {
+        let end = self.open.iter().position(|byte| *byte == b'>')?;
+        let start = self.open.get(..end)?;
+        let wanted = format!(" {name}='");
+        let at = start.windows(wanted.len()).position(|window| window == wanted.as_bytes())?;
+        let value = start.get(at + wanted.len()..)?;
+        value.get(..value.iter().position(|byte| *byte == b'\'')?)
     }
 
     /// Writes the stanza. `to` replaces nothing: it is written only where the stanza has no `to` of its own.

@@ -12,9 +12,9 @@ use crate::codec::{self, Out};
 use crate::error::{OpenError, failed, unavailable};
 
 /// What this program writes. A store of a higher one is refused, of a lower one migrated.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 /// `MIGRATIONS[n]` makes format n + 2 of format n + 1.
-const MIGRATIONS: &[fn(&Tables) -> fjall::Result<()>] = &[crate::with::build];
+const MIGRATIONS: &[fn(&Tables) -> fjall::Result<()>] = &[crate::with::build, crate::with::build_devices];
 /// The group that was written last, in every group: see `Disk::check_sequence`.
 const SEQUENCE: &[u8] = b"sequence";
 

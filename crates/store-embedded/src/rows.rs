@@ -76,13 +76,13 @@ fn mentions(row: &Row, full: &str) -> bool {
 impl Store {
     /// Writing `rows` of `owner`.
     pub(crate) fn puts(&self, table: Table, owner: &BareJid, rows: &[Row]) -> Vec<Op> {
-        let mut ops = Vec::with_capacity(rows.len() * 2 + 1);
+        let mut ops = Vec::with_capacity(rows.len() * 3 + 1);
         for row in rows {
             let key = row::key(owner, row.id);
             let value = row::encode(&key, row);
             ops.push(Op::Put(space(table), key, value));
             if table == Table::Archive {
-                ops.push(with::put(owner, row));
+                ops.extend(with::put(owner, row));
             }
         }
         ops.extend(self.ahead.note(rows));
@@ -115,7 +115,9 @@ impl Store {
         most: usize,
     ) -> Result<(Page, Option<ArchiveId>)> {
         let mut page = Page { rows: Vec::with_capacity(limit.min(256)), complete: true };
-        let with = query.with.as_ref().filter(|_| table == Table::Archive);
+        let device = query.with_resource.as_deref();
+        let with = device.or_else(|| query.with.as_ref().map(BareJid::as_str));
+        let with = with.filter(|_| table == Table::Archive);
         let (space, prefix) = match with {
             Some(with) => (Space::With, with::prefix(owner, with)),
             None => (space(table), row::prefix(owner)),
@@ -241,7 +243,7 @@ impl Archive for Store {
         let mut ops = Vec::with_capacity(ids.len());
         for id in ids {
             let row = if table == Table::Archive { self.get(table, owner, *id).await? } else { None };
-            ops.extend(row.map(|row| with::remove(owner, &row)));
+            ops.extend(row.iter().flat_map(|row| with::remove(owner, row)));
             ops.push(Op::Remove(space(table), row::key(owner, *id)));
         }
         self.writer.write(ops).await

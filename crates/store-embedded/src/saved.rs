@@ -141,7 +141,7 @@ fn decode(store: &Store, key: &[u8], stored: &[u8]) -> Result<Session> {
         let priority = i8::from_be_bytes([value.byte()?]);
         Ok(Arc::new(Availability { priority, presence: value.wire()? }))
     })?;
-    session.directed = value.list(In::jid)?;
+    session.directed = value.list(In::jid)?.into();
     session.since = value.timestamp()?;
     session.expires = Some(store.clock.now().after(Duration::from_micros(value.number()?)));
     session.resume = Some(Duration::from_micros(value.number()?));

@@ -2,8 +2,8 @@
 
 use starling_jid::BareJid;
 use starling_ports::Result;
-use starling_ports::archive::Row;
-use starling_ports::ids::ArchiveId;
+use starling_ports::archive::{Direction, Row};
+use starling_xml::escape_attr;
 
 use crate::codec::{self, Out, id_key};
 use crate::data::encode_usage;
@@ -14,30 +14,50 @@ const WHAT: &str = "a correspondent in the archive";
 /// How many keys one step of the migration writes.
 const STEP: usize = 10_000;
 
-/// What the keys of `owner` and `with` begin with; ids follow, as in the archive.
-pub(crate) fn prefix(owner: &BareJid, with: &BareJid) -> Vec<u8> {
+/// What the keys of `owner` and a correspondent begin with, be it an account or one device of it; ids follow, as in the
+/// archive. No address has a byte 0 in it.
+pub(crate) fn prefix(owner: &BareJid, with: &str) -> Vec<u8> {
+    let mut name = Vec::with_capacity(with.len());
+    escape_attr(&mut name, with);
+    prefix_of(owner, &name)
+}
+
+fn prefix_of(owner: &BareJid, escaped: &[u8]) -> Vec<u8> {
     let mut key = row::prefix(owner);
-    key.extend_from_slice(with.as_str().as_bytes());
+    key.extend_from_slice(escaped);
     key.push(0);
     key
 }
 
-fn key(owner: &BareJid, with: &BareJid, id: ArchiveId) -> Vec<u8> {
-    let mut key = prefix(owner, with);
-    key.extend_from_slice(&id_key(id));
-    key
+/// By the account of the other one.
+fn key(owner: &BareJid, row: &Row) -> Vec<u8> {
+    [prefix(owner, row.with.as_str()), id_key(row.id).to_vec()].concat()
 }
 
-/// To be written with the row.
-pub(crate) fn put(owner: &BareJid, row: &Row) -> Op {
-    let key = key(owner, &row.with, row.id);
+/// By the device of the other one, where the stanza names it: a search for a device passes over no other (XEP-0313 §4.1.1).
+fn key_of_device(owner: &BareJid, row: &Row) -> Option<Vec<u8>> {
+    let name = match row.direction {
+        Direction::Received => "from",
+        Direction::Sent => "to",
+    };
+    let device = row.wire.attribute(name).filter(|address| address.contains(&b'/'))?;
+    Some([prefix_of(owner, device), id_key(row.id).to_vec()].concat())
+}
+
+fn put_key(key: Vec<u8>) -> Op {
     let value = Out::new().seal(&key);
     Op::Put(Space::With, key, value)
 }
 
+/// To be written with the row.
+pub(crate) fn put(owner: &BareJid, row: &Row) -> impl Iterator<Item = Op> {
+    [Some(key(owner, row)), key_of_device(owner, row)].into_iter().flatten().map(put_key)
+}
+
 /// To be removed with the row.
-pub(crate) fn remove(owner: &BareJid, row: &Row) -> Op {
-    Op::Remove(Space::With, key(owner, &row.with, row.id))
+pub(crate) fn remove(owner: &BareJid, row: &Row) -> impl Iterator<Item = Op> {
+    let keys = [Some(key(owner, row)), key_of_device(owner, row)].into_iter().flatten();
+    keys.map(|key| Op::Remove(Space::With, key))
 }
 
 /// The row that is meant by what lies under `key`; `None` if it has expired meanwhile.
@@ -48,36 +68,62 @@ pub(crate) fn row(tables: &Tables, owner: &BareJid, key: &[u8], value: &[u8]) ->
     tables.get(Space::Archive, &key)?.map(|value| row::decode(&key, &value)).transpose()
 }
 
-/// Format 2: the keys of all rows that format 1 had, and how large each archive is. A row that cannot be read has no key;
-/// `check` names it.
+/// Format 2: the keys by account of all rows that format 1 had, and how large each archive is. A row that cannot be read
+/// has no key; `check` names it.
 pub(crate) fn build(tables: &Tables) -> fjall::Result<()> {
-    let mut batch = tables.db().batch();
-    let (mut count, mut current): (usize, Option<(BareJid, u64)>) = (0, None);
-    let add = |batch: &mut fjall::OwnedWriteBatch, op: Op| {
-        if let Op::Put(space, key, value) = op {
-            batch.insert(tables.space(space), key, value);
-        }
-    };
-    for guard in tables.space(Space::Archive).iter() {
-        let (key, value) = guard.into_inner()?;
-        let (Some(owner), Ok(row)) = (row::owner_of(&key), row::decode(&key, &value)) else { continue };
-        add(&mut batch, put(&owner, &row));
+    let mut current: Option<(BareJid, u64)> = None;
+    each_row(tables, |owner, row, batch| {
+        batch.add(put_key(key(&owner, row)));
         let bytes = row.wire.len() as u64;
         match &mut current {
             Some((known, total)) if *known == owner => *total += bytes,
             other => {
                 if let Some((owner, total)) = other.replace((owner, bytes)) {
-                    add(&mut batch, encode_usage(&owner, total));
+                    batch.add(encode_usage(&owner, total));
                 }
             }
         }
-        count += 1;
-        if count.is_multiple_of(STEP) {
-            std::mem::replace(&mut batch, tables.db().batch()).commit()?;
+    })?;
+    let mut batch = Batch::new(tables);
+    if let Some((owner, total)) = current {
+        batch.add(encode_usage(&owner, total));
+    }
+    batch.0.commit()
+}
+
+/// Format 3: the keys by device.
+pub(crate) fn build_devices(tables: &Tables) -> fjall::Result<()> {
+    each_row(tables, |owner, row, batch| {
+        if let Some(key) = key_of_device(&owner, row) {
+            batch.add(put_key(key));
+        }
+    })
+}
+
+struct Batch<'a>(fjall::OwnedWriteBatch, &'a Tables);
+
+impl Batch<'_> {
+    fn new(tables: &Tables) -> Batch<'_> {
+        Batch(tables.db().batch(), tables)
+    }
+    fn add(&mut self, op: Op) {
+        if let Op::Put(space, key, value) = op {
+            self.0.insert(self.1.space(space), key, value);
         }
     }
-    if let Some((owner, total)) = current {
-        add(&mut batch, encode_usage(&owner, total));
+}
+
+/// Every row of the archive that can be read, in steps: what `visit` adds is written with each.
+fn each_row(tables: &Tables, mut visit: impl FnMut(BareJid, &Row, &mut Batch<'_>)) -> fjall::Result<()> {
+    let (mut batch, mut count) = (Batch::new(tables), 0_usize);
+    for guard in tables.space(Space::Archive).iter() {
+        let (key, value) = guard.into_inner()?;
+        let (Some(owner), Ok(row)) = (row::owner_of(&key), row::decode(&key, &value)) else { continue };
+        visit(owner, &row, &mut batch);
+        count += 1;
+        if count.is_multiple_of(STEP) {
+            std::mem::replace(&mut batch, Batch::new(tables)).0.commit()?;
+        }
     }
-    batch.commit()
+    batch.0.commit()
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use starling_jid::{BareJid, Jid};
+use starling_jid::{BareJid, FullJid, Jid};
 use starling_ports::Result;
 use starling_ports::ingress::SessionRef;
-use starling_ports::sessions::{Availability, Change, Ended, View};
+use starling_ports::last_activity::LastActivity;
+use starling_ports::sessions::{Availability, Change, Ended, SessionView, View};
 use starling_session_router::{Item, Plan};
 use starling_stanza::{Presence, PresenceType, Wire};
-use starling_xml::ns;
+use starling_xml::{Element, ns};
 
 use crate::Context;
 use crate::context::addressed;
@@ -43,7 +44,12 @@ impl Context {
         if presence.presence_type() == PresenceType::Unavailable {
             let told = Told { all: was_available, directed: self.leave(session).await? };
             let status = presence.payload(ns::CLIENT, "status").map(|status| status.text().into());
-            return self.say_goodbye(&from, told, status, |to| presence.to_other(to.clone()).wire()).await;
+            let own = Jid::from(account);
+            self.say_goodbye(&from, told, status, |to| presence.to_other(to.clone()).wire()).await?;
+            if was_available {
+                self.show_session(session, vec![presence.to_other(own).wire()]).await?; // §4.5.2: to itself too
+            }
+            return Ok(());
         }
         let available = Availability { priority: presence.priority(), presence: presence.wire() };
         self.change(session, Change::Presence(Some(Arc::new(available)))).await?;
@@ -113,23 +119,56 @@ impl Context {
         Ok(!view.exists || view.available().next().is_some())
     }
 
-    /// §4.3: a client need not probe, as its server does it, but it may. A stranger hears nothing.
-    pub(crate) async fn answer_probe(&self, session: &SessionRef, to: &Jid, own: &View) -> Result<()> {
+    /// §4.3: a client need not probe, as its server does it, but it may.
+    pub(crate) async fn answer_probe(
+        &self,
+        session: &SessionRef,
+        probe: &Presence,
+        to: &Jid,
+        own: &View,
+    ) -> Result<()> {
         let (account, contact) = (session.jid.bare(), to.bare());
         if contact.is_domain() {
             return Ok(());
         }
-        let Probed::Sees(mut wires) = self.probe(&account, &contact, own).await? else { return Ok(()) };
-        if let Some(resource) = to.resource() {
-            let view = self.stores.sessions.view(&contact).await?;
-            let asker = Jid::from(account.clone());
-            let named = presences(&view, &asker).filter(|(from, _)| from.resource() == resource);
-            wires = named.map(|(_, wire)| wire).collect();
-        }
-        if wires.is_empty() {
-            wires.push(Context::unavailable(to, &account.clone().into())); // §4.3.2: a definite answer
-        }
+        let probed = self.probe(&account, &contact, own).await?;
+        let there = match to.resource() {
+            Some(resource) => {
+                let view = self.stores.sessions.view(&contact).await?;
+                view.session(resource).filter(|one| may_know(one, &probed, &session.jid)).is_some()
+            }
+            None => false,
+        };
+        let asker = Jid::from(account.clone());
+        let mere = |kind| Presence::own(kind, to.clone(), Some(asker.clone()), &[]).with_id(probe.id());
+        let wires = match probed {
+            Probed::Blocked => return Ok(()),
+            // Only that it is there, no more (§4.3.2, §4.6.6).
+            _ if there => vec![mere(PresenceType::Available).wire()],
+            Probed::Stranger => return self.agree(&contact, &account).await,
+            Probed::Sees(wires) if to.resource().is_none() && !wires.is_empty() => wires,
+            Probed::Sees(_) => {
+                // A definite answer (§4.3.2), under the id of the question (§4.3.2.1).
+                let since = self.stores.last_activities.get(&contact).await?;
+                let since = since.filter(|_| to.resource().is_none()).map(|last| delay(&last));
+                let gone =
+                    Presence::own(PresenceType::Unavailable, to.clone(), Some(asker), since.as_slice());
+                vec![gone.with_id(probe.id()).wire()]
+            }
+        };
         self.show_session(session, wires).await
+    }
+
+    /// Whether a session of another account shares its presence with `asker`, by a subscription or by having sent it.
+    pub(crate) async fn shares_presence(&self, session: &Jid, asker: &FullJid) -> Result<bool> {
+        let (owner, account) = (session.bare(), asker.bare());
+        let roster = self.stores.rosters.get(&owner).await?;
+        if roster.contact(&account).is_some_and(|contact| contact.state.from) {
+            return Ok(true);
+        }
+        let view = self.stores.sessions.view(&owner).await?;
+        let named = session.resource().and_then(|resource| view.session(resource));
+        Ok(named.is_some_and(|named| rules::presence::is_told(named, asker)))
     }
 
     /// §4.3.2: what `contact` lets `account` see.
@@ -199,11 +238,22 @@ impl Context {
     }
 }
 
+/// Whether who probes a session by its full JID hears that it is there: it sees the presence of the account, or was told
+/// by that session itself (§4.6.6).
+fn may_know(session: &SessionView, probed: &Probed, asker: &FullJid) -> bool {
+    match probed {
+        Probed::Sees(_) => session.available.is_some(),
+        Probed::Stranger => rules::presence::is_told(session, asker),
+        Probed::Blocked => false,
+    }
+}
+
+fn delay(last: &LastActivity) -> Element {
+    Element::new(ns::DELAY, "delay").with_attr("stamp", last.at.to_xep_0082())
+}
+
 /// The last presences of an account's available sessions, addressed.
-pub(crate) fn presences<'a>(
-    view: &'a View,
-    to: &'a Jid,
-) -> impl Iterator<Item = (starling_jid::FullJid, Wire)> + 'a {
+pub(crate) fn presences<'a>(view: &'a View, to: &'a Jid) -> impl Iterator<Item = (FullJid, Wire)> + 'a {
     view.sessions.iter().filter_map(move |session| {
         let available = session.available.as_ref()?;
         Some((session.jid.clone(), addressed(&available.presence, to)))

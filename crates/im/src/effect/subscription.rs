@@ -76,12 +76,15 @@ impl Context {
         if !self.domains.serves(contact.domain()) {
             return Ok(());
         }
-        self.inbound_subscription(contact, user, kind, stanza).await?;
-        match kind {
-            PresenceType::Subscribed => self.show(user, &contact.clone().into()).await,
-            PresenceType::Unsubscribed if old.from => self.hide(user, &contact.clone().into()).await,
-            _ => Ok(()),
+        let to = Jid::from(contact.clone());
+        if kind == PresenceType::Unsubscribed && old.from {
+            self.hide(user, &to).await?; // §3.2.2: while the contact may still see it
         }
+        self.inbound_subscription(contact, user, kind, stanza).await?;
+        if kind == PresenceType::Subscribed {
+            self.show(user, &to).await?; // §3.1.5
+        }
+        Ok(())
     }
 
     /// §3.1.3 and its like: at the account of who gets it. The server's own answer is handled in the same call.
@@ -96,7 +99,9 @@ impl Context {
         if let Some(reply) = inbound.reply {
             let answer = Presence::own(reply, owner.clone().into(), Some(from.clone().into()), &[]);
             self.inbound_step(from, owner, reply, &answer).await?;
-            self.show(owner, &from.clone().into()).await?;
+            if reply == PresenceType::Subscribed {
+                self.show(owner, &from.clone().into()).await?;
+            }
         }
         if kind == PresenceType::Unsubscribe && old.from {
             self.hide(owner, &from.clone().into()).await?; // §3.3.3

@@ -129,7 +129,7 @@ impl Lane<'_> {
             (None, _) => Ok(()),
             (Some(to), PresenceType::Probe) => {
                 self.flush().await?;
-                self.pipeline.cx.answer_probe(self.session, &to, view).await
+                self.pipeline.cx.answer_probe(self.session, &presence, &to, view).await
             }
             (Some(to), PresenceType::Error) => self.direct(number, to, presence).await,
             (Some(to), PresenceType::Available | PresenceType::Unavailable) => {
@@ -161,7 +161,7 @@ impl Lane<'_> {
         let at = match &to {
             None => At::Own,
             Some(to) if to.resource().is_some() && to.local().is_some() => {
-                if let Err(error) = self.admit(&to.bare(), &iq).await {
+                if let Err(error) = self.admit(to, &iq).await {
                     self.refuse(number, &Stanza::Iq(iq), &error);
                     return Ok(());
                 }
@@ -198,11 +198,20 @@ impl Lane<'_> {
         Ok(())
     }
 
-    /// Whether a request may reach a session of another account.
-    async fn admit(&self, owner: &BareJid, iq: &Iq) -> Result<(), StanzaError> {
-        match self.pipeline.hooks.admission(iq).filter(|_| *owner != self.account) {
-            Some(module) => module.admit(&self.pipeline.cx, owner, iq).await,
-            None => Ok(()),
+    /// Whether a request may reach a session of another account: who does not see its presence cannot tell by it whether
+    /// the session is there (RFC 6121 §8.5.3.1).
+    async fn admit(&self, to: &Jid, iq: &Iq) -> Result<(), StanzaError> {
+        let (cx, owner) = (&self.pipeline.cx, to.bare());
+        if owner == self.account || !iq.is_request() {
+            return Ok(());
+        }
+        if let Some(module) = self.pipeline.hooks.admission(iq) {
+            module.admit(cx, &owner, iq).await?;
+        }
+        match cx.shares_presence(to, &self.session.jid).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StanzaError::cancel(Condition::ServiceUnavailable)),
+            Err(error) => Err(error.to_stanza_error()),
         }
     }
 

@@ -25,7 +25,8 @@ pub enum Route {
 pub fn route(view: &View, kind: MessageType, resource: Option<&str>) -> Route {
     if !view.exists {
         return match kind {
-            MessageType::Error => Route::Ignore,
+            // §8.5.4: as where there is an account and nobody is there.
+            MessageType::Headline | MessageType::Error => Route::Ignore,
             _ => unavailable(), // §8.5.1
         };
     }

@@ -1,8 +1,8 @@
 //! RFC 6121 §3 and appendix A: subscriptions; §4 and §8.5: where presence goes.
 
-use starling_jid::Jid;
+use starling_jid::{FullJid, Jid};
 use starling_ports::roster::Subscription;
-use starling_ports::sessions::View;
+use starling_ports::sessions::{SessionView, View};
 use starling_session_router::Plan;
 use starling_stanza::PresenceType;
 
@@ -80,7 +80,9 @@ pub fn inbound(old: Subscription, kind: PresenceType) -> Option<Inbound> {
         PresenceType::Unsubscribe => {
             state.pending_in = false;
             state.from = false;
-            old.pending_in || old.from
+            let changes = old.pending_in || old.from;
+            reply = changes.then_some(PresenceType::Unsubscribed); // A.3.2, note 1
+            changes
         }
         PresenceType::Subscribed => {
             state.to |= old.pending_out;
@@ -106,6 +108,15 @@ pub fn route(view: &View, from: &Jid, resource: Option<&str>) -> Plan {
         Some(resource) => Plan::to(view.session(resource).map(|session| session.id)),
         None => Plan::to(view.available().map(|session| session.id)),
     }
+}
+
+/// §4.6: whether a session has sent directed presence to `other`, itself or its account.
+pub fn is_told(session: &SessionView, other: &FullJid) -> bool {
+    let is_other = |to: &Jid| match to.resource() {
+        Some(_) => to.as_str() == other.as_str(),
+        None => *to == other.bare(),
+    };
+    session.directed.iter().any(is_other)
 }
 
 #[cfg(test)]

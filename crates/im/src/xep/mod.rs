@@ -48,12 +48,16 @@ pub fn all(config: &Config) -> Vec<Arc<dyn Xep>> {
         Arc::new(processing_hints::ProcessingHints),
         Arc::new(register::Register),
         Arc::new(rsm::ResultSets),
-        Arc::new(stanza_ids::StanzaIds),
+        Arc::new(stanza_ids::StanzaIds { are_given: config.archive }),
         Arc::new(time::Time),
         Arc::new(vcard::Vcard),
+        Arc::new(version::Version),
     ];
-    if config.tell_version {
-        all.push(Arc::new(version::Version));
-    }
+    // What is off is neither told by disco nor answered. Only the archive comes in pages.
+    let off: Vec<u16> = [(config.archive, 313), (config.archive, 59), (config.tell_version, 92)]
+        .into_iter()
+        .filter_map(|(on, number)| (!on).then_some(number))
+        .collect();
+    all.retain(|module| !module.info().numbers.iter().any(|number| off.contains(number)));
     all
 }

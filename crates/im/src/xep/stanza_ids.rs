@@ -10,11 +10,16 @@ use crate::hooks::{Clean, Hooks, Xep, XepInfo};
 
 /// Takes forged ids out. The true one is appended for each receiver when the message is written (`dispatch::render`).
 #[derive(Debug)]
-pub(crate) struct StanzaIds;
+pub(crate) struct StanzaIds {
+    /// Whether messages get ids: it is those of the archive that they get.
+    pub(crate) are_given: bool,
+}
 
 impl Xep for StanzaIds {
     fn info(&self) -> XepInfo {
-        XepInfo { numbers: &[359], server: &[], account: &[ns::SID] }
+        // §3: the feature promises an id for each message.
+        let account: &[_] = if self.are_given { &[ns::SID] } else { &[] };
+        XepInfo { numbers: &[359], server: &[], account }
     }
     fn attach(self: Arc<Self>, hooks: &mut Hooks) {
         hooks.clean(self);
@@ -44,11 +49,9 @@ mod tests {
 
     fn cleaned(content: &str) -> String {
         let message = message("chat", content);
-        let message = if StanzaIds.concerns(&message) {
-            StanzaIds.clean(message, &|d| d == "b.example")
-        } else {
-            message
-        };
+        let ids = StanzaIds { are_given: true };
+        let message =
+            if ids.concerns(&message) { ids.clean(message, &|d| d == "b.example") } else { message };
         String::from_utf8(message.children().to_vec()).unwrap()
     }
 

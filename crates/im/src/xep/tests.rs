@@ -38,6 +38,7 @@ pub(crate) fn view(sessions: &[(&str, Option<i8>)]) -> View {
         flags: Flags::default(),
         available: priority.map(|priority| Arc::new(Availability { priority, presence: presence() })),
         attached: true,
+        directed: Arc::default(),
     };
     View {
         version: ViewVersion(1),

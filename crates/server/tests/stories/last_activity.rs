@@ -25,6 +25,7 @@ pub(crate) async fn a_contact_asks_when_somebody_went(world: &World) {
 
     bob.send("<presence type='unavailable'><status>gone &amp; away</status></presence>").await;
     alice.expect("<presence from='${bob/desk}' type='unavailable'/>").await;
+    bob.expect("<presence from='${bob/desk}' type='unavailable'/>").await;
 
     let gone = told_at_last(&alice, "${bob}", "gone & away").await;
     let seconds: u64 = gone.child("query").unwrap().attr("seconds").unwrap().parse().unwrap();

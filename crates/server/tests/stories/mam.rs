@@ -13,7 +13,7 @@ fn form(fields: &str) -> String {
     format!("<x xmlns='jabber:x:data' type='submit'>{}{fields}</x>", field("FORM_TYPE", &["urn:xmpp:mam:2"]))
 }
 
-fn set(content: &str) -> String {
+pub(crate) fn set(content: &str) -> String {
     format!("<set xmlns='http://jabber.org/protocol/rsm'>{content}</set>")
 }
 
@@ -38,13 +38,13 @@ impl Found {
     pub(crate) fn ids(&self) -> Vec<String> {
         self.results.iter().map(|result| result.attr("id").unwrap().to_owned()).collect()
     }
-    fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.iq.child("fin").unwrap_or_else(|| panic!("{}", self.iq)).attr("complete") == Some("true")
     }
-    fn end(&self, name: &str) -> Option<String> {
+    pub(crate) fn end(&self, name: &str) -> Option<String> {
         self.iq.find(&["fin", "set", name]).map(|end| end.text.clone())
     }
-    fn error(&self) -> &str {
+    pub(crate) fn error(&self) -> &str {
         let error = self.iq.child("error").unwrap_or_else(|| panic!("no error: {}", self.iq));
         assert!(self.results.is_empty());
         error.children.first().map_or("", |condition| condition.name.as_str())

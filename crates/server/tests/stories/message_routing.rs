@@ -95,6 +95,8 @@ pub(crate) async fn nobody_by_that_name_is_an_error(world: &World) {
     bob.expect("<message type='error' id='m1' from='nobody@localhost'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>").await;
     bob.send("<iq to='nobody@localhost' type='get' id='i1'><query xmlns='jabber:iq:version'/></iq>").await;
     bob.expect("<iq type='error' id='i1' from='nobody@localhost'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>").await;
+    // §8.5.4: a headline is dropped, as it is where somebody exists and is away.
+    bob.send("<message to='nobody@localhost' type='headline' id='m3'><body>?</body></message>").await;
     bob.send("<message to='bob@elsewhere.example' type='chat' id='m2'><body>?</body></message>").await;
     bob.expect("<message type='error' id='m2'><error><remote-server-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>").await;
     bob.expect_silence().await;
@@ -108,10 +110,45 @@ pub(crate) async fn an_iq_to_a_missing_resource_bounces(world: &World) {
 
     bob.send("<iq to='${alice}/gone' type='get' id='i1'><query xmlns='jabber:iq:version'/></iq>").await;
     bob.expect("<iq type='error' id='i1' from='${alice}/gone'><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>").await;
+    phone.send("<presence to='${bob}'/>").await; // or it would not be told of (§8.5.3.1)
+    phone.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
     bob.send("<iq to='${alice/phone}' type='get' id='i2'><query xmlns='jabber:iq:version'/></iq>").await;
     phone.expect("<iq from='${bob/desk}' to='${alice/phone}' type='get' id='i2'><query xmlns='jabber:iq:version'/></iq>").await;
     phone.send("<iq to='${bob/desk}' type='result' id='i2'><query xmlns='jabber:iq:version'><name>phone</name></query></iq>").await;
     bob.expect("<iq from='${alice/phone}' type='result' id='i2'><query xmlns='jabber:iq:version'><name>phone</name></query></iq>").await;
+}
+
+/// §8.5.3.1: whether a device is there is told by no request of somebody who may not see it.
+pub(crate) async fn a_request_of_a_stranger_tells_nothing(world: &World) {
+    const NOT_THERE: &str =
+        "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
+    let phone = world.user("alice").await.device("phone").await;
+    let bob = world.user("bob").await.device("desk").await;
+    let request = |to: &str| {
+        format!("<iq to='${{alice}}/{to}' type='get' id='i1'><query xmlns='jabber:iq:version'/></iq>")
+    };
+    let refused = |to: &str| format!("<iq from='${{alice}}/{to}' type='error' id='i1'>{NOT_THERE}</iq>");
+    for to in ["phone", "gone"] {
+        bob.send(&request(to)).await;
+        bob.expect(&refused(to)).await;
+    }
+    // Not even for whom alice may see: what counts is what alice shows.
+    bob.send("<presence to='${alice/phone}'/>").await;
+    phone.expect("<presence from='${bob/desk}'/>").await;
+    bob.send(&request("phone")).await;
+    bob.expect(&refused("phone")).await;
+
+    for to in ["${bob}", "${bob/desk}"] {
+        phone.send(&format!("<presence to='{to}'/>")).await;
+        bob.expect("<presence from='${alice/phone}' type='!'/>").await;
+        bob.send(&request("phone")).await;
+        phone.expect("<iq from='${bob/desk}' type='get' id='i1'/>").await;
+        phone.send(&format!("<presence to='{to}' type='unavailable'/>")).await;
+        bob.expect("<presence from='${alice/phone}' type='unavailable'/>").await;
+        bob.send(&request("phone")).await;
+        bob.expect(&refused("phone")).await;
+    }
+    phone.expect_silence().await;
 }
 
 /// RFC 6120 §8.1.2.1.
@@ -256,6 +293,8 @@ pub(crate) async fn order_holds_over_all_kinds(world: &World) {
         }
         _ => format!("<message to='${{alice/phone}}' type='headline' id='n{n}'><body>{n}</body></message>"),
     };
+    alice.send("<presence to='${bob/desk}'/>").await; // or its requests would not come
+    bob.expect("<presence from='${alice/phone}'/>").await;
     bob.send(&(0..120).map(stanza).collect::<String>()).await;
     for n in 0..120 {
         let (came, _) = alice.next().await;

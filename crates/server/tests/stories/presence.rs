@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use starling_testkit::{Received, World};
+use starling_testkit::World;
 
 use super::subscription::befriend;
 
@@ -23,6 +23,12 @@ pub(crate) async fn contacts_see_one_another_come_and_go(world: &World) {
 
     alice.send("<presence type='unavailable'><status>bye</status></presence>").await;
     bob.expect("<presence from='${alice/phone}' type='unavailable'><status>bye</status></presence>").await;
+    // §4.5.2: and to all of her own, the one that goes too.
+    alice
+        .expect("<presence from='${alice/phone}' to='${alice}' type='unavailable'><status>bye</status></presence>")
+        .await;
+    alice.send("<presence type='unavailable'/>").await;
+    alice.expect_silence().await; // it had gone already
 }
 
 /// §4.5.2: the server speaks for who can no longer.
@@ -56,9 +62,7 @@ pub(crate) async fn a_probe_is_answered_for_contacts_only(world: &World) {
     let alice = world.user("alice").await.device("phone").await;
     let bob = world.user("bob").await.device("desk").await;
     bob.send("<presence to='${alice}' type='probe'/>").await;
-    if let Some(Received::Element(answer, _)) = bob.poll(Duration::from_millis(500)).await {
-        assert_eq!(answer.attr("type"), Some("unsubscribed"), "a stranger saw presence: {answer}");
-    }
+    bob.expect_silence().await; // the answer, `unsubscribed`, is ignored at his own account (A.3.4)
     befriend(&alice, &bob).await;
 
     bob.send("<presence to='${alice}' type='probe'/>").await;
@@ -144,8 +148,66 @@ pub(crate) async fn who_goes_is_left_in_peace(world: &World) {
     bob.send("<presence><show>away</show></presence>").await;
     bob.expect("<presence from='${bob/desk}'/>").await;
     alice.expect_silence().await;
-    bob.send("<presence to='${alice}' type='probe'/>").await;
-    bob.expect("<presence from='${alice}' type='unavailable'/>").await;
+    // §4.3.2, rule 3, §4.3.2.1: from the account, under the id of the question, and since when.
+    for _ in 0..100 {
+        bob.send("<presence to='${alice}' type='probe' id='p7'/>").await;
+        let answer = bob.expect("<presence from='${alice}' type='unavailable' id='p7'/>").await;
+        if let Some(delay) = answer.child("delay") {
+            assert!(delay.attr("stamp").is_some_and(|stamp| stamp.ends_with('Z')), "{answer}");
+            return;
+        }
+        // That is told a little later (`ports::last_activity`).
+        assert_eq!(bob.poll(Duration::from_millis(50)).await, None);
+    }
+    panic!("nobody is told when she went");
+}
+
+/// §4.3.2: who asks for one device hears of that one only, and only whether it is there.
+pub(crate) async fn a_probe_of_a_device_tells_only_whether_it_is_there(world: &World) {
+    let account = world.user("alice").await;
+    let phone = account.device("phone").await;
+    let laptop = account.quiet_device("laptop").await;
+    let bob = world.user("bob").await.device("desk").await;
+    befriend(&phone, &bob).await;
+    phone.send("<presence id='a1'><show>away</show><status>lunch</status></presence>").await;
+    phone.expect("<presence from='${alice/phone}'/>").await;
+    bob.expect("<presence from='${alice/phone}'/>").await;
+    for (resource, kind) in [("phone", "!"), ("laptop", "unavailable"), ("gone", "unavailable")] {
+        bob.send(&format!("<presence to='${{alice}}/{resource}' type='probe' id='p1'/>")).await;
+        let answer = bob
+            .expect(&format!("<presence from='${{alice}}/{resource}' to='${{bob}}' type='{kind}' id='p1'/>"))
+            .await;
+        assert!(answer.children.is_empty(), "{answer}");
+    }
+    bob.expect_silence().await;
+    laptop.expect_silence().await;
+}
+
+/// §4.6.6: who was sent directed presence may ask whether that device is still there, and learns nothing else.
+pub(crate) async fn directed_presence_may_be_asked_for_again(world: &World) {
+    let account = world.user("alice").await;
+    let phone = account.quiet_device("phone").await;
+    let other = account.device("other").await;
+    let bob = world.user("bob").await.device("desk").await;
+    let mallory = world.user("mallory").await.device("desk").await;
+    let probe = "<presence to='${alice/phone}' type='probe' id='p1'/><presence to='${alice}' type='probe'/>\
+                 <presence to='${alice/other}' type='probe'/>";
+    phone.send("<presence to='${bob/desk}'><show>dnd</show></presence>").await;
+    bob.expect("<presence from='${alice/phone}'><show>dnd</show></presence>").await;
+
+    for device in [&bob, &mallory] {
+        device.send(probe).await;
+    }
+
+    let answer = bob.expect("<presence from='${alice/phone}' to='${bob}' type='!' id='p1'/>").await;
+    assert!(answer.children.is_empty(), "{answer}");
+    bob.expect_silence().await;
+    mallory.expect_silence().await;
+    phone.send("<presence to='${bob/desk}' type='unavailable'/>").await;
+    bob.expect("<presence from='${alice/phone}' type='unavailable'/>").await;
+    bob.send(probe).await;
+    bob.expect_silence().await;
+    other.expect_silence().await;
 }
 
 /// §11, §4.3.2: who only waits for an answer, who was refused, and who merely has the user in the roster see nothing.

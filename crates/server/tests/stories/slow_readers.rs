@@ -15,7 +15,7 @@ const EACH: usize = if cfg!(debug_assertions) { 3_000 } else { 10_000 };
 const BODY: usize = 400;
 const MAY_GROW_KIB: u64 = 96 * 1024;
 
-async fn member(world: &World, name: &str, resource: &str) -> (Connection, String) {
+pub(crate) async fn member(world: &World, name: &str, resource: &str) -> (Connection, String) {
     let user = world.user(name).await;
     let mut connection = guest(world, "plain", 80).await;
     connection.login("localhost", user.jid().split('@').next().unwrap(), "secret").await.unwrap();
@@ -24,9 +24,15 @@ async fn member(world: &World, name: &str, resource: &str) -> (Connection, Strin
 }
 
 /// Sends all of its messages, reads what comes for itself, and knows by the answer to a ping that they were taken.
-async fn send_all(mut connection: Connection, to: String, sender: usize) {
-    let padding = "x".repeat(BODY);
-    for batch in 0..EACH / 100 {
+pub(crate) async fn send_all(
+    mut connection: Connection,
+    to: String,
+    sender: usize,
+    each: usize,
+    body: usize,
+) {
+    let padding = "x".repeat(body);
+    for batch in 0..each / 100 {
         let stanzas: String = (batch * 100..(batch + 1) * 100)
             .map(|n| {
                 format!("<message to='{to}' type='chat' id='{sender}-{n}'><body>{padding}</body></message>")
@@ -95,7 +101,7 @@ pub(crate) async fn a_stalled_reader_loses_nothing_and_costs_nothing(_: &World) 
     let sending = async {
         let all = senders.into_iter().enumerate();
         let mut tasks = tokio::task::JoinSet::new();
-        all.for_each(|(n, sender)| drop(tasks.spawn(send_all(sender, address.clone(), n))));
+        all.for_each(|(n, sender)| drop(tasks.spawn(send_all(sender, address.clone(), n, EACH, BODY))));
         tasks.join_all().await;
         done.notify_one();
     };

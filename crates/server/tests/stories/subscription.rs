@@ -87,12 +87,10 @@ pub(crate) async fn cancelling(world: &World) {
     bob.send("<presence to='${alice}' type='unsubscribed'/>").await;
 
     bob.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${alice}' subscription='to'/></query></iq>").await;
-    alice.expect_all(&[
-        "<presence from='${bob/phone}' type='unavailable'/>",
-        "<presence from='${bob}' type='unsubscribed'/>",
-        "<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' subscription='from'/></query></iq>",
-    ])
-    .await;
+    // §3.2.2: first what it may still see, §3.2.3: and why before what.
+    alice.expect("<presence from='${bob/phone}' type='unavailable'/>").await;
+    alice.expect("<presence from='${bob}' type='unsubscribed'/>").await;
+    alice.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' subscription='from'/></query></iq>").await;
 }
 
 /// §3.3.
@@ -180,15 +178,7 @@ pub(crate) async fn rosters_that_differ_agree_again(world: &World) {
     let account = world.user("alice").await;
     let alice = account.device("phone").await;
     let bob = interested(world, "bob").await;
-    befriend(&alice, &bob).await;
-    for (command, end) in [("block", None), ("unblock", Some(()))] {
-        let changed = alice.ask(&format!("<iq type='set' id='b1'><{command} xmlns='urn:xmpp:blocking'><item jid='${{bob}}'/></{command}></iq>")).await;
-        assert_eq!(changed.attr("type"), Some("result"), "{changed}");
-        if end.is_none() {
-            bob.send("<presence to='${alice}' type='unsubscribed'/>").await;
-            bob.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
-        }
-    }
+    part_unheard(&alice, &bob).await;
     let laptop = account.quiet_device("laptop").await;
     let before = laptop.ask("<iq type='get' id='r1'><query xmlns='jabber:iq:roster'/></iq>").await;
     assert_eq!(before.find(&["query", "item"]).unwrap().attr("subscription"), Some("both"), "{before}");
@@ -204,4 +194,35 @@ pub(crate) async fn rosters_that_differ_agree_again(world: &World) {
         ])
         .await;
     laptop.expect_silence().await;
+}
+
+/// §4.3.2, rule 1: a probe of who believes to be subscribed is answered by `unsubscribed`, and the rosters agree again.
+pub(crate) async fn a_probe_mends_a_roster(world: &World) {
+    let alice = interested(world, "alice").await;
+    let bob = interested(world, "bob").await;
+    part_unheard(&alice, &bob).await;
+
+    alice.send("<presence to='${bob}' type='probe'/>").await;
+
+    alice.expect("<presence from='${bob}' to='${alice}' type='unsubscribed'/>").await;
+    alice.expect("<iq type='set'><query xmlns='jabber:iq:roster'><item jid='${bob}' subscription='from'/></query></iq>").await;
+    alice.send("<presence to='${bob}' type='probe'/>").await;
+    alice.expect_silence().await;
+    bob.expect_silence().await;
+}
+
+/// Bob ends Alice's subscription, and she does not hear of it.
+async fn part_unheard(alice: &Device<'_>, bob: &Device<'_>) {
+    befriend(alice, bob).await;
+    for (command, ends) in [("block", true), ("unblock", false)] {
+        let changed = alice.ask(&format!("<iq type='set' id='b1'><{command} xmlns='urn:xmpp:blocking'><item jid='${{bob}}'/></{command}></iq>")).await;
+        assert_eq!(changed.attr("type"), Some("result"), "{changed}");
+        if ends {
+            bob.send("<presence to='${alice}' type='unsubscribed'/>").await;
+            bob.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+        }
+    }
+    for device in [alice, bob] {
+        device.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    }
 }

@@ -10,12 +10,15 @@ use starling_ports::ids::{ArchiveId, Epoch, SessionId};
 use starling_ports::sessions::{CommitReply, Keep, Outcome, Planned, Role, SenderKey, Sessions};
 use starling_ports::suite::accounts::credentials;
 use starling_ports::suite::{row, wire};
+use starling_stanza::Wire;
 
 use super::*;
 use crate::disk::{Op, Space, pair};
 
 fn from(number: u64, with: &str) -> Row {
-    Row { with: BareJid::new(with).unwrap(), ..row(number, "body") }
+    let xml = format!("<message from='{with}/desk' type='chat'><body>body</body>");
+    let wire = Wire::from_bytes(xml.into_bytes().into()).unwrap();
+    Row { with: BareJid::new(with).unwrap(), wire, ..row(number, "") }
 }
 
 /// Numbers found in what is loaded already, and how many rows were read for them.
@@ -28,6 +31,12 @@ async fn found(store: &Store, query: Query, limit: usize) -> (Vec<u64>, u64) {
 
 fn with(jid: &str) -> Query {
     Query { with: BareJid::new(jid).ok(), ..Query::default() }
+}
+
+/// Of one device.
+fn at(full: &str) -> Query {
+    let bare = full.split('/').next().unwrap();
+    Query { with_resource: Some(full.into()), ..with(bare) }
 }
 
 async fn filled(store: &Store) {
@@ -49,6 +58,9 @@ async fn no_filter_reads_more_than_a_page_plus_one() {
             Query { backwards, ..with("rare@example.org") },
             Query { backwards, ..with("often@example.org") },
             Query { backwards, ..with("nobody@example.org") },
+            Query { backwards, ..at("often@example.org/desk") },
+            Query { backwards, ..at("often@example.org/phone") },
+            Query { backwards, ..at("often@example.org/desk/x") },
             Query { start: Some(Timestamp(9_000)), ..last.clone() },
             Query { after: Some(row(5_000, "").id), start: Some(Timestamp(10)), ..last.clone() },
             Query { before: Some(row(5_000, "").id), ..last.clone() },
@@ -116,12 +128,52 @@ async fn an_older_store_is_migrated() {
     }
     fs::write(dir.path().join("store/format"), "1\n").unwrap();
     let store = open(dir.path());
-    assert_eq!(keys_of(&store, Space::With).len(), 10_000);
+    assert_eq!(keys_of(&store, Space::With).len(), 20_000);
     assert_eq!(found(&store, with("rare@example.org"), 2).await.0, [500, 1_500]);
-    let bytes = from(1, "rare@example.org").wire.len() as u64;
-    assert_eq!(store.view(&bob()).await.unwrap().archived_bytes, 10_000 * bytes);
-    assert_eq!(fs::read_to_string(dir.path().join("store/format")).unwrap(), "2\n");
+    let bytes = |name| from(1, name).wire.len() as u64;
+    let all = 10 * bytes("rare@example.org") + 9_990 * bytes("often@example.org");
+    assert_eq!(store.view(&bob()).await.unwrap().archived_bytes, all);
+    assert_eq!(fs::read_to_string(dir.path().join("store/format")).unwrap(), "3\n");
     assert!(store.check().unwrap().is_clean());
+}
+
+/// Format 2 had them by account only.
+#[tokio::test]
+async fn devices_are_found_in_a_migrated_store() {
+    let dir = tempfile::tempdir().unwrap();
+    {
+        let store = open(dir.path());
+        filled(&store).await;
+        let of_devices = keys_of(&store, Space::With)
+            .into_iter()
+            .filter(|key| key.windows(6).any(|part| part == b"/desk\0"));
+        store.disk.write(of_devices.map(|key| Op::Remove(Space::With, key)).collect(), true).unwrap();
+        assert!(found(&store, at("rare@example.org/desk"), 5).await.0.is_empty(), "as format 2 has it");
+        store.close();
+    }
+    fs::write(dir.path().join("store/format"), "2\n").unwrap();
+    let store = open(dir.path());
+    assert_eq!(found(&store, at("rare@example.org/desk"), 2).await.0, [500, 1_500]);
+    assert!(found(&store, at("rare@example.org/phone"), 2).await.0.is_empty());
+    assert_eq!(keys_of(&store, Space::With).len(), 20_000);
+    assert_eq!(fs::read_to_string(dir.path().join("store/format")).unwrap(), "3\n");
+}
+
+/// RFC 7622 §3.4: a resource may hold nearly anything; what is sent is found by whom it went to.
+#[tokio::test]
+async fn a_device_is_found_whatever_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let name = "alice@example.org/o'clock & <more>/x";
+    let escaped = "alice@example.org/o&apos;clock &amp; &lt;more&gt;/x";
+    let xml = format!("<message to='{escaped}' from='bob@example.org/desk'><body>x</body>");
+    let wire = Wire::from_bytes(xml.into_bytes().into()).unwrap();
+    let sent = Row { direction: Direction::Sent, wire, ..from(1, "alice@example.org") };
+    store.put(Table::Archive, &bob(), vec![sent, from(2, "alice@example.org")]).await.unwrap();
+    assert_eq!(found(&store, at(name), 5).await, (vec![1], 1));
+    assert_eq!(found(&store, with("alice@example.org"), 5).await.0, [1, 2]);
+    store.delete(Table::Archive, &bob(), &[row(1, "").id]).await.unwrap();
+    assert_eq!(found(&store, at(name), 5).await, (vec![], 0));
 }
 
 /// What is erased is erased by every key.
@@ -132,7 +184,7 @@ async fn erasing_leaves_no_key() {
     assert_eq!(store.create(&bob(), credentials(1), Timestamp(1)).await.unwrap(), Created::Yes);
     filled(&store).await;
     store.delete(Table::Archive, &bob(), &[row(500, "").id]).await.unwrap();
-    assert_eq!(keys_of(&store, Space::With).len(), 9_999);
+    assert_eq!(keys_of(&store, Space::With).len(), 19_998);
     assert!(store.remove(&bob()).await.unwrap());
     assert!(keys_of(&store, Space::With).is_empty() && keys_of(&store, Space::Archive).is_empty());
 }
@@ -158,7 +210,7 @@ async fn expiry_leaves_no_key() {
         store.writer.write(expired).await.unwrap();
     }
     assert_eq!(keys_of(&store, Space::Archive), [crate::row::key(&bob(), row(now.0, "").id)]);
-    assert_eq!(keys_of(&store, Space::With).len(), 1);
+    assert_eq!(keys_of(&store, Space::With).len(), 2);
     assert_eq!(found(&store, with("a@example.org"), 5).await.0, Vec::<u64>::new());
     assert_eq!(found(&store, with("b@example.org"), 5).await.0, [now.0]);
 }

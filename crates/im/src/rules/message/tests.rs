@@ -61,7 +61,7 @@ fn check_all(rows: &[Row]) {
 #[test]
 fn account_does_not_exist() {
     let nobody = View { exists: false, ..view(&[]) };
-    let cells = [Refused, Refused, Refused, Refused, Ignored];
+    let cells = [Refused, Refused, Refused, Ignored, Ignored];
     let rows =
         [Row { sessions: &[], resource: None, cells }, Row { sessions: &[], resource: Some("phone"), cells }];
     check(&nobody, &rows);

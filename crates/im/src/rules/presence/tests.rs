@@ -153,16 +153,17 @@ fn inbound_subscribe() {
     );
 }
 
-/// A.3.1, the note: who may see already is told so again, in the user's name; the others wait for an answer.
+/// A.3.1, note 2: who may see already is told so again, in the user's name; the others wait for an answer. A.3.2, note 1:
+/// who gives up what it had, or had asked for, hears that it is so. Nothing else is answered.
 #[test]
-fn inbound_subscribe_is_answered_where_it_is_granted() {
+fn inbound_stanzas_are_answered_where_the_notes_say_so() {
     for old in STATES {
-        let reply = inbound(state(old), Subscribe).unwrap().reply;
-        let wanted = ["From", "From + Pending Out", "Both"].contains(&old).then_some(Subscribed);
-        assert_eq!(reply, wanted, "{old}");
-        for kind in [Unsubscribe, Subscribed, Unsubscribed] {
-            assert_eq!(inbound(state(old), kind).unwrap().reply, None, "{kind:?} into {old}");
-        }
+        let grants = ["From", "From + Pending Out", "Both"].contains(&old);
+        let asked = ["None + Pending In", "None + Pending Out+In", "To + Pending In"].contains(&old);
+        let reply = |kind| inbound(state(old), kind).unwrap().reply;
+        assert_eq!(reply(Subscribe), grants.then_some(Subscribed), "{old}");
+        assert_eq!(reply(Unsubscribe), (grants || asked).then_some(Unsubscribed), "{old}");
+        assert_eq!((reply(Subscribed), reply(Unsubscribed)), (None, None), "{old}");
     }
 }
 
@@ -223,7 +224,7 @@ fn inbound_unsubscribed() {
     );
 }
 
-/// §3.4.2: `subscribed` to who has not asked is an approval in advance; it uses itself up, and `unsubscribed` takes it back.
+/// §3.4.2: `subscribed` to who has not asked is an approval in advance; it holds until `unsubscribed` takes it back.
 #[test]
 fn approval_in_advance() {
     for old in ["None", "None + Pending Out", "To"] {
@@ -231,6 +232,7 @@ fn approval_in_advance() {
         assert!(approved.approved, "{old}");
         let asked = inbound(approved, Subscribe).unwrap();
         assert!(asked.state.from && !asked.state.pending_in && !asked.delivered, "{old}");
+        assert!(asked.state.approved, "{old}");
         assert_eq!(asked.reply, Some(Subscribed), "{old}");
         assert_eq!(outbound(approved, Unsubscribed).unwrap().state, state(old), "{old}");
     }

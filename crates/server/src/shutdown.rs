@@ -73,6 +73,7 @@ async fn stop(node: &Node) -> Stopped {
     let steps = async {
         node.health.not_ready();
         node.clients.cancel(); // nobody else gets in; XEP-0198 streams stay open for resumption, others hear why
+        node.control.pipeline.hurry();
         node.tasks.close();
         node.tasks.wait().await; // stanzas already read are delivered or stored
         node.control.pipeline.stop();

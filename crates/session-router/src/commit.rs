@@ -11,17 +11,21 @@ use starling_ports::ids::ArchiveId;
 use starling_ports::sessions::{CommitReply, Handed, Origin, Outcome, Planned, SenderKey, Sessions, View};
 use starling_ports::{Result, StoreError};
 use starling_stanza::{Condition, Stanza, StanzaError, Wire};
+use tokio_util::sync::CancellationToken;
 
 use crate::Plan;
 use crate::metrics::Metrics;
+
+#[cfg(test)]
+mod tests;
 
 /// How often a decision is made anew because the view has changed under it.
 const MAX_DECISIONS: usize = 32;
 
 /// How long a store that did not take a committed row is left alone.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
-/// How often it is tried then: for less time than a clean stop may take.
-const STORE_TRIES: u32 = 15;
+/// How long a lane waits for it before its socket is dropped without a word (rule 25).
+const STORE_WITHIN: Duration = Duration::from_secs(60);
 
 /// A stanza on its way to one account.
 #[derive(Debug, Clone)]
@@ -70,6 +74,7 @@ pub struct Router {
     archive: Arc<dyn Archive>,
     pub(crate) delivery: Arc<dyn Delivery>,
     clock: Arc<dyn Clock>,
+    stopping: CancellationToken,
     metrics: Metrics,
 }
 
@@ -93,7 +98,8 @@ impl Router {
         delivery: Arc<dyn Delivery>,
         clock: Arc<dyn Clock>,
     ) -> Router {
-        Router { sessions, archive, delivery, clock, metrics: Metrics::new() }
+        let stopping = CancellationToken::new();
+        Router { sessions, archive, delivery, clock, stopping, metrics: Metrics::new() }
     }
 
     /// The slots.
@@ -109,6 +115,11 @@ impl Router {
     /// The time.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// The process is to stop: from now on no lane waits for a store that takes nothing.
+    pub fn hurry(&self) {
+        self.stopping.cancel();
     }
 
     /// Routes `items` at `account`, in their order. `decide` looks at the view alone; it runs again when the view was
@@ -197,15 +208,16 @@ impl Router {
     /// the store takes nothing for too long, the rows are left to the sweep, and the sender's connection is dropped:
     /// nothing of it was acknowledged.
     async fn store_later(&self, account: &BareJid, mut error: StoreError) -> Result<()> {
-        for _ in 0..STORE_TRIES {
-            if !matches!(error, StoreError::Unavailable { .. }) {
-                break;
-            }
+        let begun = tokio::time::Instant::now();
+        while begun.elapsed() < STORE_WITHIN && matches!(error, StoreError::Unavailable { .. }) {
             tracing::debug!(%error, "a committed row is not stored yet");
-            tokio::time::sleep(STORE_AGAIN).await;
+            let is_last = self.stopping.run_until_cancelled(tokio::time::sleep(STORE_AGAIN)).await.is_none();
             match self.sessions.store_owed(account).await {
                 Ok(()) => return Ok(()),
                 Err(again) => error = again,
+            }
+            if is_last {
+                break;
             }
         }
         Err(error)

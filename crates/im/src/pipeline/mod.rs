@@ -80,6 +80,11 @@ impl Pipeline {
         pipeline
     }
 
+    /// The process is to stop: nobody waits for a store that takes nothing.
+    pub fn hurry(&self) {
+        self.cx.router.hurry();
+    }
+
     /// No more sessions expire; to be called when the sockets are closed.
     pub fn stop(&self) {
         self.stop.cancel();

@@ -11,6 +11,7 @@ breaks=(
   "store-before-ack  rounds_of_kill_nine_lose_double_and_reorder_nothing                  not archived:"
   "keep-until-ack    kill_nine_between_send_and_the_devices_ack_takes_nothing_from_it     everything that was never acknowledged"
   "do-once           what_is_sent_again_is_done_once                                      archived twice:"
+  "store-before-read what_is_said_meanwhile_is_missed_by_no_reader_of_an_archive          not archived:"
 )
 
 # Never optimised: the feature refuses that. Only two crates are built anew; `target/debug/starling` is restored by the next build.

@@ -12,6 +12,8 @@ pub enum Promise {
     KeepUntilAck,
     /// Rules 3 and 4: what is sent again is done once.
     DoOnce,
+    /// P4, rule 12: whoever pages through an archive passes no row that is committed and not stored yet.
+    StoreBeforeRead,
 }
 
 impl Promise {
@@ -21,6 +23,7 @@ impl Promise {
             Promise::StoreBeforeAck => "store-before-ack",
             Promise::KeepUntilAck => "keep-until-ack",
             Promise::DoOnce => "do-once",
+            Promise::StoreBeforeRead => "store-before-read",
         };
         cfg!(feature = "broken") && std::env::var("BROKEN_PROMISE").is_ok_and(|broken| broken == name)
     }

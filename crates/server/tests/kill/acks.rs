@@ -1,4 +1,4 @@
-//! P1: an ack means that it is safe. P3: a message leaves the server only when a device has acknowledged it.
+//! P1: an ack means that it is safe. P3: a message leaves the server only when a device has acknowledged it. P4: one id.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -107,4 +107,31 @@ async fn a_device_that_comes_late_gets_everything_that_waits() {
     let (mut stream, _) = bob.connect(kit.server.plain()).await;
     bob.read(&mut stream, Habit::Answers, PATIENCE, |bob| bob.came() >= waiting).await;
     kit.notes.check(Expect { all_delivered: true, all_archived: false }, "at the end");
+}
+
+/// P4: whoever goes on behind the last id seen gets everything, though three write meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_said_meanwhile_is_missed_by_no_reader_of_an_archive() {
+    let kit = Kit::start("", &["anna", "ben", "cleo", "bob"]).await;
+    let address = kit.server.plain();
+    let (mut readers, stop) = (Readers::default(), Arc::new(AtomicBool::new(false)));
+    let mut bob = Readers::open(address, "bob").await;
+    let mut lanes = tokio::task::JoinSet::new();
+    for name in ["anna", "ben", "cleo"] {
+        let mut sender = Sender::new(name, &["bob"], &kit.notes);
+        let (stream, _) = sender.connect(address).await;
+        lanes.spawn(sender.run_slowly(stream, stop.clone()));
+    }
+    let mut pages = 0;
+    while pages < 100 || kit.notes.acked() < 100 {
+        readers.page(&mut bob, "bob", &kit.notes).await;
+        pages += 1;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for mut sender in lanes.join_all().await {
+        let (stream, _) = sender.connect(address).await;
+        sender.finish(stream).await;
+    }
+    readers.read(address, &["anna", "ben", "cleo", "bob"], &kit.notes).await;
+    kit.notes.check(Expect { all_delivered: false, all_archived: true }, "at the end");
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use starling_ports::archive::{Archive, Direction, Query, Table};
+use starling_ports::archive::{Archive, Direction, Query, Row, Table};
 use starling_ports::delivery::Copy;
 use starling_ports::ids::{Epoch, Handled, LogNumber, SessionId};
 use starling_ports::sessions::{
@@ -130,6 +130,40 @@ async fn rule_12_a_reader_does_not_pass_a_row_that_is_not_stored_yet() {
     let scan = store.scan(&bob(), 0, second).unwrap();
     assert_eq!(scan.rows.len(), 2, "the third was committed after the reader had looked");
     assert!(scan.complete);
+}
+
+/// Commits without storing: what a writer does that is slow, or dies.
+async fn commit(store: &Store, number: u64) -> Row {
+    let version = store.view(&bob()).await.unwrap().version;
+    let planned = Planned { key: None, origin: None, ..message(number, &[]) };
+    let reply = store.commit(&bob(), version, vec![planned]).await.unwrap();
+    let CommitReply::Done(outcomes) = reply else { panic!("{reply:?}") };
+    let Some(Outcome::Done { row: Some((_, row)), .. }) = outcomes.into_iter().next() else { panic!() };
+    row
+}
+
+#[tokio::test]
+async fn rule_12_a_reader_stores_what_is_committed_before_it_passes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let slow = commit(&store, 1).await;
+    let fast = commit(&store, 2).await;
+    store.put(Table::Archive, &bob(), vec![fast.clone()]).await.unwrap();
+    let page = store.page(Table::Archive, &bob(), &Query::default(), 10).await.unwrap();
+    assert_eq!(
+        page.rows,
+        [slow.clone(), fast.clone()],
+        "or whoever goes on behind the second misses the first"
+    );
+
+    // A reader that asks how far it may go, and reads while others commit.
+    let upto = store.stored_up_to(&bob()).await.unwrap();
+    let (unstored, newest) = (commit(&store, 3).await, commit(&store, 4).await);
+    store.put(Table::Archive, &bob(), vec![newest.clone()]).await.unwrap();
+    let query = Query { after: Some(fast.id), upto: Some(upto), ..Query::default() };
+    assert!(store.page(Table::Archive, &bob(), &query, 10).await.unwrap().rows.is_empty());
+    let query = Query { after: Some(fast.id), ..Query::default() };
+    assert_eq!(store.page(Table::Archive, &bob(), &query, 10).await.unwrap().rows, [unstored, newest]);
 }
 
 /// Rule 12, P4: paging `after=` the last id seen.

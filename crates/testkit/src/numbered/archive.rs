@@ -13,12 +13,18 @@ use super::{Notes, PATIENCE};
 pub struct Readers(BTreeMap<String, String>);
 
 impl Readers {
+    /// Signs in to read pages.
+    pub async fn open(address: SocketAddr, account: &str) -> Connection {
+        let mut connection = Connection::open(address).await.unwrap();
+        connection.login("localhost", account, "secret").await.unwrap();
+        connection.bind("reader").await.unwrap();
+        connection
+    }
+
     /// Notes what has come into the archives since the last time.
     pub async fn read(&mut self, address: SocketAddr, accounts: &[&str], notes: &Notes) {
         for account in accounts {
-            let mut connection = Connection::open(address).await.unwrap();
-            connection.login("localhost", account, "secret").await.unwrap();
-            connection.bind("reader").await.unwrap();
+            let mut connection = Readers::open(address, account).await;
             while !self.page(&mut connection, account, notes).await {}
             connection.write("</stream:stream>").await.unwrap();
             while !matches!(connection.next(PATIENCE).await, Ok(Received::StreamEnd | Received::Eof) | Err(_))
@@ -27,8 +33,8 @@ impl Readers {
         }
     }
 
-    /// Whether it was the last one.
-    async fn page(&mut self, connection: &mut Connection, account: &str, notes: &Notes) -> bool {
+    /// Notes the next page; whether it was the last one.
+    pub async fn page(&mut self, connection: &mut Connection, account: &str, notes: &Notes) -> bool {
         let after = self.0.get(account).map(|id| format!("<after>{id}</after>")).unwrap_or_default();
         let query = format!(
             "<iq type='set' id='page'><query xmlns='urn:xmpp:mam:2'>\

@@ -112,6 +112,17 @@ impl Sender {
         self
     }
 
+    /// Sends one after the other, each when the one before is acknowledged, until it is stopped.
+    pub async fn run_slowly(mut self, mut stream: Stream, stop: Arc<AtomicBool>) -> Sender {
+        while !stop.load(Ordering::Relaxed) {
+            let text = self.message() + "<r xmlns='urn:xmpp:sm:3'/>";
+            stream.write(&text).await.unwrap();
+            assert!(self.listen(&mut stream, 0).await, "{}: the server is gone", self.name);
+        }
+        self.kept = stream.cut();
+        self
+    }
+
     /// Waits until everything is acknowledged.
     pub async fn finish(&mut self, mut stream: Stream) {
         stream.write("<r xmlns='urn:xmpp:sm:3'/>").await.unwrap();

@@ -22,6 +22,8 @@ pub struct Config {
     pub tls: TlsConfig,
     /// What HTTP listeners serve.
     pub http: HttpConfig,
+    /// How clients leave when the node stops and others take them.
+    pub drain: DrainConfig,
 }
 
 /// Addresses to listen on. `[::]` takes IPv4 clients too; an empty list switches that way in off.
@@ -59,6 +61,24 @@ impl Default for ListenConfig {
             https: everywhere(5443),
             trusted_proxies: Vec::new(),
         }
+    }
+}
+
+/// How clients leave a connection manager that is stopped while others can take them. Where this process is the only one, it
+/// stops at once, and its sessions are saved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DrainConfig {
+    /// Over which time they leave, evenly; 0: all at once.
+    #[serde(with = "humantime_serde")]
+    pub window: Duration,
+    /// How many leave in a second at most, though it takes longer than the window then; 0: any number.
+    pub max_rate: u32,
+}
+
+impl Default for DrainConfig {
+    fn default() -> Self {
+        Self { window: Duration::from_secs(120), max_rate: 500 }
     }
 }
 

@@ -262,6 +262,10 @@ impl<'a> Driver<'a> {
     fn deliver(&mut self, cx: &Context<'_>, room: usize, out: &mut Output) -> bool {
         let Some(held) = self.held.get() else { return false };
         held.outbox.register(cx);
+        if held.outbox.take_leave() {
+            self.handle(Input::Drain, out);
+            return true;
+        }
         let command = held.outbox.take_command();
         let mut moved = command.is_some();
         let command = match command {

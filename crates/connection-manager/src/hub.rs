@@ -59,6 +59,11 @@ impl Hub {
         }
     }
 
+    /// The outboxes of all sessions that have a socket here now.
+    pub(crate) fn outboxes(&self) -> Vec<Arc<Outbox>> {
+        self.shards.iter().flat_map(|shard| shard.read().values().cloned().collect::<Vec<_>>()).collect()
+    }
+
     fn shard(&self, session: SessionId) -> Option<&RwLock<HashMap<SessionId, Arc<Outbox>>>> {
         self.shards.get(session.0 as usize % SHARDS)
     }

@@ -5,6 +5,7 @@ mod certificate;
 mod config;
 mod conn;
 mod descriptors;
+mod drain;
 mod driver;
 mod error;
 mod http;
@@ -24,8 +25,9 @@ mod transport;
 mod vigil;
 
 pub use certificate::{Certificate, check_files, files_of, inspect};
-pub use config::{CertificateFiles, Config, HttpConfig, LimitsConfig, ListenConfig, TlsConfig};
+pub use config::{CertificateFiles, Config, DrainConfig, HttpConfig, LimitsConfig, ListenConfig, TlsConfig};
 pub use descriptors::Descriptors;
+pub use drain::drain;
 pub use error::{Error, Invalid};
 pub use http::Page;
 pub use hub::Hub;

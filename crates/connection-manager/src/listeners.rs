@@ -13,6 +13,7 @@ use starling_ports::ingress::Ingress;
 use starling_stream::{Security, Settings};
 use starling_xml::{Framing, Limits};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -93,6 +94,7 @@ pub struct Setup {
 /// Listeners at work.
 pub struct Listeners {
     addresses: Vec<(Kind, SocketAddr)>,
+    doors: watch::Sender<bool>,
     present: Arc<RwLock<Arc<Present>>>,
 }
 
@@ -182,18 +184,24 @@ impl Listeners {
         let present = Present::new(shared, config, domains, features, page);
         let present = Arc::new(RwLock::new(Arc::new(present)));
         let mut addresses = Vec::new();
+        let (doors, _) = watch::channel(true);
         for (kind, local, socket) in sockets {
             info!(address = %local, kind = kind.as_str(), "listening");
             addresses.push((kind, local));
-            let accepting = accept(kind, socket, present.clone(), tasks.clone(), stop.clone());
-            tasks.spawn(accepting);
+            let door = Door { kind, at: local, open: doors.subscribe() };
+            tasks.spawn(accept(door, socket, present.clone(), tasks.clone(), stop.clone()));
         }
-        Ok(Listeners { addresses, present })
+        Ok(Listeners { addresses, doors, present })
     }
 
     /// Where each listener listens; tells the port where the system chose it.
     pub fn addresses(&self) -> &[(Kind, SocketAddr)] {
         &self.addresses
+    }
+
+    /// Whether clients may come in. Those that are here stay.
+    pub fn open(&self, open: bool) {
+        self.doors.send_replace(open);
     }
 
     /// Other limits and domains, for connections from now on. Addresses and certificates are not changed by it.
@@ -205,19 +213,43 @@ impl Listeners {
     }
 }
 
-/// Accepts until the stop. A system without free descriptors is waited for, not given up.
-async fn accept(
+/// One way in, and whether clients may come in by it now.
+struct Door {
     kind: Kind,
+    at: SocketAddr,
+    open: watch::Receiver<bool>,
+}
+
+/// Accepts until the stop, while the door is open. A system without free descriptors is waited for, not given up.
+async fn accept(
+    mut door: Door,
     socket: TcpListener,
     present: Arc<RwLock<Arc<Present>>>,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
+    let (mut socket, kind) = (Some(socket), door.kind);
     let mut refused = false;
     loop {
+        if !*door.open.borrow_and_update() {
+            socket = None; // who comes now is refused by the system, and goes elsewhere
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = door.open.changed() => if changed.is_err() { return },
+            }
+            continue;
+        }
+        let Some(listening) = &socket else {
+            socket = Box::pin(bind_again(&door, &stop)).await;
+            if socket.is_none() {
+                return;
+            }
+            continue;
+        };
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = socket.accept() => accepted,
+            changed = door.open.changed() => if changed.is_err() { return } else { continue },
+            accepted = listening.accept() => accepted,
         };
         let (tcp, peer) = match accepted {
             Ok(accepted) => accepted,
@@ -239,6 +271,18 @@ async fn accept(
         let peer = peer.ip().to_canonical();
         tasks.spawn(counted(kind, serve(now, kind, tcp, peer, stop.clone())));
     }
+}
+
+/// Listens again where it did before; `None` at the stop.
+async fn bind_again(door: &Door, stop: &CancellationToken) -> Option<TcpListener> {
+    while !stop.is_cancelled() {
+        match bind(door.at) {
+            Ok(socket) => return Some(socket),
+            Err(error) => warn!(%error, address = %door.at, "cannot listen again yet"),
+        }
+        stop.run_until_cancelled(tokio::time::sleep(REST)).await;
+    }
+    None
 }
 
 /// Serves a connection by what its listener is for, and by what a trusted proxy says before anything else.

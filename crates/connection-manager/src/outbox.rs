@@ -28,14 +28,30 @@ struct State {
     last: LogNumber, // the number of the last entry that came in here
     behind: bool,    // the log holds more than came in here
     command: Option<Command>,
+    leaving: Leaving,
     waker: Option<Waker>,
+}
+
+/// Whether the client is to go on elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    No,
+    Due,
+    Told,
 }
 
 impl Outbox {
     /// An outbox that begins behind `last`, with a pull due: entries may have come before it was known.
     pub fn new(epoch: Epoch, last: LogNumber) -> Outbox {
-        let state =
-            State { queue: VecDeque::new(), bytes: 0, last, behind: true, command: None, waker: None };
+        let state = State {
+            queue: VecDeque::new(),
+            bytes: 0,
+            last,
+            behind: true,
+            command: None,
+            leaving: Leaving::No,
+            waker: None,
+        };
         Outbox { epoch, state: Mutex::new(state) }
     }
 
@@ -91,6 +107,27 @@ impl Outbox {
             }
             true
         });
+    }
+
+    /// The node drains: the client is to go on elsewhere. It is told once, however often this is said.
+    pub(crate) fn leave(&self) {
+        self.wake_after(|state| {
+            let is_new = state.leaving == Leaving::No;
+            if is_new {
+                state.leaving = Leaving::Due;
+            }
+            is_new
+        });
+    }
+
+    /// Whether it is to leave, once.
+    pub(crate) fn take_leave(&self) -> bool {
+        let mut state = self.state.lock();
+        let is_due = state.leaving == Leaving::Due;
+        if is_due {
+            state.leaving = Leaving::Told;
+        }
+        is_due
     }
 
     /// The next entry.

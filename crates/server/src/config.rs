@@ -32,6 +32,8 @@ pub(crate) struct Config {
     pub tls: connection_manager::TlsConfig,
     /// What HTTP listeners serve.
     pub http: connection_manager::HttpConfig,
+    /// How clients leave when this node stops and others take them.
+    pub drain: connection_manager::DrainConfig,
     /// Messages, archives, rosters, accounts.
     pub im: starling_im::Config,
     /// The embedded store.
@@ -51,6 +53,7 @@ impl Default for Config {
             limits: Default::default(),
             tls: Default::default(),
             http: Default::default(),
+            drain: Default::default(),
             im: Default::default(),
             store: Default::default(),
             admin: Default::default(),
@@ -130,6 +133,7 @@ impl Config {
             limits: self.limits.clone(),
             tls: self.tls.clone(),
             http: self.http.clone(),
+            drain: self.drain.clone(),
         }
     }
 

@@ -1,0 +1,127 @@
+//! Leaving: the clients of a node are sent elsewhere at a set pace, so that nobody is stormed by them.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::DrainConfig;
+use crate::hub::Hub;
+
+/// The shortest pause between two lots of clients.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// Lets every session of `hub` go, until `stop`: XEP-0198 sessions by their sockets alone, so that they are resumed elsewhere and
+/// nobody sees them go; others are told `<system-shutdown/>` (RFC 6120 §4.9.3.20). Returns when none is left.
+pub async fn drain(hub: &Hub, config: &DrainConfig, stop: &CancellationToken) {
+    let mut config = config.clone();
+    loop {
+        let sessions = hub.outboxes();
+        if sessions.is_empty() {
+            return;
+        }
+        let pace = Pace::of(sessions.len(), &config);
+        for lot in sessions.chunks(pace.lot) {
+            lot.iter().for_each(|outbox| outbox.leave());
+            if stop.run_until_cancelled(tokio::time::sleep(jitter(pace.pause))).await.is_none() {
+                return;
+            }
+        }
+        // Left are those that are not done yet, and who had signed in when the doors were closed and was bound since.
+        config.window = Duration::ZERO;
+        if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// So many at once, and so long between them.
+#[derive(Debug, PartialEq, Eq)]
+struct Pace {
+    lot: usize,
+    pause: Duration,
+}
+
+impl Pace {
+    fn of(sessions: usize, config: &DrainConfig) -> Pace {
+        let slowest = match config.max_rate {
+            0 => Duration::ZERO,
+            rate => Duration::from_secs(1) / rate,
+        };
+        let each = (config.window / u32::try_from(sessions).unwrap_or(u32::MAX).max(1)).max(slowest);
+        if each.is_zero() {
+            return Pace { lot: sessions.max(1), pause: Duration::ZERO };
+        }
+        let lot = PAUSE.as_nanos().div_ceil(each.as_nanos()).max(1);
+        let lot = u32::try_from(lot).unwrap_or(u32::MAX);
+        Pace { lot: lot as usize, pause: each * lot }
+    }
+}
+
+/// Between half of it and all of it, so that nodes that drain together do not send their clients in step.
+fn jitter(pause: Duration) -> Duration {
+    let mut byte = [0];
+    let _ = getrandom::fill(&mut byte); // without it they leave in step, which is no more than a pity
+    pause / 2 + pause * u32::from(byte[0]) / 512
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use starling_ports::ids::{Epoch, LogNumber, NodeId, SessionId};
+
+    use super::*;
+    use crate::outbox::Outbox;
+
+    fn config(window: u64, max_rate: u32) -> DrainConfig {
+        DrainConfig { window: Duration::from_secs(window), max_rate }
+    }
+
+    #[test]
+    fn the_window_is_kept_unless_it_is_too_fast() {
+        for (sessions, config, in_all) in [
+            (100, config(10, 500), 10.0),
+            (50_000, config(120, 500), 120.0),
+            (50_000, config(10, 500), 100.0),
+            (50_000, config(10, 0), 10.0),
+            (3, config(0, 0), 0.0),
+            (1000, config(0, 500), 2.0),
+        ] {
+            let pace = Pace::of(sessions, &config);
+            let took = pace.pause.as_secs_f64() * sessions.div_ceil(pace.lot) as f64;
+            assert!((took - in_all).abs() <= in_all / 50.0 + 0.03, "{sessions} by {config:?}: {took} s");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_session_is_told_once_and_within_the_window() {
+        let hub = Hub::new(NodeId::default());
+        let outboxes: Vec<Arc<Outbox>> = (0..100)
+            .map(|number| {
+                let outbox = Arc::new(Outbox::new(Epoch(1), LogNumber(0)));
+                hub.register(SessionId(number), outbox.clone());
+                outbox
+            })
+            .collect();
+        let begin = tokio::time::Instant::now();
+        let stop = CancellationToken::new();
+        let (config, told) = (config(10, 0), |outboxes: &[Arc<Outbox>]| {
+            outboxes.iter().filter(|outbox| outbox.take_leave()).count()
+        });
+        let mut draining = Box::pin(drain(&hub, &config, &stop));
+        assert!(tokio::time::timeout(Duration::from_secs(4), &mut draining).await.is_err());
+        let early = told(&outboxes);
+        assert!((20..=85).contains(&early), "{early} of 100 in 4 of 10 s");
+        assert!(
+            tokio::time::timeout(Duration::from_secs(6), &mut draining).await.is_err(),
+            "they are still here"
+        );
+        assert_eq!(early + told(&outboxes), 100);
+        outboxes
+            .iter()
+            .enumerate()
+            .for_each(|(number, _)| hub.unregister(SessionId(number as u128), Epoch(1)));
+        draining.await;
+        assert!(begin.elapsed() < Duration::from_secs(25));
+    }
+}

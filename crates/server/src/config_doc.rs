@@ -23,6 +23,7 @@ const SECTIONS: &[Section] = &[
     section("limits", "LimitsConfig", include_str!("../../connection-manager/src/config.rs")),
     section("tls", "TlsConfig", include_str!("../../connection-manager/src/config.rs")),
     section("http", "HttpConfig", include_str!("../../connection-manager/src/config.rs")),
+    section("drain", "DrainConfig", include_str!("../../connection-manager/src/config.rs")),
     section("im", "Config", include_str!("../../im/src/config.rs")),
     section("im.quotas", "Quotas", include_str!("../../im/src/config.rs")),
     section("im.registration", "Registration", include_str!("../../im/src/config.rs")),

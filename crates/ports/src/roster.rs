@@ -55,6 +55,9 @@ impl Subscription {
     }
 }
 
+/// How many removals are remembered for answering with what changed since.
+const REMOVED: usize = 256;
+
 /// A whole roster.
 #[derive(Debug, Clone, Default)]
 pub struct Roster {
@@ -79,6 +82,38 @@ impl Roster {
             .binary_search_by(|contact| contact.jid.cmp(jid))
             .ok()
             .and_then(|at| self.contacts.get(at))
+    }
+    /// The next version: `edits` in their order, each changed contact with the new version.
+    pub fn after(&self, edits: Vec<Edit>) -> Roster {
+        let mut next = self.clone();
+        next.version += 1;
+        for edit in edits {
+            let jid = match &edit {
+                Edit::Put(contact) => contact.jid.clone(),
+                Edit::Remove(jid) => jid.clone(),
+            };
+            let place = next.contacts.binary_search_by(|contact| contact.jid.cmp(&jid));
+            match (edit, place) {
+                (Edit::Put(mut contact), place) => {
+                    contact.version = next.version;
+                    next.removed.retain(|(removed, _)| *removed != jid);
+                    match place {
+                        Ok(at) => next.contacts.splice(at..=at, [contact]).for_each(drop),
+                        Err(at) => next.contacts.insert(at, contact),
+                    }
+                }
+                (Edit::Remove(_), Ok(at)) => {
+                    next.contacts.remove(at);
+                    next.removed.push((jid, next.version));
+                }
+                (Edit::Remove(_), Err(_)) => {}
+            }
+        }
+        let forgotten = next.removed.len().saturating_sub(REMOVED);
+        if let Some((_, version)) = next.removed.drain(..forgotten).next_back() {
+            next.since = version;
+        }
+        next
     }
 }
 

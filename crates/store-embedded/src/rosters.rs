@@ -16,9 +16,6 @@ use crate::codec::{In, Out};
 use crate::data::{Kind, key};
 use crate::disk::{Op, Space};
 
-/// How many removals are remembered for answering with what changed since.
-const REMOVED: usize = 256;
-
 fn encode(key: &[u8], roster: &Roster) -> Vec<u8> {
     let mut out = Out::new();
     out.number(roster.version);
@@ -64,39 +61,6 @@ pub(crate) fn decode(value: &mut In<'_>) -> Result<Roster> {
     })?;
     let removed = value.list(|value| Ok((value.bare()?, value.number()?)))?;
     Ok(Roster { version, contacts, removed, since })
-}
-
-/// The next version of `roster`.
-fn apply(roster: &Roster, edits: Vec<Edit>) -> Roster {
-    let mut next = roster.clone();
-    next.version += 1;
-    for edit in edits {
-        let jid = match &edit {
-            Edit::Put(contact) => contact.jid.clone(),
-            Edit::Remove(jid) => jid.clone(),
-        };
-        let place = next.contacts.binary_search_by(|contact| contact.jid.cmp(&jid));
-        match (edit, place) {
-            (Edit::Put(mut contact), place) => {
-                contact.version = next.version;
-                next.removed.retain(|(removed, _)| *removed != jid);
-                match place {
-                    Ok(at) => next.contacts.splice(at..=at, [contact]).for_each(drop),
-                    Err(at) => next.contacts.insert(at, contact),
-                }
-            }
-            (Edit::Remove(_), Ok(at)) => {
-                next.contacts.remove(at);
-                next.removed.push((jid, next.version));
-            }
-            (Edit::Remove(_), Err(_)) => {}
-        }
-    }
-    let forgotten = next.removed.len().saturating_sub(REMOVED);
-    if let Some((_, version)) = next.removed.drain(..forgotten).next_back() {
-        next.since = version;
-    }
-    next
 }
 
 const SHARDS: usize = 16;
@@ -160,7 +124,7 @@ impl Rosters for Store {
         if roster.version != version {
             return Ok(Written::Stale(roster));
         }
-        let next = apply(&roster, edits);
+        let next = roster.after(edits);
         let key = key(owner, Kind::Roster);
         let value = encode(&key, &next);
         let written = self.writer.write(vec![Op::Put(Space::Data, key, value)]).await;

@@ -40,7 +40,8 @@ deny: ## licences, bans, sources and advisories; installs cargo-deny, which take
 
 .PHONY: check
 check: ## the tests that need no services: units, suites and stories on the embedded store, tidy
-	cargo test --workspace --exclude starling-server --lib --bins --tests
+	cargo test --workspace --exclude starling-server --exclude starling-store-scylla --lib --bins --tests
+	cargo test -p starling-store-scylla --lib
 	cargo test -p starling-server --bins --test program --test stories
 
 .PHONY: test
@@ -51,6 +52,7 @@ test: ## all that must hold; installs and starts what it needs
 test-stores: ## the suites of the ports, on every store there is
 	cargo test -p starling-ports --features testsuite
 	cargo test -p starling-store-embedded
+	scripts/test.sh stores
 
 .PHONY: stories
 stories: ## the stories only

@@ -17,6 +17,7 @@ quick=target/quick/starling
 parts=(
   "units    crates                              units, suites and tidy"
   "docs     docs/reference/config.md            generated pages are fresh"
+  "stores   scripts/lib/cassandra.sh            the suites of the ports on the stores that are servers"
   "stories  crates/server/tests/stories/main.rs stories on the embedded store"
   "kill     crates/server/tests/kill/main.rs    kill -9, and what is there afterwards"
   "broken   scripts/broken.sh                   promises broken on purpose are noticed"
@@ -40,13 +41,27 @@ part_units() {
     case $test in '*' | stories | kill) ;; *) other+=(--test "$test") ;; esac
   done
   # What `make check` keeps small has its full size here.
-  STARLING_ARCHIVE_ROWS=1000000 cargo test --workspace --exclude starling-server --exclude starling-fuzz --no-fail-fast
+  STARLING_ARCHIVE_ROWS=1000000 cargo test --workspace --exclude starling-server --exclude starling-fuzz --exclude starling-store-scylla \
+    --no-fail-fast
   code=$?
   cargo test -p starling-server --bins "${other[@]}" --no-fail-fast && [ $code = 0 ]
 }
 
 part_docs() {
   scripts/lib/docs.sh check
+}
+
+# A Cassandra that runs already is used and left running; so is the server that STARLING_TEST_CQL names.
+part_stores() {
+  local cql=scripts/lib/cassandra.sh code started=
+  if [ -z "${STARLING_TEST_CQL-}" ] && ! $cql status >/dev/null; then
+    $cql start || return
+    started=yes
+  fi
+  cargo test -p starling-store-scylla --no-fail-fast
+  code=$?
+  [ -z "$started" ] || $cql clean
+  return $code
 }
 
 part_stories() {

@@ -107,6 +107,9 @@ impl Accounts for Store {
         // The account first: after it nobody signs in, and `create` finishes what a kill interrupts here.
         self.writer.write(vec![Op::Remove(Space::Accounts, jid.as_str().as_bytes().to_vec())]).await?;
         self.forget(jid);
+        let last = self.slot(jid)?.lock().last();
+        self.removed.add(jid, last).await;
+        self.writer.probe().await?; // what was to be written later is, and is erased now
         self.erase_data(jid).await?;
         Ok(true)
     }

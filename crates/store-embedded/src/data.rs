@@ -78,7 +78,8 @@ impl Store {
         stored.map(|stored| read(&mut codec::unseal(key, &stored, what)?)).transpose()
     }
 
-    async fn put_datum(&self, key: Vec<u8>, out: Out) -> Result<()> {
+    async fn put_datum(&self, owner: &BareJid, key: Vec<u8>, out: Out) -> Result<()> {
+        let Some(_writing) = self.writing_for(owner).await? else { return Ok(()) };
         let value = out.seal(&key);
         self.writer.write(vec![Op::Put(Space::Data, key, value)]).await
     }
@@ -123,6 +124,7 @@ impl Positions for Store {
     }
 
     async fn save(&self, owner: &BareJid, position: Position) -> Result<()> {
+        let Some(_writing) = self.writing_for(owner).await? else { return Ok(()) };
         self.writer.later(vec![encode_position(owner, &position)]).await
     }
 }
@@ -136,7 +138,7 @@ impl BlockLists for Store {
     async fn put(&self, owner: &BareJid, list: BlockList) -> Result<()> {
         let mut out = Out::new();
         write_jids(&mut out, &list.items);
-        self.put_datum(key(owner, Kind::BlockList), out).await
+        self.put_datum(owner, key(owner, Kind::BlockList), out).await
     }
 }
 
@@ -155,7 +157,7 @@ impl PreferenceStore for Store {
         });
         write_jids(&mut out, &preferences.always);
         write_jids(&mut out, &preferences.never);
-        self.put_datum(key(owner, Kind::Preferences), out).await
+        self.put_datum(owner, key(owner, Kind::Preferences), out).await
     }
 }
 
@@ -170,7 +172,7 @@ impl Documents for Store {
     async fn put(&self, owner: &BareJid, document: &Document, xml: Bytes) -> Result<()> {
         let mut out = Out::new();
         out.bytes(&xml);
-        self.put_datum(document_key(owner, document), out).await
+        self.put_datum(owner, document_key(owner, document), out).await
     }
 
     async fn size(&self, owner: &BareJid) -> Result<usize> {
@@ -191,6 +193,8 @@ impl LastActivities for Store {
     }
 
     async fn put(&self, owner: &BareJid, last: LastActivity) -> Result<()> {
+        // A session of a removed account ends, too.
+        let Some(_writing) = self.writing_for(owner).await? else { return Ok(()) };
         let key = key(owner, Kind::LastActivity);
         let mut out = Out::new();
         out.number(last.at.0);

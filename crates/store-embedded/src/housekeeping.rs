@@ -57,6 +57,7 @@ fn keep(store: &Weak<Store>, stopped: &mpsc::Receiver<()>) {
     let (mut last, mut cursor) = (Instant::now(), Cursor::default());
     while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(OFTEN) {
         let Some(store) = store.upgrade() else { return };
+        let _writing = store.removed.writing_blocking();
         let mut ops = store.changed_positions();
         match store.expired_rows(&mut cursor) {
             Ok(removals) => ops.extend(removals),
@@ -91,10 +92,11 @@ impl Store {
         let mut ops = Vec::new();
         self.slots.each_changed(|slot| {
             let owner = slot.account().clone();
-            if let Some(position) = slot.take_position() {
-                ops.push(encode_position(&owner, &position));
+            let (position, bytes) = (slot.take_position(), slot.take_archived());
+            if !self.is_gone(&owner).unwrap_or(false) {
+                ops.extend(position.map(|position| encode_position(&owner, &position)));
+                ops.extend(bytes.map(|bytes| encode_usage(&owner, bytes)));
             }
-            ops.extend(slot.take_archived().map(|bytes| encode_usage(&owner, bytes)));
             let gone = slot.take_collected();
             ops.extend(gone.into_iter().map(|id| Op::Remove(Space::Spool, row::key(&owner, id))));
         });

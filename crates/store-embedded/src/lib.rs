@@ -13,6 +13,7 @@ mod error;
 mod housekeeping;
 mod metrics;
 mod random;
+mod removed;
 mod rosters;
 mod row;
 mod rows;

@@ -120,11 +120,15 @@ impl Rosters for Store {
 
     async fn write(&self, owner: &BareJid, version: u64, edits: Vec<Edit>) -> Result<Written> {
         let _turn = self.turns.of(owner).await;
+        let writing = self.writing_for(owner).await?;
         let roster = self.roster_now(owner)?;
         if roster.version != version {
             return Ok(Written::Stale(roster));
         }
         let next = roster.after(edits);
+        if writing.is_none() {
+            return Ok(Written::Done(Arc::new(next)));
+        }
         let key = key(owner, Kind::Roster);
         let value = encode(&key, &next);
         let written = self.writer.write(vec![Op::Put(Space::Data, key, value)]).await;

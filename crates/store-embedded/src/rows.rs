@@ -196,14 +196,19 @@ impl Store {
 
 #[async_trait]
 impl Archive for Store {
-    async fn put(&self, table: Table, owner: &BareJid, rows: Vec<Row>) -> Result<()> {
+    async fn put(&self, table: Table, owner: &BareJid, mut rows: Vec<Row>) -> Result<()> {
         if Promise::StoreBeforeAck.is_broken() {
             return self.writer.later(self.puts(table, owner, &rows)).await;
         }
         if Promise::StoreBeforeRead.is_broken() && rows.iter().any(is_slow) {
             tokio::time::sleep(std::time::Duration::from_millis(200)).await; // newer rows of others come before
         }
+        let writing = self.removed.writing().await;
+        if let Some(last) = self.removed.last(owner) {
+            rows.retain(|row| row.id.number > last);
+        }
         self.writer.write(self.puts(table, owner, &rows)).await?;
+        drop(writing);
         // Rows that no commit has numbered, of an import: readers go up to them too.
         if let (Some(slot), Some(last)) =
             (self.slots.loaded(owner), rows.iter().map(|row| row.id.number).max())

@@ -15,6 +15,7 @@ use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::housekeeping::Housekeeping;
 use crate::random::Random;
+use crate::removed::Removed;
 use crate::slots::{Shared, Slots};
 use crate::turns::Turns;
 use crate::writer::Writer;
@@ -38,6 +39,7 @@ pub struct Store {
     pub(crate) random: Random,
     pub(crate) rosters: crate::rosters::Cache,
     pub(crate) ahead: Ahead,
+    pub(crate) removed: Removed,
     pub(crate) rows_read: AtomicU64,
     housekeeping: Housekeeping,
 }
@@ -76,6 +78,7 @@ impl Store {
             random: Random::new(),
             rosters: crate::rosters::Cache::new(),
             ahead,
+            removed: Removed::new(),
             rows_read: AtomicU64::new(0),
             housekeeping: Housekeeping::new(),
         });
@@ -116,11 +119,13 @@ impl Store {
         origins.extend(self.recent_origins(Table::Spool, account)?);
         origins.sort_by_key(|(.., at)| *at);
         let last = self.last_now(Table::Archive, account)?.max(self.last_now(Table::Spool, account)?);
+        // One of this name was removed: its numbers are not given out again.
+        let before = self.removed.last(account).map(|number| ArchiveId { number, random: u64::MAX });
         Ok(Facts {
             exists: self.account_now(account)?.is_some(),
             blocked: self.block_list_now(account)?,
             preferences: self.preferences_now(account)?.unwrap_or_default(),
-            last: last.max(position.low).max(position.acknowledged.last().copied()),
+            last: last.max(position.low).max(position.acknowledged.last().copied()).max(before),
             position,
             waiting,
             more,
@@ -187,8 +192,12 @@ impl Store {
             return Ok(());
         }
         let ids: Vec<ArchiveId> = owed.iter().map(|owed| owed.row.id).collect();
+        let writing = self.removed.writing().await;
+        let removed = self.removed.last(account);
+        let kept = owed.iter().filter(|owed| removed.is_none_or(|last| owed.row.id.number > last));
         let put = |owed: &Owed| self.puts(owed.table, account, std::slice::from_ref(&owed.row));
-        self.writer.write(owed.iter().flat_map(put).collect()).await?;
+        self.writer.write(kept.flat_map(put).collect()).await?;
+        drop(writing);
         if let Some(slot) = self.slots.loaded(account) {
             slot.lock().settle(&ids, None);
         }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod disk;
+mod removal;
 mod sessions;
 
 use std::path::Path;

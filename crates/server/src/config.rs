@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use starling_connection_manager as connection_manager;
 use starling_jid::BareJid;
 use starling_store_embedded as store_embedded;
+use starling_store_scylla as store_scylla;
 
 pub(crate) use fault::ConfigError;
 use fault::Source;
@@ -38,6 +39,8 @@ pub(crate) struct Config {
     pub im: starling_im::Config,
     /// The embedded store.
     pub store: store_embedded::Config,
+    /// The CQL store of a cluster. `starling store migrate` makes its tables.
+    pub scylla: store_scylla::Config,
     /// Health, metrics and control.
     pub admin: crate::admin::Config,
     /// Logs.
@@ -56,6 +59,7 @@ impl Default for Config {
             drain: Default::default(),
             im: Default::default(),
             store: Default::default(),
+            scylla: Default::default(),
             admin: Default::default(),
             log: Default::default(),
         }
@@ -107,6 +111,9 @@ impl Config {
         self.store()
             .check()
             .map_err(|invalid| Wrong::new(&format!("store.{}", invalid.field), invalid.why))?;
+        self.scylla
+            .check()
+            .map_err(|invalid| Wrong::new(&format!("scylla.{}", invalid.field), invalid.why))?;
         self.log.check().map_err(|error| Wrong::new("log.level", error.to_string()))?;
         self.check_certificates()
     }
@@ -146,9 +153,11 @@ impl Config {
         }
     }
 
-    /// The whole as TOML.
+    /// The whole as TOML, without passwords.
     pub(crate) fn dump(&self) -> Result<String, ConfigError> {
-        toml::to_string_pretty(self).map_err(|error| ConfigError::of_defaults(error.to_string()))
+        let mut shown = self.clone();
+        shown.scylla.password = self.scylla.password.masked();
+        toml::to_string_pretty(&shown).map_err(|error| ConfigError::of_defaults(error.to_string()))
     }
 
     /// The whole as a table.

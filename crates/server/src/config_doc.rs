@@ -29,6 +29,8 @@ const SECTIONS: &[Section] = &[
     section("im.registration", "Registration", include_str!("../../im/src/config.rs")),
     section("im.contact", "Contact", include_str!("../../im/src/config.rs")),
     section("store", "Config", include_str!("../../store-embedded/src/config.rs")),
+    section("scylla", "Config", include_str!("../../store-scylla/src/config.rs")),
+    section("scylla.tls", "Tls", include_str!("../../store-scylla/src/config.rs")),
     section("admin", "Config", include_str!("admin.rs")),
     section("log", "Config", include_str!("../../telemetry/src/log.rs")),
 ];

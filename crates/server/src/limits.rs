@@ -55,6 +55,9 @@ const LIMITS: &[Limit] = &[
     ),
     limit("store.archive-ttl", "archived messages are erased", "\"36500d\""),
     limit("store.spool-ttl", "messages of an account without archive are erased", "\"36500d\""),
+    limit("scylla.archive-kept", "archived messages are erased", "\"7300d\""),
+    limit("scylla.spool-kept", "messages of an account without archive are erased", "\"7300d\""),
+    limit("scylla.request-timeout", "the store counts as unavailable", "\"60s\""),
 ];
 
 /// The page.
@@ -93,6 +96,9 @@ mod tests {
     /// How much may come at once belongs to its rate, and goes with it.
     const BURSTS: [&str; 2] = ["limits.stanzas-at-once", "limits.bytes-at-once"];
 
+    /// How many copies there are limits nobody.
+    const NO_LIMIT: &str = "scylla.replication-factor";
+
     fn numbers(value: &toml::Value, path: &str, found: &mut Vec<String>) {
         match value {
             toml::Value::Table(table) => {
@@ -107,8 +113,9 @@ mod tests {
     fn every_number_of_the_configuration_is_a_limit_of_the_table() {
         let mut found = Vec::new();
         numbers(&toml::Value::Table(Config::default().to_table().unwrap()), "", &mut found);
-        let listed =
-            |key: &String| LIMITS.iter().any(|limit| limit.key == key) || BURSTS.contains(&key.as_str());
+        let listed = |key: &String| {
+            LIMITS.iter().any(|limit| limit.key == key) || BURSTS.contains(&key.as_str()) || key == NO_LIMIT
+        };
         let missing: Vec<_> = found.iter().filter(|key| !listed(key)).collect();
         assert!(found.len() > 10 && missing.is_empty(), "{missing:?}");
     }

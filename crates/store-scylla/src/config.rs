@@ -53,8 +53,8 @@ pub struct Tls {
     pub key: PathBuf,
 }
 
-/// A text that no log and no dump of the configuration shows.
-#[derive(Clone, Default, PartialEq, Eq, serde::Deserialize)]
+/// A text that no log shows.
+#[derive(Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
 pub struct Secret(String);
 
@@ -62,6 +62,10 @@ impl Secret {
     /// The text.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+    /// What may be shown in its place.
+    pub fn masked(&self) -> Secret {
+        Secret(if self.0.is_empty() { String::new() } else { "…".to_owned() })
     }
 }
 
@@ -73,13 +77,7 @@ impl From<&str> for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "none" } else { "…" })
-    }
-}
-
-impl serde::Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(if self.0.is_empty() { "" } else { "…" })
+        f.write_str(&self.masked().0)
     }
 }
 

@@ -41,12 +41,15 @@ const SIDEWAYS: [(&str, &str, &str); 2] = [
 ];
 
 /// Pairs that the floors would permit, and why they are barred all the same.
-const BARRED: [(&str, &str, &str); 6] = [
+const BARRED: [(&str, &str, &str); 9] = [
     ("connection-manager", "im", "it moves stanzas and does not know what they mean"),
     ("connection-manager", "session-router", "it reaches routers through ports"),
     ("connection-manager", "store-embedded", "it knows no store"),
     ("rpc", "store-embedded", "the assembly alone names stores"),
     ("im", "store-embedded", "the assembly alone names stores"),
+    ("connection-manager", "store-scylla", "it knows no store"),
+    ("rpc", "store-scylla", "the assembly alone names stores"),
+    ("im", "store-scylla", "the assembly alone names stores"),
     ("rpc", "im", "it carries ports over the network, whatever stands behind them"),
 ];
 

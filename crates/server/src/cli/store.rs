@@ -1,4 +1,4 @@
-//! `starling store`: check, back up and restore the embedded store.
+//! `starling store`: check, back up and restore the embedded store; make the tables of the CQL store.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,7 +14,7 @@ use starling_store_embedded::Store;
 use super::{Place, block_on, say};
 use crate::config::Config;
 
-/// Look after the embedded store.
+/// Look after the stores.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -45,6 +45,11 @@ enum Action {
         /// Where from.
         from: PathBuf,
     },
+    /// Make the tables of the CQL store that `[scylla]` names, or bring them to this version. Servers may be running.
+    Migrate {
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
@@ -57,7 +62,23 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             say(&format!("restored {} from {}", config.store().data_dir.display(), from.display()));
             Ok(ExitCode::SUCCESS)
         }
+        Action::Migrate { place } => migrate(place),
     }
+}
+
+fn migrate(place: &Place) -> Result<ExitCode> {
+    let config = place.load()?.scylla;
+    let done = block_on(async { Ok(starling_store_scylla::migrate(&config).await?) })?;
+    let keyspace = format!("keyspace {} on {}", config.keyspace, done.server);
+    match done.from {
+        None => say(&format!("{keyspace}: made at version {}", done.to)),
+        Some(from) if from == done.to => say(&format!("{keyspace}: is at version {from} already")),
+        Some(from) => say(&format!("{keyspace}: brought from version {from} to {}", done.to)),
+    }
+    for changed in &done.changed {
+        say(&format!("  {changed}"));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn check(place: &Place, as_json: bool) -> Result<ExitCode> {

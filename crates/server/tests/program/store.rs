@@ -1,9 +1,9 @@
-//! `starling store`: check, backup and restore.
+//! `starling store`: check, backup, restore and migrate.
 
 use serde_json::json;
 use starling_testkit::Connection;
 
-use crate::starling::{ctl, server_in, starling, until};
+use crate::starling::{ctl, server_in, starling, starling_in, until};
 
 async fn signs_in(server: &starling_testkit::Server, name: &str) -> bool {
     Connection::open(server.plain()).await.unwrap().login("localhost", name, "secret").await.is_ok()
@@ -83,4 +83,28 @@ fn a_store_that_is_not_there_is_not_made_by_looking() {
         assert!(refused.stderr.contains("there is no store"), "{refused:?}");
         assert!(!data_dir.exists());
     }
+}
+
+#[tokio::test]
+async fn a_cql_store_that_cannot_be_reached_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nodes = format!("['{closed}']");
+    let failed = starling_in(directory.path(), &["store", "migrate"], &[("STARLING_SCYLLA_NODES", &nodes)]);
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    assert!(failed.stderr.contains(&format!("no server of {closed} can be used")), "{failed:?}");
+    let bad = starling_in(directory.path(), &["store", "migrate"], &[("STARLING_SCYLLA_KEYSPACE", "a b")]);
+    assert_eq!(bad.code, Some(64), "{bad:?}");
+    assert!(
+        bad.stderr.contains("STARLING_SCYLLA_KEYSPACE") && bad.stderr.contains("small letter"),
+        "{bad:?}"
+    );
+    assert!(directory.path().read_dir().unwrap().next().is_none(), "nothing was made here");
+}
+
+#[test]
+fn a_password_is_not_dumped() {
+    let variables = [("STARLING_SCYLLA_PASSWORD", "s3cret"), ("STARLING_SCYLLA_USER", "starling")];
+    let dumped = starling_in(&std::env::temp_dir(), &["config", "dump"], &variables).succeeded().stdout;
+    assert!(dumped.contains("user = \"starling\"") && !dumped.contains("s3cret"), "{dumped}");
 }

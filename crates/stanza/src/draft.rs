@@ -39,7 +39,57 @@ pub enum Refusal {
     InvalidFrom,
 }
 
+/// All of a draft, as it travels from the node that read it to the one that handles it.
+#[derive(Debug, Clone, Copy)]
+pub struct Carried<'a> {
+    /// Which stanza.
+    pub kind: Kind,
+    /// See `Draft::type_name`.
+    pub type_name: &'a str,
+    /// See `Draft::id`.
+    pub id: Option<&'a str>,
+    /// `xml:lang`.
+    pub lang: Option<&'a str>,
+    /// See `Draft::to`.
+    pub to: Option<&'a str>,
+    /// As the client claims.
+    pub from: Option<&'a str>,
+    /// Why it must be answered by an error of type `modify`.
+    pub refusal: Option<Condition>,
+    /// See `Draft::children`.
+    pub children: &'a Bytes,
+}
+
 impl Draft {
+    /// What another node needs to have the same draft.
+    pub fn carried(&self) -> Carried<'_> {
+        Carried {
+            kind: self.kind,
+            type_name: self.type_name,
+            id: self.id.as_deref(),
+            lang: self.lang.as_deref(),
+            to: self.to.as_ref().map(Jid::as_str),
+            from: self.from.as_deref(),
+            refusal: self.refusal.as_ref().map(|error| error.condition),
+            children: &self.children,
+        }
+    }
+
+    /// The draft that another node read; `None` if none is like that.
+    pub fn of_carried(carried: Carried<'_>) -> Option<Draft> {
+        Some(Draft {
+            kind: carried.kind,
+            type_name: type_name(carried.kind, carried.type_name)?,
+            id: carried.id.map(Into::into),
+            lang: carried.lang.map(Into::into),
+            to: carried.to.map(Jid::new).transpose().ok()?,
+            from: carried.from.map(Into::into),
+            refusal: carried.refusal.map(StanzaError::modify),
+            payloads: Payloads::of(carried.children, ns::CLIENT),
+            children: carried.children.clone(),
+        })
+    }
+
     /// Reads the attributes of a top-level element. What is wrong inside a stanza does not end the stream: `refusal` says it.
     pub fn read(raw: Raw) -> Result<Draft, Refusal> {
         let name = &raw.head.name;

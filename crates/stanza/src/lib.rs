@@ -12,7 +12,7 @@ mod stanza;
 mod wire;
 
 pub use condition::Condition;
-pub use draft::{Draft, Refusal};
+pub use draft::{Carried, Draft, Refusal};
 pub use error::{ErrorType, StanzaError};
 pub use iq::{Iq, IqType};
 pub use message::{Message, MessageType};

@@ -68,7 +68,9 @@ fn jitter(pause: Duration) -> Duration {
 mod tests {
     use std::sync::Arc;
 
+    use starling_jid::FullJid;
     use starling_ports::ids::{Epoch, LogNumber, NodeId, SessionId};
+    use starling_ports::ingress::SessionRef;
 
     use super::*;
     use crate::outbox::Outbox;
@@ -99,7 +101,8 @@ mod tests {
         let outboxes: Vec<Arc<Outbox>> = (0..100)
             .map(|number| {
                 let outbox = Arc::new(Outbox::new(Epoch(1), LogNumber(0)));
-                hub.register(SessionId(number), outbox.clone());
+                let jid = FullJid::new(&format!("alice@a.example/{number}")).unwrap();
+                hub.register(&SessionRef { id: SessionId(number), jid, epoch: Epoch(1) }, outbox.clone());
                 outbox
             })
             .collect();

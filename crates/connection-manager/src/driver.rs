@@ -345,7 +345,7 @@ impl<'a> Driver<'a> {
                     let Attached { session, acknowledged } = *attached;
                     self.stranger = None;
                     let outbox = Arc::new(Outbox::new(session.epoch, acknowledged));
-                    shared.hub.register(session.id, outbox.clone());
+                    shared.hub.register(&session, outbox.clone());
                     let _ = self.held.set(Held { session, outbox });
                 }
                 Effect::Acknowledge(upto) => self.acknowledge = self.acknowledge.max(Some(upto)),

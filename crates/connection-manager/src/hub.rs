@@ -4,8 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use starling_ports::delivery::{Command, DeliverError, Delivery, Target};
+use starling_jid::BareJid;
+use starling_ports::delivery::{Command, DeliverError, Delivery, Holder, Target};
 use starling_ports::ids::{Epoch, NodeId, SessionId};
+use starling_ports::ingress::SessionRef;
+use starling_ports::sessions::Renewal;
 
 use crate::outbox::Outbox;
 
@@ -16,7 +19,15 @@ const SHARDS: usize = 64;
 #[derive(Debug)]
 pub struct Hub {
     node: NodeId,
-    shards: [RwLock<HashMap<SessionId, Arc<Outbox>>>; SHARDS],
+    shards: [RwLock<Shard>; SHARDS],
+}
+
+type Shard = HashMap<SessionId, Held>;
+
+#[derive(Debug)]
+struct Held {
+    account: BareJid,
+    outbox: Arc<Outbox>,
 }
 
 impl Hub {
@@ -41,12 +52,12 @@ impl Hub {
     }
 
     /// From now on `outbox` gets what is delivered to `session`, unless a later claim holds it already.
-    pub(crate) fn register(&self, session: SessionId, outbox: Arc<Outbox>) {
-        let Some(shard) = self.shard(session) else { return };
+    pub(crate) fn register(&self, session: &SessionRef, outbox: Arc<Outbox>) {
+        let Some(shard) = self.shard(session.id) else { return };
         let mut sessions = shard.write();
-        match sessions.get(&session) {
-            Some(present) if present.epoch() > outbox.epoch() => outbox.command(Command::Fenced),
-            _ => drop(sessions.insert(session, outbox)),
+        match sessions.get(&session.id) {
+            Some(present) if present.outbox.epoch() > outbox.epoch() => outbox.command(Command::Fenced),
+            _ => drop(sessions.insert(session.id, Held { account: session.jid.bare(), outbox })),
         }
     }
 
@@ -54,23 +65,27 @@ impl Hub {
     pub(crate) fn unregister(&self, session: SessionId, epoch: Epoch) {
         let Some(shard) = self.shard(session) else { return };
         let mut sessions = shard.write();
-        if sessions.get(&session).is_some_and(|present| present.epoch() == epoch) {
+        if sessions.get(&session).is_some_and(|present| present.outbox.epoch() == epoch) {
             sessions.remove(&session);
         }
     }
 
     /// The outboxes of all sessions that have a socket here now.
     pub(crate) fn outboxes(&self) -> Vec<Arc<Outbox>> {
-        self.shards.iter().flat_map(|shard| shard.read().values().cloned().collect::<Vec<_>>()).collect()
+        let of = |shard: &RwLock<Shard>| -> Vec<_> {
+            shard.read().values().map(|held| held.outbox.clone()).collect()
+        };
+        self.shards.iter().flat_map(of).collect()
     }
 
-    fn shard(&self, session: SessionId) -> Option<&RwLock<HashMap<SessionId, Arc<Outbox>>>> {
+    fn shard(&self, session: SessionId) -> Option<&RwLock<Shard>> {
         self.shards.get(session.0 as usize % SHARDS)
     }
 
     /// The outbox that holds `session` by `epoch`; what is meant for another claim has no effect (session-log rule 21).
     fn find(&self, session: SessionId, epoch: Epoch) -> Option<Arc<Outbox>> {
-        self.shard(session)?.read().get(&session).filter(|outbox| outbox.epoch() == epoch).cloned()
+        let sessions = self.shard(session)?.read();
+        sessions.get(&session).map(|held| &held.outbox).filter(|outbox| outbox.epoch() == epoch).cloned()
     }
 }
 
@@ -102,9 +117,25 @@ impl Delivery for Hub {
     }
 }
 
+impl Holder for Hub {
+    fn holdings(&self) -> Vec<Renewal> {
+        let mut all = Vec::with_capacity(self.len());
+        for shard in &self.shards {
+            all.extend(shard.read().iter().map(|(session, Held { account, outbox })| Renewal {
+                account: account.clone(),
+                session: *session,
+                epoch: outbox.epoch(),
+                last: outbox.last(),
+            }));
+        }
+        all
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use starling_jid::FullJid;
     use starling_ports::delivery::Outgoing;
     use starling_ports::ids::LogNumber;
     use starling_stanza::Wire;
@@ -113,6 +144,10 @@ mod tests {
 
     const NODE: NodeId = NodeId { name: 0, incarnation: 7 };
     const SESSION: SessionId = SessionId(5);
+
+    fn session(epoch: u64) -> SessionRef {
+        SessionRef { id: SESSION, jid: FullJid::new("alice@a.example/phone").unwrap(), epoch: Epoch(epoch) }
+    }
 
     fn target(epoch: u64, number: u64) -> Target {
         let wire = Wire::from_bytes(Bytes::from_static(b"<message from='a@b'>")).unwrap();
@@ -125,13 +160,24 @@ mod tests {
     fn a_push_for_another_claim_has_no_effect() {
         let hub = Hub::new(NODE);
         let outbox = Arc::new(Outbox::new(Epoch(2), LogNumber(0)));
-        hub.register(SESSION, outbox.clone());
+        hub.register(&session(2), outbox.clone());
         hub.deliver(NODE, vec![target(1, 1)]).unwrap();
         assert!(outbox.take().is_none());
         hub.deliver(NODE, vec![target(2, 1)]).unwrap();
         assert_eq!(outbox.take().unwrap().number, LogNumber(1));
         assert_eq!(hub.command(NODE, SESSION, Epoch(1), Command::Conflict), Err(DeliverError::Gone));
         assert_eq!(outbox.take_command(), None);
+    }
+
+    #[test]
+    fn what_is_held_is_told_with_how_far_it_came() {
+        let hub = Hub::new(NODE);
+        hub.register(&session(2), Arc::new(Outbox::new(Epoch(2), LogNumber(4))));
+        hub.deliver(NODE, vec![target(2, 5)]).unwrap();
+        let held = hub.holdings();
+        assert_eq!(held.len(), 1);
+        assert_eq!((held[0].session, held[0].epoch, held[0].last), (SESSION, Epoch(2), LogNumber(5)));
+        assert_eq!(held[0].account.as_str(), "alice@a.example");
     }
 
     #[test]
@@ -146,8 +192,8 @@ mod tests {
         let hub = Hub::new(NODE);
         let (old, new) =
             (Arc::new(Outbox::new(Epoch(1), LogNumber(0))), Arc::new(Outbox::new(Epoch(2), LogNumber(0))));
-        hub.register(SESSION, new.clone());
-        hub.register(SESSION, old.clone());
+        hub.register(&session(2), new.clone());
+        hub.register(&session(1), old.clone());
         assert_eq!(old.take_command(), Some(Command::Fenced));
         hub.unregister(SESSION, Epoch(1));
         assert_eq!(hub.len(), 1);

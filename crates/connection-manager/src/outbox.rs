@@ -60,6 +60,11 @@ impl Outbox {
         self.epoch
     }
 
+    /// The number of the last entry that came in here.
+    pub fn last(&self) -> LogNumber {
+        self.state.lock().last
+    }
+
     /// Takes a pushed entry if it is the next one and there is room. A repeated one is dropped; a gap or a full queue
     /// marks the session behind (session-log rules 5 and 7).
     pub fn push(&self, outgoing: Outgoing) {

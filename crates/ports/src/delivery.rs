@@ -4,6 +4,7 @@ use bytes::Bytes;
 use starling_stanza::Wire;
 
 use crate::ids::{ArchiveId, Epoch, LogNumber, NodeId, SessionId, Timestamp};
+use crate::sessions::Renewal;
 
 /// A stanza as it is written to one session.
 #[derive(Debug, Clone)]
@@ -70,6 +71,12 @@ pub trait Delivery: Send + Sync + 'static {
         epoch: Epoch,
         command: Command,
     ) -> Result<(), DeliverError>;
+}
+
+/// Who holds sockets: what it must say of its sessions to keep them (session-log rules 7 and 9).
+pub trait Holder: Delivery {
+    /// Every session that has a socket here, with the highest number of its log that came to it.
+    fn holdings(&self) -> Vec<Renewal>;
 }
 
 /// A stanza that lies in an account's stream, shared by the logs of all sessions that it goes to.

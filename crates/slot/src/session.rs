@@ -272,7 +272,7 @@ impl Slot {
     /// What the owner of a session is to know (rule 7).
     pub fn renew(&self, limits: &Limits, renewal: &Renewal) -> Renewed {
         let owned = self.session(renewal.session).filter(|session| session.epoch == renewal.epoch);
-        match owned {
+        match owned.filter(|session| session.attached) {
             None => Renewed::Over,
             Some(session) if session.highest() > renewal.last.0 || session.could_hand_out(limits) => {
                 Renewed::Behind

@@ -11,6 +11,7 @@ mod data;
 mod disk;
 mod error;
 mod housekeeping;
+mod leases;
 mod metrics;
 mod random;
 mod removed;

@@ -1,7 +1,7 @@
 //! The port `Sessions`: each method is one step in one slot, with the store read before it and written after it.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use starling_jid::BareJid;
@@ -118,7 +118,9 @@ impl Sessions for Store {
     async fn bind(&self, bind: Bind) -> Result<Bound> {
         let account = bind.jid.bare();
         let slot = self.slot(&account)?;
+        let node = bind.node;
         let (id, sender, replaced) = self.step(|context| slot.lock().bind(context, bind));
+        self.leases.begin(node, id, &account, Epoch(1));
         self.slots.add_session(id, account.clone(), sender);
         let replaced = match replaced {
             Some(estate) => Some(self.settle_estate(&account, estate).await),
@@ -223,6 +225,9 @@ impl Sessions for Store {
             self.slots.enlist(&mut slot);
             claimed
         };
+        if let Some(Claimed::Resumed { epoch, .. }) = &claimed {
+            self.leases.begin(claim.node, claim.session, &account, *epoch);
+        }
         Ok(claimed.unwrap_or_else(failed))
     }
 
@@ -233,6 +238,7 @@ impl Sessions for Store {
         epoch: Epoch,
         why: Detach,
     ) -> Result<Option<Ended>> {
+        self.leases.end(session, epoch);
         let slot = self.slot(account)?;
         let estate = self.step(|context| slot.lock().detach(context, session, epoch, why));
         Ok(match estate {
@@ -244,11 +250,15 @@ impl Sessions for Store {
     async fn renew(&self, _node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
         let mut answers = Vec::with_capacity(sessions.len());
         for renewal in sessions {
-            let slot = self.slot(&renewal.account)?;
-            let slot = slot.lock();
-            answers.push(slot.renew(&self.limits, &renewal));
+            let answer = self.slot(&renewal.account)?.lock().renew(&self.limits, &renewal);
+            if answer == Renewed::Over {
+                self.leases.end(renewal.session, renewal.epoch);
+            } else {
+                self.leases.renew(renewal.session, renewal.epoch);
+            }
+            answers.push(answer);
         }
-        Ok(answers) // the node is this process: while there are slots, it lives
+        Ok(answers)
     }
 
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>> {
@@ -260,6 +270,9 @@ impl Sessions for Store {
             }
         });
         let mut ended = Vec::new();
+        for (account, id, epoch) in self.leases.take_lapsed(Instant::now(), limit) {
+            ended.extend(self.detach(&account, id, epoch, Detach::Lost).await?);
+        }
         for (account, id) in over.into_iter().take(limit) {
             let slot = self.slot(&account)?;
             let estate = self.step(|context| {

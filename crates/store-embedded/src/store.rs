@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::housekeeping::Housekeeping;
+use crate::leases::Leases;
 use crate::random::Random;
 use crate::removed::Removed;
 use crate::slots::{Shared, Slots};
@@ -31,6 +32,7 @@ pub struct Store {
     pub(crate) config: Config,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) node: NodeId,
+    pub(crate) leases: Leases,
     pub(crate) limits: Limits,
     pub(crate) disk: Arc<Disk>,
     pub(crate) writer: Writer,
@@ -71,6 +73,7 @@ impl Store {
             config: config.clone(),
             clock,
             node,
+            leases: Leases::new(node),
             limits,
             disk,
             slots: Slots::new(),

@@ -1,0 +1,276 @@
+//! What a session router answers.
+
+use bytes::Bytes;
+use starling_jid::FullJid;
+use starling_ports::StoreError;
+use starling_ports::delivery::Outgoing;
+use starling_ports::ids::{Epoch, Handled, LogNumber};
+use starling_ports::ingress::{BindError, Handling, PulledBatch, SessionRef};
+use starling_ports::sessions::{Claimed, Flags, Renewed};
+use starling_stanza::Wire;
+
+use super::{Malformed, Result, base, kept, of_base, of_session, session};
+use crate::pb::{self, answer::Body};
+
+type Stored<T> = starling_ports::Result<T>;
+
+/// The result of a call.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    Done(Stored<()>),
+    Handling(Stored<Handling>),
+    Acknowledged(Stored<bool>),
+    Pulled(Stored<PulledBatch>),
+    Enabled(Stored<u32>),
+    Bound(std::result::Result<SessionRef, BindError>),
+    Claimed(Stored<Claimed>),
+    Flags(Stored<Flags>),
+    Renewed(Stored<Vec<Renewed>>),
+}
+
+/// Turns an answer into what the caller asked for; another one is malformed.
+macro_rules! readers {
+    ($($name:ident: $variant:ident => $of:ty;)*) => {
+        $(pub(crate) fn $name(self) -> Result<$of> {
+            match self {
+                Reply::$variant(result) => Ok(result),
+                other => other.instead(),
+            }
+        })*
+    };
+}
+
+impl Reply {
+    readers! {
+        done: Done => Stored<()>;
+        handling: Handling => Stored<Handling>;
+        acknowledged: Acknowledged => Stored<bool>;
+        pulled: Pulled => Stored<PulledBatch>;
+        enabled: Enabled => Stored<u32>;
+        claimed: Claimed => Stored<Claimed>;
+        flags: Flags => Stored<Flags>;
+        renewed: Renewed => Stored<Vec<Renewed>>;
+    }
+
+    pub(crate) fn bound(self) -> Result<std::result::Result<SessionRef, BindError>> {
+        match self {
+            Reply::Bound(result) => Ok(result),
+            Reply::Done(Err(_)) => Ok(Err(BindError::Unavailable)),
+            _ => Err(Malformed("answer")),
+        }
+    }
+
+    /// A failure is read as that of `Done`, whatever was asked.
+    fn instead<T>(self) -> Result<Stored<T>> {
+        match self {
+            Reply::Done(Err(error)) => Ok(Err(error)),
+            _ => Err(Malformed("answer")),
+        }
+    }
+
+    /// A call that could not be understood.
+    pub(crate) fn malformed(why: Malformed) -> Reply {
+        Reply::Done(Err(StoreError::Corrupt { what: why.0 }))
+    }
+
+    pub(crate) fn write(self) -> Body {
+        fn or<T>(result: Stored<T>, body: impl FnOnce(T) -> Body) -> Body {
+            result.map_or_else(|error| Body::Failure(failure(&error)), body)
+        }
+        match self {
+            Reply::Done(result) => or(result, |()| Body::Done(pb::Empty {})),
+            Reply::Handling(result) => or(result, |handling| Body::Handling(write_handling(handling))),
+            Reply::Acknowledged(result) => or(result, Body::Acknowledged),
+            Reply::Pulled(result) => or(result, |batch| Body::Pulled(pulled(batch))),
+            Reply::Enabled(result) => or(result, Body::ResumeSeconds),
+            Reply::Bound(result) => Body::Bound(bound(result)),
+            Reply::Claimed(result) => or(result, |answer| Body::Claimed(claimed(answer))),
+            Reply::Flags(result) => or(result, |answer| Body::Flags(flags(answer))),
+            Reply::Renewed(result) => or(result, |answer| {
+                Body::Renewed(pb::Renewed {
+                    sessions: answer.into_iter().map(|one| standing(one).into()).collect(),
+                })
+            }),
+        }
+    }
+
+    pub(crate) fn read(body: Body) -> Result<Reply> {
+        Ok(match body {
+            Body::Failure(failure) => Reply::Done(Err(of_failure(failure))),
+            Body::Done(pb::Empty {}) => Reply::Done(Ok(())),
+            Body::Handling(handling) => Reply::Handling(Ok(of_handling(handling)?)),
+            Body::Acknowledged(is_known) => Reply::Acknowledged(Ok(is_known)),
+            Body::Pulled(pb::Pulled { entries, more }) => {
+                let entries: Result<Vec<Outgoing>> = entries.into_iter().map(of_entry).collect();
+                Reply::Pulled(Ok(PulledBatch { entries: entries?, more }))
+            }
+            Body::ResumeSeconds(seconds) => Reply::Enabled(Ok(seconds)),
+            Body::Bound(bound) => Reply::Bound(of_bound(bound)?),
+            Body::Claimed(claimed) => Reply::Claimed(Ok(of_claimed(claimed)?)),
+            Body::Flags(flags) => Reply::Flags(Ok(of_flags(flags))),
+            Body::Renewed(renewed) => {
+                let sessions: Result<Vec<Renewed>> = renewed.sessions().map(of_standing).collect();
+                Reply::Renewed(Ok(sessions?))
+            }
+        })
+    }
+}
+
+fn failure(error: &StoreError) -> pb::Failure {
+    let source = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+    match error {
+        StoreError::Unavailable { store, .. } => {
+            pb::Failure { corrupt: false, text: format!("{store}: {source}") }
+        }
+        StoreError::Corrupt { what } => pb::Failure { corrupt: true, text: (*what).to_owned() },
+    }
+}
+
+fn of_failure(failure: pb::Failure) -> StoreError {
+    if failure.corrupt {
+        tracing::warn!(what = failure.text, "a session router could not read what is stored");
+        return StoreError::Corrupt { what: "at a session router" };
+    }
+    StoreError::Unavailable { store: "a store of a session router", source: failure.text.into() }
+}
+
+fn write_handling(handling: Handling) -> pb::Handling {
+    use pb::handling::Body;
+    let body = match handling {
+        Handling::Done(Handled(upto)) => Body::Done(upto),
+        Handling::Fenced => Body::Fenced(pb::Empty {}),
+        Handling::InvalidFrom => Body::InvalidFrom(pb::Empty {}),
+    };
+    pb::Handling { body: Some(body) }
+}
+
+fn of_handling(handling: pb::Handling) -> Result<Handling> {
+    use pb::handling::Body;
+    Ok(match handling.body.ok_or(Malformed("handling"))? {
+        Body::Done(upto) => Handling::Done(Handled(upto)),
+        Body::Fenced(pb::Empty {}) => Handling::Fenced,
+        Body::InvalidFrom(pb::Empty {}) => Handling::InvalidFrom,
+    })
+}
+
+fn pulled(batch: PulledBatch) -> pb::Pulled {
+    let entries = batch.entries.into_iter().map(|entry| pb::Entry {
+        number: entry.number.0,
+        stanza: entry.wire.as_bytes().clone(),
+        more: entry.more,
+        address: entry.address,
+        late: entry.late,
+    });
+    pb::Pulled { entries: entries.collect(), more: batch.more }
+}
+
+fn of_entry(entry: pb::Entry) -> Result<Outgoing> {
+    Ok(Outgoing {
+        number: LogNumber(entry.number),
+        wire: of_wire(entry.stanza)?,
+        more: kept(entry.more),
+        address: entry.address,
+        late: entry.late,
+    })
+}
+
+pub(super) fn of_wire(bytes: Bytes) -> Result<Wire> {
+    Wire::from_bytes(kept(bytes)).ok_or(Malformed("stanza"))
+}
+
+fn bound(result: std::result::Result<SessionRef, BindError>) -> pb::Bound {
+    use pb::bound::Body;
+    let body = match result {
+        Ok(bound) => Body::Session(session(&bound)),
+        Err(error) => Body::Error(bound_error(error).into()),
+    };
+    pb::Bound { body: Some(body) }
+}
+
+fn bound_error(error: BindError) -> pb::BindError {
+    match error {
+        BindError::BadRequest => pb::BindError::BadRequest,
+        BindError::ResourceConstraint => pb::BindError::ResourceConstraint,
+        BindError::NotAllowed => pb::BindError::NotAllowed,
+        BindError::Unavailable => pb::BindError::Unavailable,
+    }
+}
+
+fn of_bound(bound: pb::Bound) -> Result<std::result::Result<SessionRef, BindError>> {
+    use pb::bound::Body;
+    Ok(match bound.body.ok_or(Malformed("bound"))? {
+        Body::Session(session) => Ok(of_session(Some(session))?),
+        Body::Error(error) => Err(match pb::BindError::try_from(error) {
+            Ok(pb::BindError::BadRequest) => BindError::BadRequest,
+            Ok(pb::BindError::ResourceConstraint) => BindError::ResourceConstraint,
+            Ok(pb::BindError::NotAllowed) => BindError::NotAllowed,
+            _ => BindError::Unavailable,
+        }),
+    })
+}
+
+/// Whom a claim fenced is told by the router itself: that does not travel.
+fn claimed(claimed: Claimed) -> pb::Claimed {
+    use pb::claimed::Body;
+    let body = match claimed {
+        Claimed::Resumed { jid, epoch, handled, base: from, acknowledged, flags: had, fenced: _ } => {
+            Body::Resumed(pb::Resumed {
+                jid: jid.as_str().to_owned(),
+                epoch: epoch.0,
+                handled: handled.0,
+                base: Some(base(from)),
+                acknowledged: acknowledged.0,
+                flags: Some(flags(had)),
+            })
+        }
+        Claimed::Failed { handled } => {
+            Body::Failed(pb::ResumeFailed { handled: handled.map(|handled| handled.0) })
+        }
+        Claimed::TooHigh { sent } => Body::TooHigh(sent.0),
+    };
+    pb::Claimed { body: Some(body) }
+}
+
+fn of_claimed(claimed: pb::Claimed) -> Result<Claimed> {
+    use pb::claimed::Body;
+    Ok(match claimed.body.ok_or(Malformed("claimed"))? {
+        Body::Resumed(resumed) => Claimed::Resumed {
+            jid: FullJid::new(&resumed.jid).map_err(|_| Malformed("jid"))?,
+            epoch: Epoch(resumed.epoch),
+            handled: Handled(resumed.handled),
+            base: of_base(resumed.base)?,
+            acknowledged: LogNumber(resumed.acknowledged),
+            flags: of_flags(resumed.flags.ok_or(Malformed("flags"))?),
+            fenced: None,
+        },
+        Body::Failed(pb::ResumeFailed { handled }) => Claimed::Failed { handled: handled.map(Handled) },
+        Body::TooHigh(sent) => Claimed::TooHigh { sent: LogNumber(sent) },
+    })
+}
+
+fn flags(flags: Flags) -> pb::Flags {
+    let Flags { carbons, interested, blocklist, sm, resumable, inactive } = flags;
+    pb::Flags { carbons, interested, blocklist, sm, resumable, inactive }
+}
+
+fn of_flags(flags: pb::Flags) -> Flags {
+    let pb::Flags { carbons, interested, blocklist, sm, resumable, inactive } = flags;
+    Flags { carbons, interested, blocklist, sm, resumable, inactive }
+}
+
+fn standing(renewed: Renewed) -> pb::Standing {
+    match renewed {
+        Renewed::Held => pb::Standing::Held,
+        Renewed::Behind => pb::Standing::Behind,
+        Renewed::Over => pb::Standing::Over,
+    }
+}
+
+fn of_standing(standing: pb::Standing) -> Result<Renewed> {
+    Ok(match standing {
+        pb::Standing::Held => Renewed::Held,
+        pb::Standing::Behind => Renewed::Behind,
+        pb::Standing::Over => Renewed::Over,
+        pb::Standing::Unspecified => return Err(Malformed("standing")),
+    })
+}

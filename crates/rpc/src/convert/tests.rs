@@ -1,0 +1,165 @@
+//! What goes over the wire comes out as it went in.
+
+use starling_ports::delivery::{Command, Outgoing, Target};
+use starling_ports::ids::{Epoch, Handled, LogNumber, SessionId};
+use starling_ports::ingress::{BindError, Handling, PulledBatch, SessionRef, Submitted};
+use starling_ports::sessions::{Claimed, Detach, Flags, Renewal, Renewed, SmBase};
+use starling_stanza::{Carried, Condition, Draft, Kind, Wire};
+
+use super::*;
+
+fn alice() -> SessionRef {
+    let jid = FullJid::new("alice@a.example/phone").unwrap();
+    SessionRef { id: SessionId(u128::MAX - 5), jid, epoch: Epoch(3) }
+}
+
+fn wire(text: &'static str) -> Wire {
+    Wire::from_bytes(Bytes::from_static(text.as_bytes())).unwrap()
+}
+
+fn outgoing(number: u64, wire: &Wire) -> Outgoing {
+    let more = Bytes::from_static(b"<more/>");
+    Outgoing { number: LogNumber(number), wire: wire.clone(), more, address: true, late: true }
+}
+
+fn round(body: pb::up::Body) -> String {
+    format!("{:?}", Call::read(body).unwrap())
+}
+
+#[test]
+fn calls_are_read_as_they_were_made() {
+    let base = SmBase { sent: LogNumber(4), handled: Handled(5) };
+    assert_eq!(
+        round(Call::acknowledge(&alice(), LogNumber(7))),
+        format!("{:?}", Call::Acknowledge(alice(), LogNumber(7)))
+    );
+    assert_eq!(
+        round(Call::pull(&alice(), LogNumber(7), 64)),
+        format!("{:?}", Call::Pull(alice(), LogNumber(7), 64))
+    );
+    assert_eq!(
+        round(Call::enable_sm(&alice(), true, base)),
+        format!("{:?}", Call::EnableSm(alice(), true, base))
+    );
+    assert_eq!(
+        round(Call::detach(&alice(), Detach::Closed)),
+        format!("{:?}", Call::Detach(alice(), Detach::Closed))
+    );
+    assert_eq!(
+        round(Call::detach(&alice(), Detach::Lost)),
+        format!("{:?}", Call::Detach(alice(), Detach::Lost))
+    );
+    let account = alice().jid.bare();
+    let renewal =
+        Renewal { account: account.clone(), session: SessionId(1), epoch: Epoch(2), last: LogNumber::BEHIND };
+    let renewed = round(Call::renew(std::slice::from_ref(&renewal)));
+    assert_eq!(renewed, format!("{:?}", Call::Renew(vec![renewal])));
+    assert_eq!(round(Call::bind(&account, None)), format!("{:?}", Call::Bind(account, None)));
+}
+
+#[test]
+fn a_draft_is_the_same_at_the_router() {
+    let children = Bytes::from_static(b"<body>hi</body><x xmlns='urn:x'/>");
+    let carried = Carried {
+        kind: Kind::Message,
+        type_name: "chat",
+        id: Some("1"),
+        lang: Some("en"),
+        to: Some("bob@b.example/desk"),
+        from: Some("alice@a.example"),
+        refusal: Some(Condition::JidMalformed),
+        children: &children,
+    };
+    let draft = Draft::of_carried(carried).unwrap();
+    let body = Call::submit(&alice(), &[Submitted { number: 9, draft: draft.clone() }]);
+    let Call::Submit(session, batch) = Call::read(body).unwrap() else { panic!("a submit") };
+    assert_eq!((session.id, batch[0].number), (alice().id, 9));
+    assert_eq!(format!("{:?}", batch[0].draft), format!("{draft:?}"));
+    assert!(batch[0].draft.refusal().is_some());
+}
+
+#[test]
+fn answers_are_read_as_they_were_given() {
+    let flags = Flags { carbons: true, resumable: true, ..Flags::default() };
+    let resumed = || Claimed::Resumed {
+        jid: alice().jid,
+        epoch: Epoch(4),
+        handled: Handled(5),
+        base: SmBase::default(),
+        acknowledged: LogNumber(6),
+        flags,
+        fenced: None,
+    };
+    let entries = || vec![outgoing(1, &wire("<message from='a@b'>"))];
+    for reply in [
+        || Reply::Done(Ok(())),
+        || Reply::Handling(Ok(Handling::Done(Handled(7)))),
+        || Reply::Handling(Ok(Handling::Fenced)),
+        || Reply::Handling(Ok(Handling::InvalidFrom)),
+        || Reply::Acknowledged(Ok(true)),
+        || Reply::Enabled(Ok(300)),
+        || Reply::Bound(Ok(alice())),
+        || Reply::Bound(Err(BindError::ResourceConstraint)),
+        || Reply::Claimed(Ok(Claimed::Failed { handled: Some(Handled(0)) })),
+        || Reply::Claimed(Ok(Claimed::Failed { handled: None })),
+        || Reply::Claimed(Ok(Claimed::TooHigh { sent: LogNumber(3) })),
+        || Reply::Renewed(Ok(vec![Renewed::Held, Renewed::Behind, Renewed::Over])),
+    ] as [fn() -> Reply; 12]
+    {
+        assert_eq!(format!("{:?}", Reply::read(reply().write()).unwrap()), format!("{:?}", reply()));
+    }
+    let reply = || Reply::Pulled(Ok(PulledBatch { entries: entries(), more: true }));
+    assert_eq!(format!("{:?}", Reply::read(reply().write()).unwrap()), format!("{:?}", reply()));
+    let reply = || Reply::Claimed(Ok(resumed()));
+    assert_eq!(format!("{:?}", Reply::read(reply().write()).unwrap()), format!("{:?}", reply()));
+    let reply = || Reply::Flags(Ok(flags));
+    assert_eq!(format!("{:?}", Reply::read(reply().write()).unwrap()), format!("{:?}", reply()));
+}
+
+#[test]
+fn a_failure_is_the_answer_to_any_call() {
+    let down =
+        || starling_ports::StoreError::Unavailable { store: "redis", source: "connection refused".into() };
+    let read = Reply::read(Reply::Pulled(Err(down())).write()).unwrap();
+    let error = read.pulled().unwrap().unwrap_err();
+    assert!(matches!(error, starling_ports::StoreError::Unavailable { .. }), "{error:?}");
+    assert!(Reply::Enabled(Ok(1)).handling().is_err(), "another answer than was asked for");
+}
+
+#[test]
+fn one_stanza_for_many_travels_once() {
+    let (shared, other) = (wire("<message from='a@b'>"), wire("<presence from='a@b'>"));
+    let target = |session: u128, wire: &Wire| Target {
+        session: SessionId(session),
+        epoch: Epoch(1),
+        outgoing: outgoing(session as u64, wire),
+    };
+    let targets = vec![target(1, &shared), target(2, &shared), target(3, &other)];
+    let sent = format!("{targets:?}");
+    let deliveries = deliveries(targets);
+    assert_eq!(deliveries.iter().map(|one| one.targets.len()).collect::<Vec<_>>(), [2, 1]);
+    let read: Vec<Target> = deliveries.into_iter().flat_map(|one| of_delivery(one).unwrap()).collect();
+    assert_eq!(format!("{read:?}"), sent);
+}
+
+#[test]
+fn commands_are_read_as_they_were_given() {
+    for asked in [Command::Pull, Command::Conflict, Command::Close("not-authorized"), Command::Fenced] {
+        let (session, epoch, read) = of_command(command(SessionId(7), Epoch(2), &asked)).unwrap();
+        assert_eq!((session, epoch, read), (SessionId(7), Epoch(2), asked));
+    }
+    let (_, _, read) = of_command(command(SessionId(7), Epoch(2), &Command::Close("made-up"))).unwrap();
+    assert_eq!(read, Command::Close("undefined-condition"));
+}
+
+#[test]
+fn what_nobody_sends_is_malformed() {
+    assert!(Call::read(pb::up::Body::Pull(pb::Pull::default())).is_err(), "no session");
+    assert!(Call::read(pb::up::Body::Hello(pb::Hello::default())).is_err(), "a second hello");
+    let session = Some(pb::Session { jid: "not a jid/".to_owned(), ..super::session(&alice()) });
+    assert!(Call::read(pb::up::Body::GetFlags(pb::GetFlags { session })).is_err());
+    assert!(of_node(Some(pb::Node::default())).is_err(), "a node without a name");
+    assert!(
+        of_delivery(pb::Delivery { stanza: Bytes::from_static(b"<evil>"), ..Default::default() }).is_err()
+    );
+}

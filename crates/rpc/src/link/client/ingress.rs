@@ -1,0 +1,120 @@
+//! `Ingress` by way of a session router. A call whose link is lost is made again at another one: none is given up for that.
+
+use async_trait::async_trait;
+use starling_jid::BareJid;
+use starling_ports::Result;
+use starling_ports::ids::{LogNumber, NodeId};
+use starling_ports::ingress::{
+    BindError, Handling, Ingress, PulledBatch, RegisterError, Resume, SessionRef, Submitted,
+};
+use starling_ports::sessions::{Claimed, Detach, Flags, Renewal, Renewed, SmBase};
+use tracing::debug;
+
+use super::{Unanswered, Uplinks, is_small};
+use crate::convert::{Call, Reply};
+use crate::link::limits::CALL_WITHIN;
+use crate::pb::up::Body;
+
+impl Uplinks {
+    /// The answer of whichever router the account has. What is unanswered when its link is lost is sent again before anything
+    /// new of the same lane (session-log rule 2): a lane has one submit under way, and its caller waits here. All calls may be
+    /// repeated: the slot knows a stanza by its number, a claim by its token.
+    pub(super) async fn call(&self, account: &BareJid, body: impl Fn() -> Body) -> Result<Reply, Unanswered> {
+        loop {
+            let lane = self.routers.wait_for(account).await?;
+            let body = body();
+            if !is_small(&body) {
+                return Err(Unanswered::TooBig);
+            }
+            match lane.call(self.call_id(), body, CALL_WITHIN).await {
+                Err(Unanswered::Lost) => {
+                    self.metrics.resent.increment(1);
+                    // Nothing of it is heard any more, so that it may be said elsewhere.
+                    lane.over.cancel();
+                    self.routers.remove(&lane);
+                }
+                answered => return answered,
+            }
+        }
+    }
+
+    async fn of_session(&self, session: &SessionRef, body: impl Fn() -> Body) -> Result<Reply, Unanswered> {
+        self.call(&session.jid.bare(), body).await
+    }
+}
+
+#[async_trait]
+impl Ingress for Uplinks {
+    async fn bind(
+        &self,
+        account: &BareJid,
+        resource: Option<&str>,
+        _: NodeId,
+    ) -> Result<SessionRef, BindError> {
+        let answered = self.call(account, || Call::bind(account, resource)).await;
+        answered.and_then(|reply| Ok(reply.bound()?)).unwrap_or_else(|error| {
+            debug!(%error, "no resource was bound");
+            Err(BindError::Unavailable)
+        })
+    }
+
+    async fn resume(&self, resume: Resume, _: NodeId) -> Result<Claimed> {
+        self.call(&resume.account, || Call::resume(&resume)).await?.claimed().map_err(Unanswered::from)?
+    }
+
+    async fn submit(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Handling> {
+        let reply = self.of_session(session, || Call::submit(session, &batch)).await?;
+        reply.handling().map_err(Unanswered::from)?
+    }
+
+    async fn enable_sm(&self, session: &SessionRef, resume: bool, base: SmBase) -> Result<u32> {
+        let reply = self.of_session(session, || Call::enable_sm(session, resume, base)).await?;
+        reply.enabled().map_err(Unanswered::from)?
+    }
+
+    async fn set_inactive(&self, session: &SessionRef, inactive: bool) -> Result<()> {
+        let reply = self.of_session(session, || Call::set_inactive(session, inactive)).await?;
+        reply.done().map_err(Unanswered::from)?
+    }
+
+    async fn acknowledge(&self, session: &SessionRef, upto: LogNumber) -> Result<bool> {
+        let reply = self.of_session(session, || Call::acknowledge(session, upto)).await?;
+        reply.acknowledged().map_err(Unanswered::from)?
+    }
+
+    async fn pull(&self, session: &SessionRef, after: LogNumber, limit: usize) -> Result<PulledBatch> {
+        let reply = self.of_session(session, || Call::pull(session, after, limit)).await?;
+        reply.pulled().map_err(Unanswered::from)?
+    }
+
+    async fn detach(&self, session: &SessionRef, why: Detach) -> Result<()> {
+        let reply = self.of_session(session, || Call::detach(session, why)).await?;
+        reply.done().map_err(Unanswered::from)?
+    }
+
+    /// All of them by the router of the first one: any router can do it.
+    async fn renew(&self, _: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
+        let Some(first) = sessions.first() else { return Ok(Vec::new()) };
+        let reply = self.call(&first.account, || Call::renew(&sessions)).await?;
+        reply.renewed().map_err(Unanswered::from)?
+    }
+
+    async fn register(
+        &self,
+        domain: &BareJid,
+        username: &str,
+        password: &str,
+        peer: std::net::IpAddr,
+    ) -> Result<(), RegisterError> {
+        self.register_by(domain, username, password, peer).await
+    }
+
+    fn offers_registration(&self) -> bool {
+        self.announced.borrow().as_ref().is_some_and(|announced| announced.registration)
+    }
+
+    async fn flags(&self, session: &SessionRef) -> Result<Flags> {
+        let reply = self.of_session(session, || Call::flags(session)).await?;
+        reply.flags().map_err(Unanswered::from)?
+    }
+}

@@ -1,0 +1,119 @@
+//! `Authentication` by way of a session router: all steps of an exchange at the same one, which keeps its state.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use starling_jid::BareJid;
+use starling_ports::authentication::{Authentication, Reply, SaslFailure, Step};
+use starling_ports::ingress::RegisterError;
+use tokio::time::timeout;
+use tonic::Status;
+use tracing::debug;
+
+use super::Uplinks;
+use super::lane::Lane;
+use crate::convert;
+use crate::pb::login_client::LoginClient;
+use crate::pb::{self};
+
+/// How long a step may take; guessing is slowed down at the router.
+const STEP_WITHIN: Duration = Duration::from_secs(30);
+/// How long no router may be there.
+const ROUTER_WITHIN: Duration = Duration::from_secs(10);
+/// Exchanges under way at once; one more is told to come back.
+const MAX_EXCHANGES: usize = 100_000;
+
+impl Uplinks {
+    /// Any router will do; those of one domain go to different ones.
+    async fn any(&self, exchange: u128, domain: &BareJid) -> Option<Arc<Lane>> {
+        let _ = timeout(ROUTER_WITHIN, self.routers.wait_for(domain)).await.ok()?.ok()?;
+        let all = self.routers.all();
+        all.get(usize::try_from(exchange % all.len().max(1) as u128).unwrap_or_default()).cloned()
+    }
+
+    /// The answer, and the router that gave it.
+    async fn ask(&self, step: &Step) -> Result<(Arc<Lane>, Reply), Status> {
+        let begun = self.exchanges.lock().remove(&step.exchange);
+        if let Some(lane) = begun {
+            return Ok((lane.clone(), ask(&lane, step).await?));
+        }
+        // Nobody has heard of the exchange: if this router is lost, another one may be asked.
+        let nobody = || Status::unavailable("no session router");
+        let mut answered = Err(nobody());
+        for _ in 0..2 {
+            let lane = self.any(step.exchange, &step.domain).await.ok_or_else(nobody)?;
+            answered = ask(&lane, step).await.map(|reply| (lane, reply));
+            if answered.is_ok() {
+                break;
+            }
+        }
+        answered
+    }
+
+    pub(super) async fn register_by(
+        &self,
+        domain: &BareJid,
+        username: &str,
+        password: &str,
+        peer: IpAddr,
+    ) -> Result<(), RegisterError> {
+        let account = domain.clone();
+        let lane = self.any(0, &account).await.ok_or(RegisterError::ResourceConstraint)?;
+        let request = pb::RegisterRequest {
+            domain: domain.as_str().to_owned(),
+            username: username.to_owned(),
+            password: password.to_owned(),
+            peer: peer.to_string(),
+        };
+        // Not repeated: a second attempt would find the name taken by the first.
+        let asked = async { LoginClient::new(lane.channel.clone()).register(request).await };
+        match timeout(STEP_WITHIN, asked).await {
+            Ok(Ok(answer)) => convert::register_result(answer.into_inner().outcome()),
+            Ok(Err(status)) => {
+                debug!(%status, "nobody was registered");
+                Err(RegisterError::ResourceConstraint)
+            }
+            Err(_) => Err(RegisterError::ResourceConstraint),
+        }
+    }
+}
+
+async fn ask(lane: &Lane, step: &Step) -> Result<Reply, Status> {
+    let asked = async { LoginClient::new(lane.channel.clone()).step(convert::step(step)).await };
+    let answer = timeout(STEP_WITHIN, asked).await.map_err(|_| Status::deadline_exceeded("no answer"))??;
+    convert::to_reply(answer.into_inner()).map_err(|why| Status::internal(why.to_string()))
+}
+
+#[async_trait]
+impl Authentication for Uplinks {
+    async fn step(&self, step: Step) -> Reply {
+        match self.ask(&step).await {
+            Ok((lane, Reply::Challenge(challenge))) => {
+                let mut exchanges = self.exchanges.lock();
+                if exchanges.len() >= MAX_EXCHANGES {
+                    return Reply::Failure(SaslFailure::TemporaryAuthFailure);
+                }
+                exchanges.insert(step.exchange, lane);
+                Reply::Challenge(challenge)
+            }
+            Ok((_, reply)) => reply,
+            Err(status) => {
+                debug!(%status, "a login was not answered");
+                Reply::Failure(SaslFailure::TemporaryAuthFailure)
+            }
+        }
+    }
+
+    fn abort(&self, exchange: u128) {
+        let Some(lane) = self.exchanges.lock().remove(&exchange) else { return };
+        let request = pb::AbortRequest { exchange: Some(convert::id(exchange)) };
+        self.tasks.spawn(async move {
+            let asked = async { LoginClient::new(lane.channel.clone()).abort(request).await };
+            if !matches!(timeout(STEP_WITHIN, asked).await, Ok(Ok(_))) {
+                debug!("an exchange that was broken off stays until the router forgets it");
+            }
+        });
+    }
+}

@@ -1,0 +1,253 @@
+//! The streams down to connection managers: a router's `Delivery`.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use parking_lot::{Mutex, RwLock};
+use starling_ports::delivery::{Command, DeliverError, Delivery, Target};
+use starling_ports::ids::{Epoch, NodeId, SessionId};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+use tonic::codegen::tokio_stream::Stream;
+
+use crate::convert;
+use crate::link::frames::{Batches, NotTaken, Queue, queue};
+use crate::link::limits::{BATCH_FRAMES, CALLS, FINISH_WITHIN};
+use crate::metrics::Metrics;
+use crate::pb::{self, down::Body};
+
+/// Former nodes that are remembered, so that no former life of theirs comes back.
+const REMEMBERED: usize = 4096;
+/// Sessions of one link that are told to pull when there is room again; others find out by their renewal.
+const MISSED: usize = 16 * 1024;
+
+/// All connection managers that have a link to this router, and this process's own sockets if it has any.
+pub struct Downlinks {
+    own: Option<(NodeId, Arc<dyn Delivery>)>,
+    nodes: RwLock<HashMap<u64, Known>>,
+    metrics: Metrics,
+}
+
+/// The last life of a node that was heard of.
+struct Known {
+    node: NodeId,
+    link: Option<Arc<Downlink>>,
+}
+
+/// One link.
+pub(super) struct Downlink {
+    pub(super) node: NodeId,
+    pub(super) queue: Queue<pb::Down>,
+    /// As many as calls may be under way.
+    pub(super) calls: Arc<Semaphore>,
+    /// Nothing more is read from it.
+    pub(super) over: CancellationToken,
+    missed: Mutex<HashMap<SessionId, Epoch>>,
+    end: Mutex<Option<oneshot::Sender<Status>>>,
+}
+
+impl Downlinks {
+    /// `own` is this process's node and its hub, where it is a connection manager too.
+    pub fn new(own: Option<(NodeId, Arc<dyn Delivery>)>) -> Arc<Downlinks> {
+        Arc::new(Downlinks { own, nodes: RwLock::default(), metrics: Metrics::new() })
+    }
+
+    /// The link of `node` from now on. Its former one has finished first, or has had its time: no two handle one lane at once
+    /// (session-log rule 2). `None` if a later life of the node was here.
+    pub(super) async fn open(&self, node: NodeId) -> Option<(Arc<Downlink>, Downwards)> {
+        let former = {
+            let nodes = self.nodes.read();
+            let known = nodes.get(&node.name);
+            if known.is_some_and(|known| known.node.incarnation > node.incarnation) {
+                return None;
+            }
+            known.and_then(|known| known.link.clone())
+        };
+        if let Some(former) = former {
+            former.over.cancel();
+            former.finished().await;
+        }
+        let (queue, batches) = queue();
+        let (end, ended) = oneshot::channel();
+        let link = Arc::new(Downlink {
+            node,
+            queue,
+            calls: Arc::new(Semaphore::new(CALLS)),
+            over: CancellationToken::new(),
+            missed: Mutex::default(),
+            end: Mutex::new(Some(end)),
+        });
+        self.insert(&link)?;
+        self.metrics.links.increment(1.0);
+        let downwards =
+            Downwards { batches, ended, link: link.clone(), metrics: self.metrics.clone(), is_over: false };
+        Some((link, downwards))
+    }
+
+    fn insert(&self, link: &Arc<Downlink>) -> Option<()> {
+        let mut nodes = self.nodes.write();
+        if nodes.len() >= REMEMBERED {
+            nodes.retain(|_, known| known.link.is_some());
+        }
+        match nodes.get(&link.node.name) {
+            Some(known) if known.node.incarnation > link.node.incarnation => return None,
+            Some(Known { link: Some(former), .. }) => former.over.cancel(),
+            _ => {}
+        }
+        nodes.insert(link.node.name, Known { node: link.node, link: Some(link.clone()) });
+        Some(())
+    }
+
+    /// The link is gone; a newer one stays.
+    pub(super) fn close(&self, link: &Arc<Downlink>) {
+        self.metrics.links.decrement(1.0);
+        self.metrics.lost.increment(1);
+        let mut nodes = self.nodes.write();
+        if let Some(known) = nodes.get_mut(&link.node.name)
+            && known.link.as_ref().is_some_and(|present| Arc::ptr_eq(present, link))
+        {
+            known.link = None;
+        }
+    }
+
+    fn find(&self, node: NodeId) -> Result<Arc<Downlink>, DeliverError> {
+        let nodes = self.nodes.read();
+        let known = nodes.get(&node.name).filter(|known| known.node == node);
+        known.and_then(|known| known.link.clone()).ok_or_else(|| {
+            self.metrics.gone.increment(1);
+            DeliverError::Gone
+        })
+    }
+
+    fn refusal(&self, why: NotTaken) -> DeliverError {
+        match why {
+            NotTaken::Closed => {
+                self.metrics.gone.increment(1);
+                DeliverError::Gone
+            }
+            NotTaken::Full | NotTaken::TooBig => {
+                self.metrics.full.increment(1);
+                DeliverError::Full
+            }
+        }
+    }
+}
+
+impl Delivery for Downlinks {
+    fn deliver(&self, node: NodeId, targets: Vec<Target>) -> Result<(), DeliverError> {
+        if let Some((own, hub)) = &self.own
+            && *own == node
+        {
+            return hub.deliver(node, targets);
+        }
+        let link = self.find(node)?;
+        let reached: Vec<_> = targets.iter().map(|target| (target.session, target.epoch)).collect();
+        let mut refused = Ok(());
+        for delivery in convert::deliveries(targets) {
+            if let Err(why) = link.queue.try_send(pb::Down { body: Some(Body::Delivery(delivery)) }) {
+                refused = Err(self.refusal(why));
+            }
+        }
+        if refused == Err(DeliverError::Full) {
+            link.miss(&reached);
+        }
+        refused
+    }
+
+    fn command(
+        &self,
+        node: NodeId,
+        session: SessionId,
+        epoch: Epoch,
+        command: Command,
+    ) -> Result<(), DeliverError> {
+        if let Some((own, hub)) = &self.own
+            && *own == node
+        {
+            return hub.command(node, session, epoch, command);
+        }
+        let body = Body::Command(convert::command(session, epoch, &command));
+        self.find(node)?.queue.try_send(pb::Down { body: Some(body) }).map_err(|why| self.refusal(why))
+    }
+}
+
+impl Downlink {
+    fn miss(&self, sessions: &[(SessionId, Epoch)]) {
+        let mut missed = self.missed.lock();
+        let room = MISSED.saturating_sub(missed.len());
+        missed.extend(sessions.iter().copied().take(room));
+    }
+
+    /// Commands to pull for sessions whose pushes found no room.
+    fn take_missed(&self) -> Vec<pb::Down> {
+        let mut missed = self.missed.lock();
+        let some: Vec<_> =
+            missed.iter().take(BATCH_FRAMES).map(|(session, epoch)| (*session, *epoch)).collect();
+        for (session, _) in &some {
+            missed.remove(session);
+        }
+        let frame = |(session, epoch)| pb::Down {
+            body: Some(Body::Command(convert::command(session, epoch, &Command::Pull))),
+        };
+        some.into_iter().map(frame).collect()
+    }
+
+    /// No call is under way any more, or it has had its time.
+    pub(super) async fn finished(&self) {
+        let all = self.calls.acquire_many(u32::try_from(CALLS).unwrap_or(u32::MAX));
+        if timeout(FINISH_WITHIN, all).await.is_err() {
+            tracing::debug!("calls of a link that has ended are still under way");
+        }
+    }
+
+    /// Ends the stream when what waits has gone out.
+    pub(super) fn end(&self, status: Status) {
+        if let Some(end) = self.end.lock().take() {
+            let _ = end.send(status);
+        }
+    }
+}
+
+/// What goes down one link.
+pub(crate) struct Downwards {
+    batches: Batches<pb::Down>,
+    ended: oneshot::Receiver<Status>,
+    link: Arc<Downlink>,
+    metrics: Metrics,
+    is_over: bool,
+}
+
+impl Stream for Downwards {
+    type Item = Result<pb::Downward, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(Some(frames)) = self.batches.poll_batch(cx) {
+            self.metrics.batch.record(frames.len() as f64);
+            return Poll::Ready(Some(Ok(pb::Downward { frames })));
+        }
+        let frames = self.link.take_missed();
+        if !frames.is_empty() {
+            return Poll::Ready(Some(Ok(pb::Downward { frames })));
+        }
+        match Pin::new(&mut self.ended).poll(cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(status) => {
+                self.is_over = true;
+                Poll::Ready(status.ok().map(Err))
+            }
+        }
+    }
+}
+
+impl Drop for Downwards {
+    fn drop(&mut self) {
+        self.link.over.cancel(); // the connection is gone
+    }
+}

@@ -1,0 +1,56 @@
+//! The calls that come before a session.
+
+use std::sync::Arc;
+
+use starling_ports::authentication::Authentication;
+use starling_ports::ingress::Ingress;
+use tonic::{Request, Response, Status};
+
+use super::authorise;
+use crate::convert::{self, Malformed};
+use crate::metrics::{Refused, refused};
+use crate::pb::{self, login_server::Login};
+
+pub(super) struct LoginService {
+    ingress: Arc<dyn Ingress>,
+    authentication: Arc<dyn Authentication>,
+}
+
+impl LoginService {
+    pub(super) fn new(ingress: Arc<dyn Ingress>, authentication: Arc<dyn Authentication>) -> LoginService {
+        LoginService { ingress, authentication }
+    }
+}
+
+fn malformed(why: Malformed) -> Status {
+    refused(Refused::Malformed);
+    Status::invalid_argument(why.to_string())
+}
+
+#[tonic::async_trait]
+impl Login for LoginService {
+    async fn step(&self, request: Request<pb::StepRequest>) -> Result<Response<pb::StepReply>, Status> {
+        authorise(&request)?;
+        let step = convert::to_step(request.into_inner()).map_err(malformed)?;
+        Ok(Response::new(convert::reply(self.authentication.step(step).await)))
+    }
+
+    async fn abort(&self, request: Request<pb::AbortRequest>) -> Result<Response<pb::Empty>, Status> {
+        authorise(&request)?;
+        let exchange = convert::of_id(request.into_inner().exchange).map_err(malformed)?;
+        self.authentication.abort(exchange);
+        Ok(Response::new(pb::Empty {}))
+    }
+
+    async fn register(
+        &self,
+        request: Request<pb::RegisterRequest>,
+    ) -> Result<Response<pb::RegisterReply>, Status> {
+        authorise(&request)?;
+        let pb::RegisterRequest { domain, username, password, peer } = request.into_inner();
+        let domain = convert::of_account(&domain).map_err(malformed)?;
+        let peer = convert::to_peer(&peer).map_err(malformed)?;
+        let registered = self.ingress.register(&domain, &username, &password, peer).await;
+        Ok(Response::new(pb::RegisterReply { outcome: convert::register_outcome(registered).into() }))
+    }
+}

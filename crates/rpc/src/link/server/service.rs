@@ -1,0 +1,165 @@
+//! One link from its first message to its last: calls are read in order, handled at once, answered as they are done.
+
+use std::sync::Arc;
+
+use starling_ports::ids::NodeId;
+use starling_ports::ingress::Ingress;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::{Code, Request, Response, Status, Streaming};
+use tracing::{debug, info};
+
+use super::authorise;
+use super::downlinks::{Downlink, Downlinks, Downwards};
+use crate::VERSION;
+use crate::convert::{self, Call, Reply};
+use crate::link::limits::{HELLO_WITHIN, MOST_FRAMES, MOST_RENEWALS};
+use crate::metrics::{Refused, refused};
+use crate::pb::{self, down, link_server::Link, up};
+
+pub(super) struct LinkService {
+    node: NodeId,
+    ingress: Arc<dyn Ingress>,
+    downlinks: Arc<Downlinks>,
+    features: String,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl LinkService {
+    pub(super) fn new(
+        node: NodeId,
+        ingress: Arc<dyn Ingress>,
+        downlinks: Arc<Downlinks>,
+        features: String,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> LinkService {
+        LinkService { node, ingress, downlinks, features, tasks, stop }
+    }
+
+    fn welcome(&self) -> pb::Down {
+        pb::Down {
+            body: Some(down::Body::Welcome(pb::Welcome {
+                node: Some(convert::node(self.node)),
+                version: VERSION,
+                features: self.features.clone(),
+                registration: self.ingress.offers_registration(),
+            })),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Link for LinkService {
+    type OpenStream = Downwards;
+
+    async fn open(&self, request: Request<Streaming<pb::Upward>>) -> Result<Response<Downwards>, Status> {
+        authorise(&request)?;
+        let mut upwards = request.into_inner();
+        let first = timeout(HELLO_WITHIN, upwards.message()).await;
+        let first = first.map_err(|_| Status::deadline_exceeded("no hello"))?.inspect_err(count)?;
+        let node = read_hello(first)?;
+        let Some((link, downwards)) = self.downlinks.open(node).await else {
+            refused(Refused::Node);
+            return Err(Status::failed_precondition("a later life of this node has been here"));
+        };
+        if link.queue.try_send(self.welcome()).is_err() {
+            return Err(Status::internal("no room for the first message"));
+        }
+        info!(node = node.name, incarnation = node.incarnation, "a connection manager has a link");
+        let (ingress, downlinks) = (self.ingress.clone(), self.downlinks.clone());
+        let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
+        self.tasks.spawn(async move {
+            let status = read(&link, upwards, ingress, &tasks, &stop).await;
+            debug!(node = link.node.name, %status, "a link has ended");
+            downlinks.close(&link);
+            link.finished().await;
+            link.end(status);
+        });
+        Ok(Response::new(downwards))
+    }
+}
+
+fn read_hello(first: Option<pb::Upward>) -> Result<NodeId, Status> {
+    let mut frames = first.unwrap_or_default().frames;
+    let (Some(pb::Up { body: Some(up::Body::Hello(hello)), .. }), true) = (frames.pop(), frames.is_empty())
+    else {
+        refused(Refused::Malformed);
+        return Err(Status::invalid_argument("the first message is a hello alone"));
+    };
+    if hello.version != VERSION {
+        refused(Refused::Version);
+        return Err(Status::failed_precondition(format!(
+            "version {} is not spoken here, but {VERSION}",
+            hello.version
+        )));
+    }
+    convert::of_node(hello.node).map_err(|why| {
+        refused(Refused::Node);
+        Status::invalid_argument(why.to_string())
+    })
+}
+
+/// Reads until the link is over; the status tells the other end why.
+async fn read(
+    link: &Arc<Downlink>,
+    mut upwards: Streaming<pb::Upward>,
+    ingress: Arc<dyn Ingress>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Status {
+    loop {
+        let message = tokio::select! {
+            () = stop.cancelled() => return Status::unavailable("this router stops"),
+            () = link.over.cancelled() => return Status::aborted("the node has another link"),
+            message = upwards.message() => message,
+        };
+        let frames = match message {
+            Ok(Some(pb::Upward { frames })) => frames,
+            Ok(None) => return Status::ok("both ends are done"),
+            Err(status) => {
+                count(&status);
+                return status;
+            }
+        };
+        if frames.len() > MOST_FRAMES || frames.iter().any(is_oversize) {
+            refused(Refused::Oversize);
+            return Status::out_of_range("more than is taken at once");
+        }
+        for pb::Up { call, body } in frames {
+            // Without a permit nothing more is read: the manager's queue fills, and its callers wait.
+            let Ok(permit) = link.calls.clone().acquire_owned().await else {
+                return Status::unavailable("this link is over");
+            };
+            let read = body.ok_or(convert::Malformed("call")).and_then(Call::read);
+            let (link, ingress) = (link.clone(), ingress.clone());
+            tasks.spawn(async move {
+                let reply = match read {
+                    Ok(call) => call.run(&*ingress, link.node).await,
+                    Err(why) => {
+                        refused(Refused::Malformed);
+                        Reply::malformed(why)
+                    }
+                };
+                let answer = pb::Answer { call, body: Some(reply.write()) };
+                let _ = link.queue.send(pb::Down { body: Some(down::Body::Answer(answer)) }).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
+fn is_oversize(frame: &pb::Up) -> bool {
+    matches!(&frame.body, Some(up::Body::Renew(renew)) if renew.sessions.len() > MOST_RENEWALS)
+}
+
+/// What tonic refused for us.
+fn count(status: &Status) {
+    match status.code() {
+        Code::OutOfRange => refused(Refused::Oversize),
+        Code::Internal => refused(Refused::Malformed), // protobuf that cannot be read
+        _ => {}
+    }
+}

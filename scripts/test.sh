@@ -19,6 +19,7 @@ parts=(
   "docs     docs/reference/config.md            generated pages are fresh"
   "stores   scripts/lib/cassandra.sh            the suites of the ports on the stores that are servers"
   "stories  crates/server/tests/stories/main.rs stories on the embedded store"
+  "cluster  crates/rpc                          the same stories on several processes"
   "kill     crates/server/tests/kill/main.rs    kill -9, and what is there afterwards"
   "broken   scripts/broken.sh                   promises broken on purpose are noticed"
   "interop  scripts/interop/run.sh              real clients, and the chat page"
@@ -67,6 +68,10 @@ part_stores() {
 
 part_stories() {
   cargo test --profile quick -p starling-server --test stories --no-fail-fast
+}
+
+part_cluster() {
+  STARLING_PRESET=cluster cargo test --profile quick -p starling-server --test stories --no-fail-fast
 }
 
 part_kill() {

@@ -38,6 +38,7 @@ impl Default for Config {
 pub(crate) struct Health {
     started: AtomicBool,
     ready: AtomicBool,
+    cut_off: AtomicBool,
 }
 
 impl Health {
@@ -45,6 +46,13 @@ impl Health {
     pub(crate) fn ready(&self) {
         self.started.store(true, Ordering::Release);
         self.ready.store(true, Ordering::Release);
+    }
+    /// Whether what this process cannot do without is there: a router for its clients, or its stores.
+    pub(crate) fn reaches(&self, what_it_needs: bool) {
+        self.cut_off.store(!what_it_needs, Ordering::Release);
+    }
+    fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Acquire) && !self.cut_off.load(Ordering::Acquire)
     }
     /// No new clients, please.
     pub(crate) fn not_ready(&self) {
@@ -110,7 +118,7 @@ async fn answer(
         }
         (&Method::GET, "/livez") => (StatusCode::OK, "ok\n"),
         (&Method::GET, "/startupz") => claim(health.started.load(Ordering::Acquire)),
-        (&Method::GET, "/readyz") => claim(health.ready.load(Ordering::Acquire)),
+        (&Method::GET, "/readyz") => claim(health.is_ready()),
         (&Method::GET, _) => (StatusCode::NOT_FOUND, "not found\n"),
         _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n"),
     };

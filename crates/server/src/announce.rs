@@ -27,11 +27,13 @@ pub(crate) async fn announce(node: &Node) -> Result<()> {
     if let (Some(limit), Some(clients)) = (limit, Descriptors(limit).clients()) {
         say(&format!("  room       {clients} clients (of {limit} file descriptors)"));
     }
-    say(&format!("  accounts   {}", accounts(node).await?));
+    if node.control.routing.is_some() {
+        say(&format!("  accounts   {}", accounts(node).await?));
+    }
     Ok(())
 }
 
-fn ports(addresses: &Addresses) -> [(&'static str, &[SocketAddr]); 7] {
+fn ports(addresses: &Addresses) -> [(&'static str, &[SocketAddr]); 8] {
     [
         ("starttls", &addresses.c2s),
         ("tls", &addresses.direct_tls),
@@ -40,11 +42,12 @@ fn ports(addresses: &Addresses) -> [(&'static str, &[SocketAddr]); 7] {
         ("plain http", &addresses.plain_http),
         ("https", &addresses.https),
         ("admin", &addresses.admin),
+        ("link", &addresses.link),
     ]
 }
 
 async fn accounts(node: &Node) -> Result<String> {
-    let mut found = node.control.pipeline.context().list_accounts(None, NAMED + 1).await?;
+    let mut found = node.control.pipeline()?.context().list_accounts(None, NAMED + 1).await?;
     let more = found.len() > NAMED;
     found.truncate(NAMED);
     let ctl = ctl(&node.data_dir);

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use starling_connection_manager as connection_manager;
 use starling_jid::BareJid;
+use starling_rpc as rpc;
+use starling_rpc::Role;
 use starling_store_embedded as store_embedded;
 use starling_store_scylla as store_scylla;
 
@@ -21,6 +23,8 @@ pub(crate) const EXIT_USAGE: u8 = 64;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Config {
+    /// `embedded`: everything in this process. `cluster`: this process is one of several, as `[cluster]` says.
+    pub mode: Mode,
     /// The domains that are served. A client says which one it wants in its stream header.
     pub domains: Vec<String>,
     /// Where everything is kept that must outlive the process: the store, certificates, the control socket.
@@ -41,15 +45,29 @@ pub(crate) struct Config {
     pub store: store_embedded::Config,
     /// The CQL store of a cluster. `starling store migrate` makes its tables.
     pub scylla: store_scylla::Config,
+    /// The part of this process in a cluster.
+    pub cluster: rpc::Config,
     /// Health, metrics and control.
     pub admin: crate::admin::Config,
     /// Logs.
     pub log: starling_telemetry::Config,
 }
 
+/// Whether one process is everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Mode {
+    /// It is.
+    #[default]
+    Embedded,
+    /// It plays one role or more.
+    Cluster,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
+            mode: Mode::default(),
             domains: vec!["localhost".to_owned()],
             data_dir: PathBuf::from("data"),
             listen: Default::default(),
@@ -60,6 +78,7 @@ impl Default for Config {
             im: Default::default(),
             store: Default::default(),
             scylla: Default::default(),
+            cluster: Default::default(),
             admin: Default::default(),
             log: Default::default(),
         }
@@ -91,6 +110,27 @@ impl Config {
         Ok(config)
     }
 
+    /// The same for a process that the command line gives these roles; none given: as it is.
+    pub(crate) fn with_roles(mut self, roles: &[Role]) -> Result<Config, ConfigError> {
+        if roles.is_empty() {
+            return Ok(self);
+        }
+        self.mode = Mode::Cluster;
+        self.cluster.roles = roles.to_vec();
+        let named = |Wrong { key, why }| ConfigError {
+            place: format!("--roles: {}", key.join(".")),
+            why,
+            mend: None,
+        };
+        self.check().map_err(named)?;
+        Ok(self)
+    }
+
+    /// Whether this process plays that role.
+    pub(crate) fn plays(&self, role: Role) -> bool {
+        self.mode == Mode::Embedded || self.cluster.has(role)
+    }
+
     /// What no type can say.
     fn check(&self) -> Result<(), Wrong> {
         if self.domains.is_empty() {
@@ -115,7 +155,18 @@ impl Config {
             .check()
             .map_err(|invalid| Wrong::new(&format!("scylla.{}", invalid.field), invalid.why))?;
         self.log.check().map_err(|error| Wrong::new("log.level", error.to_string()))?;
+        self.check_cluster()?;
         self.check_certificates()
+    }
+
+    fn check_cluster(&self) -> Result<(), Wrong> {
+        if self.mode == Mode::Embedded {
+            return Ok(());
+        }
+        let cluster = &self.cluster;
+        cluster.check().map_err(|invalid| Wrong::new(&format!("cluster.{}", invalid.field), invalid.why))?;
+        let identity = rpc::Identity::open(cluster);
+        identity.map(drop).map_err(|error| Wrong::new("cluster.certificate", error.to_string()))
     }
 
     /// The files are read: a certificate that cannot be used is found before anything runs.

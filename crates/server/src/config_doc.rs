@@ -31,6 +31,7 @@ const SECTIONS: &[Section] = &[
     section("store", "Config", include_str!("../../store-embedded/src/config.rs")),
     section("scylla", "Config", include_str!("../../store-scylla/src/config.rs")),
     section("scylla.tls", "Tls", include_str!("../../store-scylla/src/config.rs")),
+    section("cluster", "Config", include_str!("../../rpc/src/config.rs")),
     section("admin", "Config", include_str!("admin.rs")),
     section("log", "Config", include_str!("../../telemetry/src/log.rs")),
 ];

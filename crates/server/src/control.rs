@@ -11,18 +11,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use starling_im::Pipeline;
 use starling_jid::{BareJid, FullJid};
-use starling_ports::archive::{Archive, Table};
+use starling_ports::archive::Table;
 use starling_ports::authentication::{Authentication, Mechanism, Reply, Step};
 use starling_ports::ids::ArchiveId;
-use starling_ports::position::Positions;
-use starling_store_embedded::Store;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::assemble::Addresses;
+use crate::assemble::{Addresses, Routing};
 use crate::reload::Reload;
 
 /// A request is one line of at most this many bytes.
@@ -49,23 +47,30 @@ enum Request {
 
 /// What an administrator may do with a running server.
 pub(crate) struct Control {
-    pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) authentication: Arc<dyn Authentication>,
-    pub(crate) store: Arc<Store>,
+    /// `None` in a mere connection manager, which knows no account.
+    pub(crate) routing: Option<Routing>,
     pub(crate) addresses: Addresses,
     pub(crate) reload: Reload,
     pub(crate) since: Instant,
 }
 
 impl Control {
+    fn routing(&self) -> Result<&Routing> {
+        self.routing.as_ref().context("this process is a mere connection manager: ask a session router")
+    }
+
+    pub(crate) fn pipeline(&self) -> Result<&Pipeline> {
+        Ok(&self.routing()?.pipeline)
+    }
+
     /// Makes an account; `false` if somebody has it.
     pub(crate) async fn create_account(&self, jid: &BareJid, password: &str) -> Result<bool> {
-        self.pipeline.context().create_account(jid, password).await.map_err(Into::into)
+        self.pipeline()?.context().create_account(jid, password).await.map_err(Into::into)
     }
 
     /// Whether it is the password of that account.
     pub(crate) async fn accepts(&self, jid: &BareJid, password: &str) -> bool {
-        let Ok(domain) = BareJid::new(jid.domain()) else { return false };
+        let (Ok(domain), Ok(routing)) = (BareJid::new(jid.domain()), self.routing()) else { return false };
         let step = Step {
             exchange: 0, // PLAIN is one step, nothing is kept of it
             mechanism: Mechanism::Plain,
@@ -75,7 +80,7 @@ impl Control {
             channel_binding: None,
             message: Some(format!("\0{}\0{password}", jid.local().unwrap_or_default()).into_bytes()),
         };
-        matches!(self.authentication.step(step).await, Reply::Success { .. })
+        matches!(routing.login.step(step).await, Reply::Success { .. })
     }
 
     /// Answers on the socket until `stop`.
@@ -125,7 +130,7 @@ impl Control {
             Request::Status => self.status().await,
             Request::UserAdd { jid, password } => {
                 let jid = account(&jid)?;
-                if !self.pipeline.context().domains.serves(jid.domain()) {
+                if !self.pipeline()?.context().domains.serves(jid.domain()) {
                     bail!("{} is not served here: it is not among the `domains`", jid.domain());
                 }
                 if !self.create_account(&jid, &password).await? {
@@ -136,25 +141,25 @@ impl Control {
             }
             Request::UserPasswd { jid, password } => {
                 let jid = account(&jid)?;
-                found(self.pipeline.context().set_password(&jid, &password, None).await?, &jid)?;
+                found(self.pipeline()?.context().set_password(&jid, &password, None).await?, &jid)?;
                 Ok(json!({"changed": jid.as_str()}))
             }
             Request::UserSuspend { jid, suspended } => {
                 let jid = account(&jid)?;
-                found(self.pipeline.context().set_suspended(&jid, suspended).await?, &jid)?;
+                found(self.pipeline()?.context().set_suspended(&jid, suspended).await?, &jid)?;
                 Ok(json!({"suspended": suspended, "jid": jid.as_str()}))
             }
             Request::UserRemove { jid } => {
                 let jid = account(&jid)?;
-                found(self.pipeline.context().remove_account(&jid).await?, &jid)?;
+                found(self.pipeline()?.context().remove_account(&jid).await?, &jid)?;
                 Ok(json!({"removed": jid.as_str()}))
             }
             Request::UserList { after, limit } => self.accounts(after.as_deref(), limit).await,
             Request::SessionList { jid, limit } => self.sessions(jid.as_deref(), limit).await,
             Request::SessionKick { jid } => {
                 let ended = match FullJid::new(&jid) {
-                    Ok(full) => self.pipeline.context().kick(&full.bare(), Some(full.resource())).await?,
-                    Err(_) => self.pipeline.context().kick(&account(&jid)?, None).await?,
+                    Ok(full) => self.pipeline()?.context().kick(&full.bare(), Some(full.resource())).await?,
+                    Err(_) => self.pipeline()?.context().kick(&account(&jid)?, None).await?,
                 };
                 Ok(json!({"ended": ended}))
             }
@@ -163,7 +168,8 @@ impl Control {
                 self.reload.reload().map(|restart| json!({"reloaded": true, "restart": restart}))
             }
             Request::StoreBackup { to } => {
-                let store = self.store.clone();
+                let store = self.routing()?.embedded.clone();
+                let store = store.context("only an embedded store is backed up so")?;
                 let written = to.clone();
                 tokio::task::spawn_blocking(move || store.backup(&written)).await??;
                 Ok(json!({"backup": to}))
@@ -172,11 +178,15 @@ impl Control {
     }
 
     async fn status(&self) -> Result<Value> {
+        let sessions = match &self.routing {
+            Some(routing) => Some(routing.pipeline.context().list_sessions(None, MAX_LIST).await?.len()),
+            None => None,
+        };
         Ok(json!({
             "pid": std::process::id(),
             "version": env!("CARGO_PKG_VERSION"),
             "uptime-seconds": self.since.elapsed().as_secs(),
-            "sessions": self.pipeline.context().list_sessions(None, MAX_LIST).await?.len(),
+            "sessions": sessions,
             "addresses": self.addresses.to_json(),
         }))
     }
@@ -185,7 +195,7 @@ impl Control {
     async fn accounts(&self, after: Option<&str>, limit: Option<usize>) -> Result<Value> {
         let after = after.map(account).transpose()?;
         let limit = limit.unwrap_or(USUAL_LIST).min(MAX_LIST);
-        let mut accounts = self.pipeline.context().list_accounts(after.as_ref(), limit + 1).await?;
+        let mut accounts = self.pipeline()?.context().list_accounts(after.as_ref(), limit + 1).await?;
         let more = accounts.len() > limit;
         accounts.truncate(limit);
         Ok(json!({"accounts": accounts.iter().map(BareJid::as_str).collect::<Vec<_>>(), "more": more}))
@@ -195,7 +205,7 @@ impl Control {
     async fn sessions(&self, of: Option<&str>, limit: Option<usize>) -> Result<Value> {
         let of = of.map(account).transpose()?;
         let limit = limit.unwrap_or(USUAL_LIST).min(MAX_LIST);
-        let mut sessions = self.pipeline.context().list_sessions(of.as_ref(), limit + 1).await?;
+        let mut sessions = self.pipeline()?.context().list_sessions(of.as_ref(), limit + 1).await?;
         let more = sessions.len() > limit;
         sessions.truncate(limit);
         let shown = sessions.iter().map(|session| {
@@ -216,13 +226,13 @@ impl Control {
             id.parse().map_err(|()| anyhow::anyhow!("{id:?} is not an archive id: 32 hexadecimal digits"))?;
         let mut found = None;
         for table in [Table::Archive, Table::Spool] {
-            if let Some(row) = Archive::get(&*self.store, table, owner, id).await? {
+            if let Some(row) = self.routing()?.archive.get(table, owner, id).await? {
                 found = Some((table, row));
                 break;
             }
         }
         let Some((table, row)) = found else { bail!("{owner} has no message {id}") };
-        let position = Positions::get(&*self.store, owner).await?;
+        let position = self.routing()?.positions.get(owner).await?;
         let done = position.low.is_some_and(|low| id <= low) || position.acknowledged.contains(&id);
         let state = match (row.deliverable, done) {
             (false, _) => "archived",

@@ -15,8 +15,8 @@ const EVERY: Duration = Duration::from_secs(10);
 /// So many sessions are counted one by one.
 const MOST_SESSIONS: usize = 1_000_000;
 
-/// Looks at sessions and process again and again, until `stop`.
-pub(crate) async fn watch(pipeline: Arc<Pipeline>, stop: CancellationToken) {
+/// Looks at the process again and again, and at sessions where they are decided about, until `stop`.
+pub(crate) async fn watch(pipeline: Option<Arc<Pipeline>>, stop: CancellationToken) {
     describe();
     gauge!("starling_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     gauge!("process_start_time_seconds").set(seconds(SystemTime::now()));
@@ -27,6 +27,7 @@ pub(crate) async fn watch(pipeline: Arc<Pipeline>, stop: CancellationToken) {
             _ = clock.tick() => {}
         }
         process();
+        let Some(pipeline) = &pipeline else { continue };
         if let Ok(sessions) = pipeline.context().list_sessions(None, MOST_SESSIONS).await {
             let attached = sessions.iter().filter(|session| session.attached).count();
             let unacknowledged: usize = sessions.iter().map(|session| session.unacknowledged).sum();

@@ -4,44 +4,55 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use parking_lot::RwLock;
 use starling_connection_manager::{Listeners, Tls};
 use starling_im::Domains;
 use starling_telemetry::LogHandle;
 
 use crate::assemble;
-use crate::cli::Place;
+use crate::cli::Origin;
 use crate::config::Config;
-use crate::quickstart;
 
 /// What may change while the server runs.
 const AT_ONCE: &[&str] = &["log.level", "domains", "tls", "limits", "http.origins", "http.public-url"];
 
 /// Changes what may change while the server runs.
 pub(crate) struct Reload {
-    pub(crate) place: Place,
-    pub(crate) is_quickstart: bool,
+    pub(crate) origin: Origin,
     pub(crate) running: Config,
     pub(crate) log: LogHandle,
-    pub(crate) domains: Domains,
+    /// Where this process decides about stanzas.
+    pub(crate) domains: Option<Domains>,
+    /// Where clients come in here.
+    pub(crate) clients: Option<Clients>,
+}
+
+/// The listeners, and what they tell clients.
+pub(crate) struct Clients {
     pub(crate) tls: Arc<Tls>,
     pub(crate) listeners: Listeners,
-    pub(crate) features: String,
+    /// What the routers add to the features of a stream.
+    pub(crate) features: RwLock<String>,
 }
 
 impl Reload {
     /// Reads the configuration again; on an error the former one holds as a whole. The keys that have changed
     /// and need a restart are the answer.
     pub(crate) fn reload(&self) -> Result<Vec<String>> {
-        let mut config = self.place.load()?;
-        if self.is_quickstart {
-            quickstart::prepare(&mut config);
+        let config = self.origin.load()?;
+        let served = assemble::domains(&config)?;
+        if let Some(clients) = &self.clients {
+            clients.tls.reload(&config.tls, &served).context("certificates")?;
+            crate::metrics::certificates(&config);
         }
-        let domains = assemble::domains(&config)?;
-        self.tls.reload(&config.tls, &domains).context("certificates")?;
-        crate::metrics::certificates(&config);
         self.log.set_level(&config.log.level)?;
-        self.domains.replace(domains.clone());
-        self.listeners.reload(config.connection_manager(), domains, self.features.clone());
+        if let Some(domains) = &self.domains {
+            domains.replace(served.clone());
+        }
+        if let Some(clients) = &self.clients {
+            let features = clients.features.read().clone();
+            clients.listeners.reload(config.connection_manager(), served, features);
+        }
         let (before, after) = (values(&self.running)?, values(&config)?);
         let is_changed = |key: &&String| before.get(*key) != after.get(*key);
         let needs_restart = |key: &&String| {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::assemble::{self, Node};
-use crate::cli::Place;
+use crate::cli::Origin;
 use crate::config::Config;
 use crate::{announce, quickstart};
 
@@ -17,7 +17,8 @@ use crate::{announce, quickstart};
 const GRACE: Duration = Duration::from_secs(25);
 
 /// Serves until SIGTERM or SIGINT; a second one ends the process at once.
-pub(crate) fn serve(config: Config, place: Place, is_quickstart: bool) -> Result<ExitCode> {
+pub(crate) fn serve(config: Config, origin: Origin) -> Result<ExitCode> {
+    let is_quickstart = origin.is_quickstart;
     let log = starling_telemetry::init(&config.log)?;
     let metrics = starling_telemetry::install()?;
     let runtime =
@@ -26,7 +27,11 @@ pub(crate) fn serve(config: Config, place: Place, is_quickstart: bool) -> Result
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
-        let node = assemble::assemble(&config, place, is_quickstart, log, metrics).await?;
+        let node = tokio::select! {
+            node = assemble::assemble(&config, origin, log, metrics) => node?,
+            _ = terminate.recv() => return Ok(ExitCode::SUCCESS), // it had not begun
+            _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
+        };
         node.control.clone().listen(&node.data_dir.join("control.sock"), &node.services, node.stop.clone())?;
         node.health.ready();
         info!(addresses = %node.addresses.to_json(), data = %node.data_dir.display(), "serving");
@@ -73,18 +78,30 @@ async fn stop(node: &Node) -> Stopped {
     let steps = async {
         node.health.not_ready();
         node.clients.cancel(); // nobody else gets in; XEP-0198 streams stay open for resumption, others hear why
-        node.control.pipeline.hurry();
+        if let Some(routing) = &node.control.routing {
+            routing.pipeline.hurry();
+        }
         node.tasks.close();
         node.tasks.wait().await; // stanzas already read are delivered or stored
-        node.control.pipeline.stop();
+        node.unlink.cancel(); // what other nodes have asked is answered
+        node.links.close();
+        node.links.wait().await;
+        if let Some(routing) = &node.control.routing {
+            routing.pipeline.stop();
+        }
         node.stop.cancel();
         node.services.close();
         node.services.wait().await;
-        starling_ports::sessions::Sessions::save(&*node.store).await
+        match &node.control.routing {
+            Some(routing) => routing.sessions.save().await,
+            None => Ok(()),
+        }
     };
     match timeout(GRACE, steps).await {
         Ok(Ok(())) => {
-            node.store.close();
+            if let Some(store) = node.control.routing.as_ref().and_then(|routing| routing.embedded.as_ref()) {
+                store.close();
+            }
             Stopped::Clean
         }
         Ok(Err(error)) => {

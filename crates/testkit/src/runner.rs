@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::{ServerOptions, World};
+use crate::{Preset, ServerOptions, World};
 
 /// No story takes longer.
 const BOUND: Duration = Duration::from_secs(90);
@@ -35,17 +35,31 @@ macro_rules! stories {
     };
 }
 
-/// Starts `binary` once, runs the stories whose names contain the first argument, and prints the result.
-pub fn run(binary: &Path, options: &ServerOptions, stories: Vec<Story>) -> ExitCode {
+/// Starts the server once, of the processes that `STARLING_PRESET` names, runs the stories whose names contain the first argument, and prints the result.
+/// `one` names stories that hold for one process only, with the reason: on a cluster they are named and passed over.
+pub fn run(binary: &Path, options: &ServerOptions, stories: Vec<Story>, one: &[(&str, &str)]) -> ExitCode {
+    let preset = match Preset::of_environment() {
+        Ok(preset) => preset,
+        Err(error) => {
+            println!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
     let wanted: Vec<String> =
         std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     let is_wanted =
         |story: &Story| wanted.is_empty() || wanted.iter().any(|part| story.name.contains(part.as_str()));
     let total = stories.len();
-    let chosen: Vec<Story> = stories.into_iter().filter(is_wanted).collect();
+    let mut chosen: Vec<Story> = stories.into_iter().filter(is_wanted).collect();
+    if preset == Preset::Cluster {
+        for (name, why) in one {
+            println!("of one process only: {name}: {why}");
+        }
+        chosen.retain(|story| one.iter().all(|(name, _)| *name != story.name));
+    }
     let filtered = total - chosen.len();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");
-    println!("\nrunning {} stories", chosen.len());
+    println!("\nrunning {} stories, {preset:?}", chosen.len());
     let begun = Instant::now();
     let (passed, failed) =
         if chosen.is_empty() { (0, Vec::new()) } else { runtime.block_on(run_all(binary, options, chosen)) };

@@ -1,16 +1,14 @@
-//! The server under test, as a process of its own with a data directory of its own.
+//! The server under test: one process, or several that are one server to their clients.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixStream;
-use tokio::process::{Child, Command};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::process::{Process, merged};
 
 /// How it is started.
 #[derive(Debug, Clone, Default)]
@@ -21,175 +19,133 @@ pub struct ServerOptions {
     pub data_dir: Option<PathBuf>,
 }
 
+/// Of which processes a server is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preset {
+    /// One, on the embedded store.
+    Embedded,
+    /// Two connection managers, and a session router on the embedded store.
+    Cluster,
+}
+
+impl Preset {
+    /// As `STARLING_PRESET` says; `embedded` if it says nothing.
+    pub fn of_environment() -> Result<Preset> {
+        match std::env::var("STARLING_PRESET").as_deref() {
+            Err(_) | Ok("embedded") => Ok(Preset::Embedded),
+            Ok("cluster") => Ok(Preset::Cluster),
+            Ok(other) => bail!("STARLING_PRESET: {other:?} is neither `embedded` nor `cluster`"),
+        }
+    }
+}
+
 /// A running server.
 #[derive(Debug)]
 pub struct Server {
-    child: Child,
-    data_dir: PathBuf,
-    _directory: Option<tempfile::TempDir>,
-    plain: SocketAddr,
-    addresses: Value,
+    /// Where clients come in; the first one speaks for all where a test asks about one.
+    first: Process,
+    others: Vec<Process>,
+    /// Who decides, where it is another process.
+    routers: Vec<Process>,
+    next: AtomicUsize,
 }
 
-/// Everything on loopback and on ports of the system's choice; one listener allows login without TLS.
-const CONFIG: &str = r#"
-domains = ["localhost", "other.localhost"]
-[listen]
-c2s = ["127.0.0.1:0"]
-direct-tls = ["127.0.0.1:0"]
-plain = ["127.0.0.1:0"]
-http = ["127.0.0.1:0"]
-https = ["127.0.0.1:0"]
-plain-http = ["127.0.0.1:0"]
-[admin]
-listen = "127.0.0.1:0"
-"#;
-
 impl Server {
-    /// Starts `binary` and waits until it listens.
+    /// Starts `binary` as one process and waits until it listens.
     pub async fn start(binary: &Path, options: &ServerOptions) -> Result<Server> {
-        let (directory, data_dir) = match &options.data_dir {
-            Some(given) => (None, given.clone()),
-            None => {
-                let made = tempfile::tempdir()?;
-                let path = made.path().to_owned();
-                (Some(made), path)
-            }
-        };
-        std::fs::create_dir_all(&data_dir)?;
-        let config = data_dir.join("starling.toml");
-        std::fs::write(&config, merged(CONFIG, &options.config))?;
-        let log = std::fs::File::options().create(true).append(true).open(data_dir.join("server.log"))?;
-        let mut command = Command::new(binary);
-        // What the tests are told by such variables is not meant for the server.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("STARLING_") {
-                command.env_remove(name);
-            }
-        }
-        let child = command
-            .args(["run", "--data-dir"])
-            .arg(&data_dir)
-            .arg("--config")
-            .arg(&config)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("starting {}", binary.display()))?;
-        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut server =
-            Server { child, data_dir, _directory: directory, plain: unknown, addresses: Value::Null };
-        server.wait_until_ready().await?;
-        Ok(server)
+        let first = Process::start(binary, &[], options).await?;
+        Ok(Server { first, others: Vec::new(), routers: Vec::new(), next: AtomicUsize::new(0) })
     }
 
-    async fn wait_until_ready(&mut self) -> Result<()> {
-        for _ in 0..600 {
-            if let Some(status) = self.child.try_wait()? {
-                bail!("the server ended with {status}:\n{}", self.log());
-            }
-            if let Ok(status) = self.control(json!({"op": "status"})).await {
-                let address = status.pointer("/addresses/plain/0").and_then(Value::as_str);
-                if let Some(address) = address {
-                    self.plain = address.parse()?;
-                    self.addresses = status.get("addresses").cloned().unwrap_or_default();
-                    return Ok(());
-                }
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    /// Starts the processes of a preset. Those of a cluster have directories of their own.
+    pub async fn start_preset(binary: &Path, options: &ServerOptions, preset: Preset) -> Result<Server> {
+        if preset == Preset::Embedded {
+            return Server::start(binary, options).await;
         }
-        bail!("the server did not get ready within 30 s:\n{}", self.log())
+        let part = |more: &str| ServerOptions {
+            config: merged(&options.config, &format!("[cluster]\nplaintext = true\n{more}")),
+            data_dir: None,
+        };
+        let router = part("name = \"router-1\"\nlisten = \"127.0.0.1:0\"\n");
+        let router = Process::start(binary, &["--roles", "session-router"], &router).await?;
+        let at = router.address("link").context("the router has no link address")?;
+        let mut managers = Vec::new();
+        for number in 1..=2 {
+            let manager = part(&format!("name = \"manager-{number}\"\nrouters = [\"{at}\"]\n"));
+            managers.push(Process::start(binary, &["--roles", "connection-manager"], &manager).await?);
+        }
+        let first = managers.remove(0);
+        Ok(Server { first, others: managers, routers: vec![router], next: AtomicUsize::new(0) })
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Process> {
+        [&self.first].into_iter().chain(&self.others).chain(&self.routers)
     }
 
     /// Everything it has logged.
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.data_dir.join("server.log")).unwrap_or_default()
+        self.all().map(Process::log).collect()
     }
 
-    /// The listener that allows login without TLS.
+    /// A listener that allows login without TLS: of each process that has one in turn.
     pub fn plain(&self) -> SocketAddr {
-        self.plain
+        let at = self.next.fetch_add(1, Ordering::Relaxed) % (1 + self.others.len());
+        let process = [&self.first].into_iter().chain(&self.others).nth(at).expect("one of them");
+        process.address("plain").expect("it listens")
     }
 
     /// The first address of a kind of listener: `c2s`, `direct-tls`, `http`, `https`, `plain-http`, `admin`.
     pub fn address(&self, kind: &str) -> Option<SocketAddr> {
-        self.addresses.get(kind)?.get(0)?.as_str()?.parse().ok()
+        self.first.address(kind)
     }
 
-    /// Where it keeps its data.
+    /// Where the process that clients come to keeps its data.
     pub fn data_dir(&self) -> &Path {
-        &self.data_dir
+        self.first.data_dir()
     }
 
-    /// Its process id.
+    /// The id of that process.
     pub fn pid(&self) -> u32 {
-        self.child.id().unwrap_or_default()
+        self.first.pid()
     }
 
-    /// One request on the control socket.
+    /// One request on the control socket: of whoever decides, but for what concerns all.
     pub async fn control(&self, request: Value) -> Result<Value> {
-        let socket = UnixStream::connect(self.data_dir.join("control.sock")).await?;
-        let (read, mut write) = socket.into_split();
-        write.write_all(format!("{request}\n").as_bytes()).await?;
-        let mut line = String::new();
-        BufReader::new(read).read_line(&mut line).await?;
-        let answer: Value = serde_json::from_str(&line)?;
-        if let Some(error) = answer.get("error") {
-            bail!("{error}");
+        if request.get("op").and_then(Value::as_str) == Some("config-reload") {
+            for other in self.others.iter().chain(&self.routers) {
+                other.control(request.clone()).await?;
+            }
+            return self.first.control(request).await;
         }
-        Ok(answer)
+        self.routers.first().unwrap_or(&self.first).control(request).await
     }
 
     /// kill -9, and waits until it is gone.
     pub async fn kill(&mut self) -> Result<()> {
-        self.child.kill().await.context("kill")
+        self.first.kill().await
     }
 
     /// Waits until it is gone, however.
     pub async fn ended(&mut self) -> Result<std::process::ExitStatus> {
-        let ended = tokio::time::timeout(Duration::from_secs(60), self.child.wait()).await;
-        Ok(ended.context("did not stop")??)
+        self.first.ended().await
     }
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("it has ended already")?;
-        kill_process(pid, signal).context("kill")
+        self.first.signal(signal)
     }
 
-    /// SIGTERM, and waits until it has stopped by itself.
+    /// SIGTERM, and waits until all of it has stopped by itself: who decides last.
     pub async fn stop(&mut self) -> Result<()> {
-        self.signal(Signal::TERM)?;
-        self.stopped().await
+        for process in [&mut self.first].into_iter().chain(&mut self.others).chain(&mut self.routers) {
+            process.signal(Signal::TERM)?;
+            process.stopped().await?;
+        }
+        Ok(())
     }
 
     /// Waits until it has stopped by itself, cleanly.
     pub async fn stopped(&mut self) -> Result<()> {
-        let status = self.ended().await?;
-        anyhow::ensure!(status.success(), "stopped with {status}:\n{}", self.log());
-        Ok(())
+        self.first.stopped().await
     }
-}
-
-/// `more` appended; a table that both have is written once.
-fn merged(base: &str, more: &str) -> String {
-    let mut text = base.to_owned();
-    let mut table: Option<String> = None;
-    for line in more.lines() {
-        if line.trim_start().starts_with('[') {
-            table = Some(line.trim().to_owned());
-            if !text.contains(line.trim()) {
-                text.push_str(line);
-                text.push('\n');
-            }
-            continue;
-        }
-        match &table {
-            None => text = format!("{line}\n{text}"),
-            Some(table) => text = text.replacen(table.as_str(), &format!("{table}\n{line}"), 1),
-        }
-    }
-    text
 }

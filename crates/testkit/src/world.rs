@@ -7,12 +7,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Result;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::{Connection, Received, Server, ServerOptions, Tree, matches};
+use crate::{Connection, Preset, Received, Server, ServerOptions, Tree, matches};
 
 /// How long a device waits for what it expects: generous, because the machine is shared.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// Between two looks at what cannot be waited for.
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long nothing must come.
 const SILENCE: Duration = Duration::from_millis(300);
 
@@ -43,9 +45,9 @@ pub struct Device<'a> {
 }
 
 impl World {
-    /// A fresh server of this binary.
+    /// A fresh server of this binary, of the processes that `STARLING_PRESET` names.
     pub async fn start(binary: &Path, options: &ServerOptions) -> Result<World> {
-        let server = Server::start(binary, options).await?;
+        let server = Server::start_preset(binary, options, Preset::of_environment()?).await?;
         Ok(World { server: Arc::new(server.into()), next: Arc::new(1.into()), names: Mutex::default() })
     }
 
@@ -237,16 +239,30 @@ impl Device<'_> {
         self.connection.lock().await.write_bytes(bytes).await.unwrap();
     }
 
-    /// Closes the stream, and waits until the server has closed it too.
+    /// Closes the stream, and waits until the server has closed it too and the session is over everywhere.
     pub async fn close(self) {
         self.write(b"</stream:stream>").await;
         loop {
             match self.poll(PATIENCE).await {
-                Some(Received::StreamEnd | Received::Eof) => return,
+                Some(Received::StreamEnd | Received::Eof) => break,
                 Some(_) => {}
                 None => panic!("{}: the server did not close the stream", self.jid),
             }
         }
+        let is_over = async {
+            while self.is_listed().await {
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, is_over).await.expect("the session ends");
+    }
+
+    /// Whether the server has the session, attached or waiting.
+    async fn is_listed(&self) -> bool {
+        let request = json!({"op": "session-list", "jid": self.jid.split('/').next()});
+        let answer = self.world.server.read().await.control(request).await.expect("sessions are listed");
+        let sessions = answer.get("sessions").and_then(Value::as_array).expect("sessions");
+        sessions.iter().any(|session| session.get("jid").and_then(Value::as_str) == Some(&self.jid))
     }
 
     /// Cuts the socket without a word.

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use starling_rpc::Role;
 
 use crate::config::{Config, ConfigError};
 use crate::{config_doc, limits, quickstart, shutdown};
@@ -32,6 +33,9 @@ enum Command {
         /// For a first look: makes the accounts alice and bob, allows registration, prints how to send a message.
         #[arg(long)]
         quickstart: bool,
+        /// What this process does in a cluster: connection-manager, session-router, or both with a comma between.
+        #[arg(long, value_name = "ROLES", value_delimiter = ',')]
+        roles: Vec<Role>,
     },
     /// Look at the configuration.
     Config {
@@ -104,15 +108,31 @@ impl Place {
     }
 }
 
+/// Where the configuration of a running server came from: it is read again from there.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    place: Place,
+    roles: Vec<Role>,
+    pub(crate) is_quickstart: bool,
+}
+
+impl Origin {
+    /// The configuration, checked.
+    pub(crate) fn load(&self) -> Result<Config, ConfigError> {
+        let mut config = self.place.load()?.with_roles(&self.roles)?;
+        if self.is_quickstart {
+            quickstart::prepare(&mut config);
+        }
+        Ok(config)
+    }
+}
+
 /// Does what was asked.
 pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
     match arguments.command {
-        Command::Run { place, quickstart } => {
-            let mut config = place.load()?;
-            if quickstart {
-                quickstart::prepare(&mut config);
-            }
-            shutdown::serve(config, place, quickstart)
+        Command::Run { place, quickstart, roles } => {
+            let origin = Origin { place, roles, is_quickstart: quickstart };
+            shutdown::serve(origin.load()?, origin)
         }
         Command::Config { action: ConfigAction::Check { place } } => {
             place.load()?;

@@ -99,6 +99,33 @@ fn a_wrong_variable_is_named_instead_of_the_file() {
 }
 
 #[test]
+fn what_a_node_of_a_cluster_lacks_is_named() {
+    let manager = "mode = 'cluster'\n[cluster]\nroles = ['connection-manager']\nplaintext = true\n";
+    let wrong = complaint(manager);
+    assert!(wrong.starts_with("starling.toml: cluster.routers: a connection manager"), "{wrong}");
+    let wrong = complaint("mode = 'cluster'\n[cluster]\nlisten = '127.0.0.1:0'\n");
+    assert!(wrong.starts_with("starling.toml: cluster.certificate: "), "{wrong}");
+    let files = "certificate = '/no/such.pem'\nkey = '/no/such.key'\nauthority = '/no/such.ca'\n";
+    let wrong = complaint(&format!("mode = 'cluster'\n[cluster]\n{files}"));
+    assert!(wrong.starts_with("starling.toml:3: cluster.certificate: /no/such.pem: "), "{wrong}");
+    assert!(read(&format!("{manager}routers = ['router:5290']\n")).is_ok());
+    assert!(read("[cluster]\nroles = []\n").is_ok(), "looked at in a cluster only");
+}
+
+#[test]
+fn the_command_line_says_which_roles() {
+    let config = with(&[("STARLING_CLUSTER_PLAINTEXT", "true")]).unwrap();
+    let wrong = config.clone().with_roles(&[Role::ConnectionManager]).unwrap_err();
+    assert!(wrong.to_string().starts_with("--roles: cluster.routers: "), "{wrong}");
+    let router = Config {
+        cluster: rpc::Config { listen: "127.0.0.1:0".parse().unwrap(), ..config.cluster.clone() },
+        ..config
+    };
+    let router = router.with_roles(&[Role::SessionRouter]).unwrap();
+    assert_eq!((router.mode, router.plays(Role::ConnectionManager)), (Mode::Cluster, false));
+}
+
+#[test]
 fn what_is_dumped_can_be_read_again() {
     let dumped = Config::default().dump().unwrap();
     let again = read(&dumped).unwrap();

@@ -103,8 +103,12 @@ fn main() -> ExitCode {
         Path::new(env!("CARGO_BIN_EXE_starling")),
         &ServerOptions { config: OPTIONS.to_owned(), data_dir: None },
         stories,
+        OF_ONE_PROCESS,
     )
 }
+
+/// What does not hold on a cluster, and why.
+const OF_ONE_PROCESS: &[(&str, &str)] = &[];
 
 /// Stories register accounts from one address, faster than anybody should; one asks whom to write to;
 /// one speaks for others.

@@ -1,0 +1,71 @@
+//! Deciding on the embedded store: the default, and a cluster of one session router.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use starling_im::{Domains, Pipeline, Stores};
+use starling_ports::delivery::Delivery;
+use starling_session_router::Login;
+use starling_store_embedded::Store;
+
+use super::{Base, Routing};
+use crate::config::Config;
+
+/// Opens the store of the data directory, and builds on it what decides.
+pub(super) fn open(config: &Config, base: &Base, delivery: Arc<dyn Delivery>) -> Result<Routing> {
+    let store = Store::open(&config.store(), base.clock.clone(), base.node)?;
+    let stores = Stores {
+        accounts: store.clone(),
+        archive: store.clone(),
+        positions: store.clone(),
+        rosters: store.clone(),
+        blocklists: store.clone(),
+        preferences: store.clone(),
+        documents: store.clone(),
+        last_activities: store.clone(),
+        sessions: store.clone(),
+    };
+    let given = &config.cluster.secret;
+    let secret = if given.as_os_str().is_empty() { &config.data_dir.join("secret") } else { given };
+    let routing = routing(config, base, delivery, stores, secret)?;
+    Ok(Routing { embedded: Some(store), ..routing })
+}
+
+/// What decides, on any stores.
+pub(super) fn routing(
+    config: &Config,
+    base: &Base,
+    delivery: Arc<dyn Delivery>,
+    stores: Stores,
+    secret_file: &Path,
+) -> Result<Routing> {
+    let (sessions, archive, positions) =
+        (stores.sessions.clone(), stores.archive.clone(), stores.positions.clone());
+    let domains = Domains::new(base.served.clone());
+    let secret = secret(secret_file)?;
+    let login = Login::new(stores.accounts.clone(), base.clock.clone(), secret, base.services.clone());
+    let login = Arc::new(login);
+    let pipeline = Pipeline::new(
+        config.im.clone(),
+        domains.clone(),
+        stores,
+        delivery,
+        login.clone(),
+        base.clock.clone(),
+        &base.services,
+    );
+    Ok(Routing { domains, pipeline, login, sessions, archive, positions, embedded: None })
+}
+
+/// 256 random bits that stay the same for the life of the installation; made where there are none.
+fn secret(path: &Path) -> Result<[u8; 32]> {
+    if let Ok(bytes) = std::fs::read(path) {
+        let secret = bytes.try_into().ok();
+        return secret.with_context(|| format!("{} does not hold 32 bytes", path.display()));
+    }
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+    crate::quickstart::write_secret(path, &secret).with_context(|| format!("writing {}", path.display()))?;
+    Ok(secret)
+}

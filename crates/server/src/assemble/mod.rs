@@ -1,0 +1,230 @@
+//! Where the implementations plug in: this module alone knows what stands behind each port.
+
+mod embedded;
+mod manager;
+mod router;
+
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use starling_connection_manager::{Hub, Kind, Listeners};
+use starling_im::{Domains, Pipeline};
+use starling_jid::BareJid;
+use starling_ports::archive::Archive;
+use starling_ports::clock::{Clock, SystemClock};
+use starling_ports::ids::NodeId;
+use starling_ports::position::Positions;
+use starling_ports::sessions::Sessions;
+use starling_rpc::Role;
+use starling_session_router::Login;
+use starling_store_embedded::Store;
+use starling_telemetry::{LogHandle, Metrics};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admin::Health;
+use crate::cli::Origin;
+use crate::config::{Config, Mode};
+use crate::control::Control;
+use crate::reload::Reload;
+
+/// A running node, and what its stop needs.
+pub(crate) struct Node {
+    pub(crate) domains: Vec<BareJid>,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) addresses: Addresses,
+    pub(crate) control: Arc<Control>,
+    pub(crate) health: Arc<Health>,
+    /// Ends clients and their listeners.
+    pub(crate) clients: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+    /// Ends what ties it to other nodes.
+    pub(crate) unlink: CancellationToken,
+    pub(crate) links: TaskTracker,
+    /// Ends everything else.
+    pub(crate) stop: CancellationToken,
+    pub(crate) services: TaskTracker,
+}
+
+/// What a process has that decides about stanzas.
+#[derive(Clone)]
+pub(crate) struct Routing {
+    pub(crate) domains: Domains,
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) login: Arc<Login>,
+    pub(crate) sessions: Arc<dyn Sessions>,
+    pub(crate) archive: Arc<dyn Archive>,
+    pub(crate) positions: Arc<dyn Positions>,
+    /// The store of this process, where it has one.
+    pub(crate) embedded: Option<Arc<Store>>,
+}
+
+/// What all parts of a node are built on.
+struct Base {
+    node: NodeId,
+    clock: Arc<dyn Clock>,
+    served: Vec<BareJid>,
+    health: Arc<Health>,
+    clients: CancellationToken,
+    tasks: TaskTracker,
+    unlink: CancellationToken,
+    links: TaskTracker,
+    stop: CancellationToken,
+    services: TaskTracker,
+}
+
+/// Where it listens; the system chose where the configuration said port 0.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Addresses {
+    pub(crate) c2s: Vec<SocketAddr>,
+    pub(crate) direct_tls: Vec<SocketAddr>,
+    pub(crate) plain: Vec<SocketAddr>,
+    pub(crate) http: Vec<SocketAddr>,
+    pub(crate) https: Vec<SocketAddr>,
+    pub(crate) plain_http: Vec<SocketAddr>,
+    pub(crate) admin: Vec<SocketAddr>,
+    pub(crate) link: Vec<SocketAddr>,
+}
+
+impl Addresses {
+    fn new(listeners: Option<&Listeners>, admin: SocketAddr, link: Option<SocketAddr>) -> Addresses {
+        let all = listeners.map_or(&[][..], Listeners::addresses);
+        let of = |kind: Kind| all.iter().filter(|(one, _)| *one == kind).map(|(_, at)| *at).collect();
+        Addresses {
+            c2s: of(Kind::C2s),
+            direct_tls: of(Kind::DirectTls),
+            plain: of(Kind::Plain),
+            http: of(Kind::Http),
+            https: of(Kind::Https),
+            plain_http: of(Kind::PlainHttp),
+            admin: vec![admin],
+            link: link.into_iter().collect(),
+        }
+    }
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "c2s": self.c2s, "direct-tls": self.direct_tls, "plain": self.plain,
+            "http": self.http, "https": self.https,
+            "plain-http": self.plain_http, "admin": self.admin, "link": self.link,
+        })
+    }
+}
+
+/// Builds the node that the configuration describes: everything in this process, or its part of a cluster. In a cluster it
+/// returns when its first session router is there, if it needs one.
+pub(crate) async fn assemble(
+    config: &Config,
+    origin: Origin,
+    log: LogHandle,
+    metrics: Metrics,
+) -> Result<Node> {
+    make_private(&config.data_dir)?;
+    let base = Base::new(config)?;
+    let admin =
+        crate::admin::start(&config.admin, base.health.clone(), metrics, &base.services, base.stop.clone())
+            .await
+            .with_context(|| {
+                format!("cannot listen on {}; stop what uses it, or set admin.listen", config.admin.listen)
+            })?;
+    let hub = config.plays(Role::ConnectionManager).then(|| Arc::new(Hub::new(base.node)));
+    let (routing, link) = match (config.mode, &hub) {
+        (Mode::Embedded, Some(hub)) => (Some(embedded::open(config, &base, hub.clone())?), None),
+        _ => router::start(config, &base, hub.clone()).await?,
+    };
+    let clients = match (config.mode, hub) {
+        (_, None) => None,
+        (Mode::Embedded, Some(hub)) => {
+            routing.as_ref().map(|routing| manager::alone(config, &base, hub, routing))
+        }
+        (Mode::Cluster, Some(hub)) => Some(manager::linked(config, &base, hub, routing.as_ref()).await),
+    };
+    let clients = clients.transpose()?;
+    let listeners = clients.as_ref().map(|clients| &clients.listeners);
+    let addresses = Addresses::new(listeners, admin, link);
+    let domains = routing.as_ref().map(|routing| routing.domains.clone());
+    let reload = Reload { origin, running: config.clone(), log, domains, clients };
+    crate::metrics::certificates(config);
+    base.services.spawn(crate::metrics::watch(
+        routing.as_ref().map(|routing| routing.pipeline.clone()),
+        base.stop.clone(),
+    ));
+    let control = Arc::new(Control { routing, addresses: addresses.clone(), reload, since: Instant::now() });
+    Ok(base.into_node(config, addresses, control))
+}
+
+impl Base {
+    fn new(config: &Config) -> Result<Base> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let incarnation = clock.now().0;
+        let node = match config.mode {
+            Mode::Embedded => NodeId { name: 0, incarnation },
+            Mode::Cluster => starling_rpc::node_id(&name(config), incarnation),
+        };
+        Ok(Base {
+            node,
+            clock,
+            served: domains(config)?,
+            health: Arc::default(),
+            clients: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            unlink: CancellationToken::new(),
+            links: TaskTracker::new(),
+            stop: CancellationToken::new(),
+            services: TaskTracker::new(),
+        })
+    }
+
+    fn into_node(self, config: &Config, addresses: Addresses, control: Arc<Control>) -> Node {
+        Node {
+            domains: self.served,
+            data_dir: config.data_dir.clone(),
+            addresses,
+            control,
+            health: self.health,
+            clients: self.clients,
+            tasks: self.tasks,
+            unlink: self.unlink,
+            links: self.links,
+            stop: self.stop,
+            services: self.services,
+        }
+    }
+}
+
+/// What this process is called among others.
+fn name(config: &Config) -> String {
+    if config.cluster.name.is_empty() {
+        rustix::system::uname().nodename().to_string_lossy().into_owned()
+    } else {
+        config.cluster.name.clone()
+    }
+}
+
+/// What the pipeline adds to the features of a stream, as canonical XML.
+fn features(pipeline: &Pipeline) -> String {
+    let mut out = Vec::new();
+    for feature in pipeline.features() {
+        feature.write(&mut out, starling_xml::ns::CLIENT);
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Only its owner reads what is kept; a directory that exists stays as it is.
+fn make_private(directory: &Path) -> Result<()> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
+    made.with_context(|| format!("making the data directory {}", directory.display()))
+}
+
+/// The domains that are served.
+pub(crate) fn domains(config: &Config) -> Result<Vec<BareJid>> {
+    config
+        .domains
+        .iter()
+        .map(|domain| BareJid::new(domain).with_context(|| format!("domain {domain:?}")))
+        .collect()
+}

@@ -68,8 +68,8 @@ interop-sint: ## Smack's own integration tests, by hand
 	scripts/interop/sint.sh $(QUICK)
 
 .PHONY: fault
-fault: ## the kill tests, many more rounds than `make test` has
-	STARLING_KILL_ROUNDS=$${STARLING_KILL_ROUNDS:-200} scripts/test.sh kill
+fault: ## the model in its deep worlds, and the kill tests, many more rounds than `make test` has
+	STARLING_MODEL_DEPTH=deep STARLING_KILL_ROUNDS=$${STARLING_KILL_ROUNDS:-200} scripts/test.sh model kill
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)

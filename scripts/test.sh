@@ -21,6 +21,7 @@ parts=(
   "stories  crates/server/tests/stories/main.rs stories on the embedded store"
   "cluster  crates/rpc                          the same stories on several processes"
   "kill     crates/server/tests/kill/main.rs    kill -9, and what is there afterwards"
+  "model    crates/model/tests/rules.rs        the session log explored, with each of its rules and without"
   "broken   scripts/broken.sh                   promises broken on purpose are noticed"
   "interop  scripts/interop/run.sh              real clients, and the chat page"
   "readme   scripts/readme-test.sh              what the README says to try"
@@ -43,7 +44,7 @@ part_units() {
   done
   # What `make check` keeps small has its full size here.
   STARLING_ARCHIVE_ROWS=1000000 cargo test --workspace --exclude starling-server --exclude starling-fuzz --exclude starling-store-scylla \
-    --no-fail-fast
+    --exclude starling-model --no-fail-fast
   code=$?
   cargo test -p starling-server --bins "${other[@]}" --no-fail-fast && [ $code = 0 ]
 }
@@ -76,6 +77,11 @@ part_cluster() {
 
 part_kill() {
   cargo test --profile quick -p starling-server --test kill --no-fail-fast
+}
+
+# The deep worlds take minutes and some gigabytes: only where STARLING_MODEL_DEPTH is `deep`. One at a time, for the memory.
+part_model() {
+  cargo test -p starling-model --no-fail-fast -- --test-threads 1 --nocapture
 }
 
 part_broken() {

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The generated pages: `write` writes them, `check` says whether the written ones are fresh (one line of results, as test.sh counts).
 #
-# starling-tidy makes those that follow from the source (its own test checks them); the program prints the others.
+# starling-tidy makes those that follow from the source and starling-model the tables of the session log (their own tests check
+# them); the program prints the others.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 made=$(mktemp -d)
@@ -41,6 +42,7 @@ print_page() {
 case ${1-} in
   write)
     cargo run --quiet -p starling-tidy -- docs || exit 1
+    cargo run --quiet -p starling-model -- docs || exit 1
     code=0
     for page in "${pages[@]}"; do
       if print_page "$page"; then

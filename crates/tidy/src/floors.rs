@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use crate::{File, Findings};
 
 /// A crate uses crates of lower floors only.
-const FLOORS: [(&str, u8); 19] = [
+const FLOORS: [(&str, u8); 20] = [
     ("jid", 0),
     ("xml", 0),
     ("telemetry", 0),
@@ -27,6 +27,7 @@ const FLOORS: [(&str, u8); 19] = [
     // Beside the house: what they may use stands in `BESIDE`.
     ("testkit", 7),
     ("tidy", 7),
+    ("model", 7),
     ("loadtest", 7),
 ];
 
@@ -54,11 +55,11 @@ const BARRED: [(&str, &str, &str); 9] = [
 ];
 
 /// The crates beside the house may use only these, so that a mistake in the server is not made again by what checks it.
-const BESIDE: [(&str, &[&str]); 3] =
-    [("testkit", &["history", "jid"]), ("tidy", &[]), ("loadtest", &["history", "jid"])];
+const BESIDE: [(&str, &[&str]); 4] =
+    [("testkit", &["history", "jid"]), ("tidy", &[]), ("model", &[]), ("loadtest", &["history", "jid"])];
 
 /// Only tests use these.
-const FOR_TESTS: [&str; 2] = ["testkit", "tidy"];
+const FOR_TESTS: [&str; 3] = ["testkit", "tidy", "model"];
 
 /// Every crate has a floor and uses lower ones only; tests may also use their own floor.
 pub fn floors(files: &[File]) -> Findings {

@@ -47,7 +47,7 @@ impl Store {
             }
         }
         number += 1;
-        copy.write(vec![crate::disk::Journalled::op(number)], true)?;
+        copy.write(vec![crate::journal::Journalled::op(number)], true)?;
         journalled.written(number);
         copy.close();
         Ok(())

@@ -1,22 +1,15 @@
 //! The database under all ports: its tables, its format, its opening and reopening.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::{RwLock, RwLockReadGuard};
 use starling_ports::Result;
 
-use crate::codec::{self, Out};
 use crate::error::{OpenError, failed, unavailable};
-
-/// What this program writes. A store of a higher one is refused, of a lower one migrated.
-pub(crate) const FORMAT: u32 = 3;
-/// `MIGRATIONS[n]` makes format n + 2 of format n + 1.
-const MIGRATIONS: &[fn(&Tables) -> fjall::Result<()>] = &[crate::with::build, crate::with::build_devices];
-/// The group that was written last, in every group: see `Disk::check_sequence`.
-const SEQUENCE: &[u8] = b"sequence";
+use crate::format::{migrate, read_format};
+use crate::journal::{Ends, Journalled};
 
 /// Which table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,8 +118,18 @@ impl Disk {
             clear_unfinished(&root)
                 .map_err(|error| OpenError::new(&root, error, "check that its files can be removed"))?;
         }
-        let tables = Tables::open(&root.join("db")).map_err(|error| OpenError::of(&root, &error))?;
+        let db = root.join("db");
+        let ends = Ends::of(&db)
+            .map_err(|error| OpenError::new(&root, error, "check that its files can be read"))?;
+        let tables = Tables::open(&db).map_err(|error| OpenError::of(&root, &error))?;
         let journalled = Journalled::open(&root, &tables)?;
+        let torn = ends.torn();
+        if torn > 0 {
+            tracing::warn!(
+                bytes = torn,
+                "dropped the end of the journal, which a crash has torn: nothing of it was acknowledged"
+            );
+        }
         migrate(&root, &tables, format)?;
         Ok((Disk { root, tables: RwLock::new(Some(tables)) }, journalled))
     }
@@ -171,56 +174,6 @@ impl Disk {
 /// The tables, for a moment.
 pub(crate) type Reading<'a> = parking_lot::MappedRwLockReadGuard<'a, Tables>;
 
-/// Counts the groups on the disk, in the database and, after each is durable, in a file beside it. When a journal is
-/// damaged fjall drops what follows the damage, as if it had been torn off by a crash; the file tells the two apart.
-pub(crate) struct Journalled {
-    file: File,
-    pub(crate) last: u64,
-}
-
-impl Journalled {
-    fn open(root: &Path, tables: &Tables) -> Result<Journalled, OpenError> {
-        let bad =
-            |reason: String| OpenError::new(root, reason, "restore a backup with `starling store restore`");
-        let stored = tables.get(Space::Meta, SEQUENCE).map_err(|error| bad(error.to_string()))?;
-        let found = match &stored {
-            None => 0,
-            Some(stored) => codec::unseal(SEQUENCE, stored, "the number of the last write")
-                .and_then(|mut value| value.number())
-                .map_err(|error| bad(error.to_string()))?,
-        };
-        let path = root.join("sequence");
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
-        let file = file.map_err(|error| bad(format!("{}: {error}", path.display())))?;
-        let mut known = [0; 8];
-        let known = file.read_exact_at(&mut known, 0).map_or(0, |()| u64::from_le_bytes(known));
-        if found < known {
-            let reason = format!(
-                "the journal is damaged: write {known} was acknowledged, but only those up to {found} can be read"
-            );
-            let mend = "restore a backup with `starling store restore`, or delete the file `sequence` there to go on without them";
-            return Err(OpenError::new(root, reason, mend));
-        }
-        Ok(Journalled { file, last: found })
-    }
-
-    /// To be part of the group `number`.
-    pub(crate) fn op(number: u64) -> Op {
-        let mut out = Out::new();
-        out.number(number);
-        Op::Put(Space::Meta, SEQUENCE.to_vec(), out.seal(SEQUENCE))
-    }
-
-    /// The group `number` is written. Without fsync: the kernel keeps it when the process dies, and if the machine
-    /// does, an older number here only asks for less.
-    pub(crate) fn written(&mut self, number: u64) {
-        self.last = number;
-        if let Err(error) = self.file.write_all_at(&number.to_le_bytes(), 0) {
-            tracing::warn!(%error, "cannot note the last write");
-        }
-    }
-}
-
 /// Removes a database whose making was interrupted: fjall cannot open one without its journal and its marker complete.
 /// `format` is written when all is made, and `sequence` with the first group, so without either nothing was kept in it.
 fn clear_unfinished(root: &Path) -> std::io::Result<()> {
@@ -234,52 +187,4 @@ fn clear_unfinished(root: &Path) -> std::io::Result<()> {
         return Ok(()); // another process is making it right now; opening it says so
     }
     fs::remove_dir_all(&db)
-}
-
-fn read_format(root: &Path) -> Result<Option<u32>, OpenError> {
-    let path = root.join("format");
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(OpenError::new(root, error, "check that its files can be read")),
-    };
-    let Ok(format) = text.trim().parse() else {
-        return Err(OpenError::new(
-            root,
-            "the file `format` holds no number",
-            "restore a backup with `starling store restore`",
-        ));
-    };
-    if format > FORMAT {
-        let reason = format!("its format is {format}, this program knows only those up to {FORMAT}");
-        return Err(OpenError::new(
-            root,
-            reason,
-            "run the version of starling that wrote it, or a newer one",
-        ));
-    }
-    Ok(Some(format))
-}
-
-/// Brings an older store to this format, step by step; killed in between it goes on where it was.
-fn migrate(root: &Path, tables: &Tables, format: Option<u32>) -> Result<(), OpenError> {
-    let Some(mut format) = format else { return write_format(root, FORMAT) };
-    for step in MIGRATIONS.iter().skip(format.saturating_sub(1) as usize) {
-        step(tables).map_err(|error| OpenError::of(root, &error))?;
-        tables.db().persist(PersistMode::SyncAll).map_err(|error| OpenError::of(root, &error))?;
-        format += 1;
-        write_format(root, format)?;
-    }
-    if format < FORMAT { write_format(root, FORMAT) } else { Ok(()) }
-}
-
-pub(crate) fn write_format(root: &Path, format: u32) -> Result<(), OpenError> {
-    let (path, new) = (root.join("format"), root.join("format.new"));
-    let write = || {
-        fs::write(&new, format!("{format}\n"))?;
-        File::open(&new)?.sync_all()?;
-        fs::rename(&new, &path)?;
-        File::open(root)?.sync_all()
-    };
-    write().map_err(|error| OpenError::new(root, error, "check that its files can be written"))
 }

@@ -2,6 +2,8 @@
 
 mod archive;
 mod disk;
+mod format;
+mod journal;
 mod removal;
 mod sessions;
 
@@ -55,6 +57,30 @@ fn try_open(dir: &Path) -> Result<Arc<Store>, OpenError> {
 
 fn open(dir: &Path) -> Arc<Store> {
     try_open(dir).unwrap()
+}
+
+/// As it is found after a kill; the journal without the zeros that it has ahead.
+fn killed(from: &Path) -> tempfile::TempDir {
+    let to = tempfile::tempdir().unwrap();
+    copy(&from.join("store"), &to.path().join("store"));
+    to
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, to) = entry.map(|entry| (entry.path(), to.join(entry.file_name()))).unwrap();
+        if path.is_dir() {
+            copy(&path, &to);
+            continue;
+        }
+        let mut bytes = std::fs::read(&path).unwrap();
+        if path.extension().is_some_and(|extension| extension == "jnl") {
+            let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+            bytes.truncate(end);
+        }
+        std::fs::write(to, bytes).unwrap();
+    }
 }
 
 fn bob() -> BareJid {

@@ -9,8 +9,9 @@ use starling_ports::Result;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::Config;
-use crate::disk::{Disk, Journalled, Op};
+use crate::disk::{Disk, Op};
 use crate::error::{OpenError, unavailable};
+use crate::journal::Journalled;
 use crate::metrics::Metrics;
 use starling_slot::Promise;
 

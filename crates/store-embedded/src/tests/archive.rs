@@ -232,6 +232,28 @@ async fn the_size_of_an_archive_is_known() {
     assert_eq!((view.waiting, view.waiting_bytes, view.archived_bytes), (3, bytes, bytes as u64));
 }
 
+/// A kill forgets at most what was counted since the count was saved, and that is bounded.
+#[tokio::test]
+async fn a_kill_forgets_little_of_the_size_of_an_archive() {
+    const SAVED_EVERY: u64 = 64 * 1024;
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_with(&Config { sync: false, ..config(dir.path()) }).unwrap();
+    let rows = 3 * SAVED_EVERY / wire("1:100").len() as u64;
+    writes(store.clone(), 2, rows).await;
+    let counted = store.view(&bob()).await.unwrap().archived_bytes;
+    assert!(counted > 2 * SAVED_EVERY);
+    let saved = || store.archived_now(&bob()).unwrap();
+    let begun = std::time::Instant::now();
+    while saved() + SAVED_EVERY < counted {
+        assert!(begun.elapsed() < Duration::from_secs(30), "only {} of {counted} are saved", saved());
+        tokio::task::yield_now().await;
+    }
+    let killed = killed(dir.path());
+    let after = open(killed.path());
+    let view = after.view(&bob()).await.unwrap();
+    assert!((counted - SAVED_EVERY..=counted).contains(&view.archived_bytes), "{view:?} of {counted}");
+}
+
 /// Whoever only sends has nothing that waits, and that is not searched for again each time.
 #[tokio::test]
 async fn what_was_sent_is_not_searched_for_what_waits() {

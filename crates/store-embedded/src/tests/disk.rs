@@ -11,7 +11,7 @@ use starling_ports::suite::row;
 use starling_ports::{StoreError, accounts, documents, roster};
 
 use super::*;
-use crate::disk::FORMAT;
+use crate::format::FORMAT;
 
 #[tokio::test]
 async fn what_was_put_is_there_after_the_store_was_dropped() {

@@ -1,9 +1,19 @@
 //! `starling store`: check, backup, restore and migrate.
 
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use serde_json::json;
+use starling_history::{Expect, Id};
 use starling_testkit::Connection;
+use starling_testkit::numbered::{Notes, Readers, Sender};
 
 use crate::starling::{ctl, server_in, starling, starling_in, until};
+
+const UNLIMITED: &str =
+    "[limits]\nstanzas-per-second = 0\nbytes-per-second = 0\n[im.quotas]\noffline-messages = 0\n";
 
 async fn signs_in(server: &starling_testkit::Server, name: &str) -> bool {
     Connection::open(server.plain()).await.unwrap().login("localhost", name, "secret").await.is_ok()
@@ -107,4 +117,67 @@ fn a_password_is_not_dumped() {
     let variables = [("STARLING_SCYLLA_PASSWORD", "s3cret"), ("STARLING_SCYLLA_USER", "starling")];
     let dumped = starling_in(&std::env::temp_dir(), &["config", "dump"], &variables).succeeded().stdout;
     assert!(dumped.contains("user = \"starling\"") && !dumped.contains("s3cret"), "{dumped}");
+}
+
+/// While two write: what was acknowledged before the copy was begun is in it, once and in order, and they notice nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_under_load_holds_what_was_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let server = server_in(&directory.path().join("old"), UNLIMITED).await;
+    let (notes, stop) = (Notes::default(), Arc::new(AtomicBool::new(false)));
+    let mut lanes = tokio::task::JoinSet::new();
+    for name in ["bob", "anna", "ben"] {
+        ctl(&server, &["user", "add", &format!("{name}@localhost"), "secret"]);
+    }
+    for name in ["anna", "ben"] {
+        let mut sender = Sender::new(name, &["bob"], &notes);
+        let (stream, _) = sender.connect(server.plain()).await;
+        lanes.spawn(sender.run_slowly(stream, stop.clone()));
+    }
+    until("there is something to copy", async || notes.acked() >= 200).await;
+    let before = notes.open().clone();
+    let (from, to) = (path("old"), path("copy"));
+    let copy = move || starling(&["store", "backup", "--data-dir", &from, &to]).succeeded();
+    tokio::task::spawn_blocking(copy).await.unwrap();
+    let then = notes.acked();
+    assert!(then > before.counts().1, "others went on meanwhile");
+    until("they go on", async || notes.acked() > then).await;
+    stop.store(true, Ordering::Relaxed);
+    lanes.join_all().await;
+
+    starling(&["store", "restore", "--data-dir", &path("new"), &path("copy")]).succeeded();
+    starling(&["store", "check", "--data-dir", &path("new")]).succeeded();
+    let restored = server_in(&directory.path().join("new"), UNLIMITED).await;
+    let copied = Notes::default();
+    *copied.open() = before;
+    for number in 1..=notes.open().counts().0 as u64 {
+        for name in ["anna", "ben"] {
+            copied.open().sent(Id::new(name, number), "bob"); // later ones may be in it, or not
+        }
+    }
+    Readers::default().read(restored.plain(), &["bob", "anna", "ben"], &copied).await;
+    copied.check(Expect { all_delivered: false, all_archived: true }, "in the copy");
+}
+
+/// As after a power cut: the last write is half there. It is dropped, and said; what was acknowledged is there.
+#[tokio::test]
+async fn a_torn_journal_is_mended_and_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = server_in(directory.path(), "").await;
+    ctl(&server, &["user", "add", "alice@localhost", "secret"]);
+    server.kill().await.unwrap();
+    let entries =
+        fs::read_dir(directory.path().join("store/store/db")).unwrap().map(|entry| entry.unwrap().path());
+    let journal = entries.filter(|path| path.extension().is_some_and(|extension| extension == "jnl")).max();
+    let file = fs::File::options().read(true).write(true).open(journal.unwrap()).unwrap();
+    let mut bytes = vec![0; 1024 * 1024];
+    let read = file.read_at(&mut bytes, 0).unwrap();
+    let end = bytes[..read].iter().rposition(|byte| *byte != 0).unwrap() as u64 + 1;
+    file.write_all_at(&[0xa5; 300], end).unwrap();
+
+    let server = server_in(directory.path(), "").await;
+    assert!(signs_in(&server, "alice").await);
+    let log = server.log();
+    assert!(log.contains("dropped the end of the journal") && log.contains("300"), "{log}");
 }

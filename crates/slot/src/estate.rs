@@ -219,9 +219,11 @@ impl Slot {
                 ended.handed.extend(session.wants_hint().then(|| session.hint(&heir)));
                 session.hold(heir);
                 taken = true;
-            } else if session.backlog.is_none() {
+            } else {
+                // One that has read past it reads again from here: what still waits, and what it does not hold.
+                let before = session.backlog.map_or(last, |backlog| backlog.before.max(backlog.after));
                 ended.handed.extend(session.wants_hint().then(|| session.hint(&heir)));
-                session.backlog = Some(Backlog { after: id.number.saturating_sub(1), before: last });
+                session.backlog = Some(Backlog { after: id.number.saturating_sub(1), before });
             }
         }
         if !taken && !logged.stanza.has_row() {

@@ -103,6 +103,37 @@ fn a_device_that_logs_in_does_not_get_what_another_is_reading() {
 }
 
 #[test]
+fn rule_18_who_has_read_past_what_it_inherits_and_has_no_room_gets_it_all_the_same() {
+    let mut world = world();
+    let desk = world.online("desk");
+    world.commit(message(1, &[desk]));
+    let phone = world.online("phone");
+    for number in 2..=14 {
+        world.commit(message(number, &[desk, phone]));
+    }
+    let mut read = Vec::new();
+    let pull = |world: &mut World, read: &mut Vec<String>| loop {
+        match bodies(&world.pull(phone, read.len() as u64, 20).0) {
+            more if more.is_empty() => break,
+            more => read.extend(more),
+        }
+    };
+    pull(&mut world, &mut read);
+    assert_eq!(read.len(), 10, "its log is full, and the first message lies in the other's");
+    world.end(desk);
+    while read.len() < 14 {
+        let before = read.len();
+        assert!(world.acknowledge(phone, before as u64));
+        pull(&mut world, &mut read);
+        assert!(read.len() > before, "nothing comes behind {read:?}");
+    }
+    assert!(world.acknowledge(phone, 14));
+    read.sort_by_key(|body| body.parse::<u32>().unwrap());
+    assert!(read.iter().map(|body| body.parse::<u32>().unwrap()).eq(1..=14), "{read:?}");
+    assert_eq!(world.waiting(), 0);
+}
+
+#[test]
 fn what_went_before_stream_management_is_acknowledged_by_the_first_h_and_not_by_enabling_it() {
     let mut world = world();
     let desk = world.online("desk");

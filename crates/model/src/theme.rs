@@ -101,7 +101,9 @@ impl Theme {
             },
             Theme::Views => Config { bodies: 2, faults: Faults { total: 3, signs_in: 1, ..faults }, ..world },
             Theme::Archive => Config { bodies: 2, faults: Faults { reads: 3, ..faults }, ..world },
-            Theme::Older => Config { faults: Faults { total: 2, sender_lost: 1, reads: 2, ..faults }, ..world },
+            Theme::Older => {
+                Config { faults: Faults { total: 2, sender_lost: 1, reads: 2, ..faults }, ..world }
+            }
             Theme::OlderSenders => Config { bodies: 2, ..world },
             Theme::EmptiedDevices => Config { is_prompt: false, ..world },
             Theme::OlderDevices => Config { senders_stay: false, ..world },

@@ -70,7 +70,8 @@ pub(crate) enum Past {
     New,
     /// It was done.
     Done(Option<ArchiveId>, Option<Arc<Stanza>>),
-    /// It comes from a former owner of the session, or contradicts what was done under this epoch: nothing is written.
+    /// It comes from a former owner of the session, contradicts what was done under this epoch, or is handled already:
+    /// nothing is written.
     Fenced,
 }
 
@@ -105,6 +106,9 @@ impl Seen {
                 return Past::Fenced;
             }
             let handled = sender.handled();
+            if key.number <= handled {
+                return Past::Fenced; // all of it was done: this is a late call of a router that was given up
+            }
             while stream.records.front().is_some_and(|record| record.number <= handled) {
                 stream.records.pop_front();
             }

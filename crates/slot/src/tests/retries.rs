@@ -70,6 +70,18 @@ fn rule_3_what_the_sender_was_told_is_forgotten() {
 }
 
 #[test]
+fn rule_3_a_late_call_for_what_is_handled_writes_nothing() {
+    let mut world = world();
+    let desk = world.online("desk");
+    assert!(matches!(world.commit(message(1, &[desk])), Outcome::Done { .. }));
+    world.sender.handle(1);
+    let late = world.commit(message(1, &[desk]));
+    assert!(matches!(late, Outcome::Seen { id: None, row: None, .. }), "{late:?}");
+    assert!(matches!(world.commit(message(2, &[desk])), Outcome::Done { .. }));
+    assert_eq!(world.pull(desk, 0, 10).0.len(), 2);
+}
+
+#[test]
 fn rule_4_the_same_message_from_a_new_session_is_answered() {
     let mut world = world();
     let first = world.commit(with_origin(5, message(1, &[])));

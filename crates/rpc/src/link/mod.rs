@@ -4,3 +4,6 @@ pub mod client;
 mod frames;
 mod limits;
 pub mod server;
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::http::Uri;
 use tonic::codegen::tokio_stream::Stream;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Status, Streaming};
 use tracing::{debug, info, warn};
 
@@ -156,15 +156,7 @@ async fn open(
     uplinks: &Uplinks,
     address: SocketAddr,
 ) -> Result<(Arc<Lane>, Streaming<pb::Downward>), DialError> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
-        .connect_timeout(2 * CONNECT_WITHIN)
-        .http2_keep_alive_interval(KEEPALIVE)
-        .keep_alive_timeout(KEEPALIVE)
-        .keep_alive_while_idle(true)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
-    let connector = Connector { address, identity: uplinks.identity.clone() };
-    let channel = endpoint.connect_with_connector(connector).await?;
+    let channel = connect(address, uplinks.identity.clone()).await?;
     let (queue, batches) = queue();
     let _ = queue.try_send(hello(uplinks)); // an empty queue has room
     let upwards = Upwards { batches, metrics: uplinks.metrics.clone() };
@@ -190,6 +182,21 @@ async fn open(
         is_news
     });
     Ok((Arc::new(Lane::new(router, channel, queue, CancellationToken::new())), downwards))
+}
+
+/// The connection that the link and the calls before a session share.
+pub(crate) async fn connect(
+    address: SocketAddr,
+    identity: Option<Arc<Identity>>,
+) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}"))?
+        .connect_timeout(2 * CONNECT_WITHIN)
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE)
+        .keep_alive_while_idle(true)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
+    endpoint.connect_with_connector(Connector { address, identity }).await
 }
 
 fn hello(uplinks: &Uplinks) -> pb::Up {

@@ -1,6 +1,6 @@
 //! A connection manager's end: `Ingress` and `Authentication` at whichever session routers live.
 
-mod dial;
+pub(crate) mod dial;
 mod ingress;
 mod lane;
 mod login;

@@ -1,0 +1,7 @@
+//! Both ends of the link, over real sockets, with the real pipeline on the embedded store behind it.
+
+mod bounds;
+mod recorded;
+mod refusals;
+mod resend;
+mod setup;

@@ -44,7 +44,9 @@ async fn send(kit: &Kit, sender: &mut Sender, count: usize) {
 /// The device reads everything and is killed with the server before it acknowledges: all of it comes again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kill_nine_between_send_and_the_devices_ack_takes_nothing_from_it() {
-    let mut kit = Kit::start("", &["anna", "bob"]).await;
+    // In many rounds more waits than the log of a device that acknowledges nothing holds by default.
+    let log = "[store]\nlog-max-stanzas = 1000000\nlog-max-bytes = 1000000000\n";
+    let mut kit = Kit::start(log, &["anna", "bob"]).await;
     let mut anna = Sender::new("anna", &["bob"], &kit.notes);
     let mut bob = Recipient::new("bob", "phone", &kit.notes);
     for _ in 0..rounds().div_ceil(4) {

@@ -41,7 +41,6 @@ const LIMITS: &[Limit] = &[
     limit("im.quotas.offline-messages", "the sender gets `resource-constraint`, before any ack", "0"),
     limit("im.quotas.offline-bytes", "the sender gets `resource-constraint`, before any ack", "0"),
     limit("im.quotas.archive-bytes", "the sender gets `resource-constraint`, before any ack", "0"),
-    limit("im.quotas.archive-bytes", "the sender gets `resource-constraint`, before any ack", "0"),
     limit("im.registration.per-address-and-hour", "registration is refused with `resource-constraint`", "0"),
     limit(
         "store.log-max-stanzas",

@@ -5,33 +5,21 @@
 #   scripts/readme-test.sh target/quick/starling      the program to start, instead of the one that `make run` would build
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
-# shellcheck source=interop/install.sh
-. scripts/interop/install.sh
+# shellcheck source=lib/quickstart.sh
+. scripts/lib/quickstart.sh
 
-fail() {
-  echo "FAILED readme: $1"
-  echo "0 passed, 1 failed"
-  exit 1
-}
-
-[ -x "${1-}" ] || fail "needs the program as its argument"
-grep -q '^    make run' README.md || fail "the README says \`make run\`"
+need_program "${1-}"
+grep -q '^    make run' README.md || fail "readme: the README says \`make run\`"
 read -r -a words < <(make --no-print-directory -n run)
-[ "${words[*]:0:2}" = "cargo run" ] || fail "\`make run\` is a cargo run: ${words[*]}"
+[ "${words[*]:0:2}" = "cargo run" ] || fail "readme: \`make run\` is a cargo run: ${words[*]}"
 while [ "${words[0]-}" != -- ]; do
-  [ ${#words[@]} -gt 1 ] || fail "\`make run\` hands arguments to the program"
+  [ ${#words[@]} -gt 1 ] || fail "readme: \`make run\` hands arguments to the program"
   words=("${words[@]:1}")
 done
 
 mkdir -p target/interop
 log=target/interop/readme.log
-install_slixmpp target/interop >"$log" 2>&1 || { tail -n 20 "$log"; fail "slixmpp is installed"; }
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-unset "${!STARLING_@}"
-# Ports of the system's choice, for those of `make run` may be taken here.
-export STARLING_LISTEN_C2S='["127.0.0.1:0"]' STARLING_LISTEN_DIRECT_TLS='[]' STARLING_LISTEN_HTTPS='[]'
-export STARLING_LISTEN_HTTP='["127.0.0.1:0"]' STARLING_ADMIN_LISTEN=127.0.0.1:0
+install_slixmpp target/interop >"$log" 2>&1 || { tail -n 20 "$log"; fail "readme: slixmpp is installed"; }
 timeout --kill-after=5 120 target/interop/venv/bin/python scripts/interop/slixmpp/quickstart.py \
   "$1" "${words[@]:1}" --data-dir "$work/data" 2>"$work/log" | tee "$work/out"
 code=${PIPESTATUS[0]}

@@ -20,6 +20,7 @@ mkdir -p "$target"
 command -v java >/dev/null || need_apt default-jdk-headless || exit 1
 need_apt openssl && need_mvn "$here/sint/pom.xml" "$target/sint" || exit 1
 work=$(mktemp -d)
+# shellcheck disable=SC2317 # called at the end
 finish() {
   cp "$work/server.log" "$target/sint-server.log"
   stop_server

@@ -33,8 +33,8 @@ cassandra_answers() {
 
 # A port that is free on every node's address, below those that the system gives to clients.
 cassandra_free_port() {
-  local try port node
-  for try in {1..100}; do
+  local port node
+  for _ in {1..100}; do
     port=$((20000 + RANDOM % 10000))
     for ((node = 1; node <= $1; node++)); do cassandra_answers "127.0.0.$node" $port && continue 2; done
     echo $port && return

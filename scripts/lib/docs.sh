@@ -16,13 +16,15 @@ starling() {
 help() {
   local text one
   text=$(starling "$@" --help) || return
+  # shellcheck disable=SC2016 # Markdown
   printf '## starling%s\n\n```text\n%s\n```\n\n' "${*:+ $*}" "$text"
-  for one in $(awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on && $1 != "help" && /^  [a-z]/ { print $1 }' <<<"$text"); do
-    help "$@" "$one" || return
-  done
+  while read -r one; do
+    help "$@" "$one" </dev/null || return
+  done < <(awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on && $1 != "help" && /^  [a-z]/ { print $1 }' <<<"$text")
 }
 
 cli_page() {
+  # shellcheck disable=SC2016 # Markdown
   printf '# Command line\n\nMade by `make docs` from what `--help` prints.\n\n'
   help
 }

@@ -1,5 +1,6 @@
 //! What can happen next.
 
+use crate::presence::Step;
 use crate::state::{Owner, Pull, Push};
 
 /// One step of one part. Indices are those of the lists in `State`.
@@ -30,6 +31,8 @@ pub enum Action {
     SavePosition,
     Checkpoint,
     LateWrite,
+    // presence
+    Presence(Step),
     // faults
     Fault(Fault),
 }
@@ -52,4 +55,5 @@ pub enum Fault {
     Rollback,
     Emptied,
     Outage,
+    Presence(Step),
 }

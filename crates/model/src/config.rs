@@ -37,6 +37,8 @@ pub struct Faults {
     pub emptied: u8,
     /// Redis does not answer for longer than a lease.
     pub outage: u8,
+    /// The lane of a presence moves while it is under way.
+    pub presence_link: u8,
     /// How often the position is saved.
     pub saves: u8,
     /// How often the archive is read.
@@ -69,6 +71,8 @@ pub struct Config {
     pub own_copies: bool,
     /// The senders' records lie on another master, which lives on when Redis is lost.
     pub senders_stay: bool,
+    /// There is presence, and nothing else.
+    pub has_presence: bool,
     /// A new incarnation of Redis has a clock that is behind.
     pub clock_is_behind: bool,
     pub faults: Faults,
@@ -91,6 +95,7 @@ impl Config {
         swaps: false,
         own_copies: false,
         senders_stay: false,
+        has_presence: false,
         clock_is_behind: false,
         faults: Faults {
             total: 0,
@@ -109,6 +114,7 @@ impl Config {
             rollback: 0,
             emptied: 0,
             outage: 0,
+            presence_link: 0,
             saves: 0,
             reads: 0,
         },

@@ -41,6 +41,8 @@ pub enum Cut {
     SaveUnfenced,
     DetachUnfenced,
     ClaimKeepsEpoch,
+    OlderPresenceTaken,
+    RosterReadEarly,
     StaleViewTaken,
 }
 
@@ -248,6 +250,20 @@ pub const CUTS: &[Broken] = &[
     broken(Cut::SaveUnfenced, 21, Theme::GivenUp, ToldIsStored, "a former owner saves `h`"),
     broken(Cut::DetachUnfenced, 21, Theme::Numbers, ConnectedIsThere, "a former owner detaches the session"),
     broken(Cut::ClaimKeepsEpoch, 21, Theme::Numbers, ConnectedIsThere, "a claim does not raise the epoch"),
+    broken(
+        Cut::OlderPresenceTaken,
+        22,
+        Theme::Presence,
+        PresenceConverges,
+        "the receiver's slot takes an older presence after a newer one",
+    ),
+    broken(
+        Cut::RosterReadEarly,
+        22,
+        Theme::Presence,
+        PresenceConverges,
+        "the roster is read before the presence is written",
+    ),
     broken(
         Cut::StaleViewTaken,
         24,

@@ -20,12 +20,13 @@ pub enum Invariant {
     Order,
     NoIdTwice,
     ReaderMissesNone,
+    PresenceConverges,
     NothingIsStuck,
 }
 
 impl Invariant {
     /// All of them.
-    pub const ALL: [Invariant; 11] = [
+    pub const ALL: [Invariant; 12] = [
         Invariant::AckedIsKept,
         Invariant::ToldIsStored,
         Invariant::ToldNeverFalls,
@@ -36,6 +37,7 @@ impl Invariant {
         Invariant::Order,
         Invariant::NoIdTwice,
         Invariant::ReaderMissesNone,
+        Invariant::PresenceConverges,
         Invariant::NothingIsStuck,
     ];
 
@@ -52,6 +54,7 @@ impl Invariant {
             Invariant::Order => "order",
             Invariant::NoIdTwice => "no id twice",
             Invariant::ReaderMissesNone => "a reader misses none",
+            Invariant::PresenceConverges => "presence converges",
             Invariant::NothingIsStuck => "nothing is stuck",
         }
     }
@@ -75,6 +78,7 @@ impl Invariant {
             Invariant::ReaderMissesNone => {
                 "who pages through the archive finds every acknowledged message up to where it is"
             }
+            Invariant::PresenceConverges => "at rest a contact sees what was said last",
             Invariant::NothingIsStuck => {
                 "at rest everything sent is acknowledged, everything owed is stored, everybody named has what he was to get"
             }
@@ -93,6 +97,7 @@ impl Invariant {
             Invariant::Order => is_ordered(state),
             Invariant::NoIdTwice => has_no_id_twice(state),
             Invariant::ReaderMissesNone => misses_none(state),
+            Invariant::PresenceConverges => !config.is_at_rest(state) || state.presence.has_converged(),
             Invariant::NothingIsStuck => !config.is_at_rest(state) || is_finished(config, state),
         }
     }
@@ -114,6 +119,7 @@ impl Invariant {
             Order,
             NoIdTwice,
             ReaderMissesNone,
+            PresenceConverges,
             NothingIsStuck
         ]
     }

@@ -12,6 +12,7 @@ mod device;
 mod explore;
 mod invariant;
 mod lane;
+pub mod presence;
 mod redis;
 mod rule;
 pub mod slot;

@@ -146,7 +146,7 @@ pub const RULES: [Rule; 26] = [
         "what is never stored is not in the model",
     ),
     rule(21, "a former owner has no effect", &["rule_21_", "a_push_for_another_claim_has_no_effect"], ""),
-    rule(22, "presence carries a version", &[], "not in the model, and no test yet"),
+    rule(22, "presence carries a version, and the roster is read behind it", &[], "no test yet"),
     rule(
         23,
         "a changed block list makes everybody decide again",

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Faults;
+use crate::presence::Presence;
 use crate::slot::{Entry, Id, Msg, Num, Slot};
 
 /// Everything.
@@ -21,6 +22,8 @@ pub struct State {
     /// On their way: a connection is lost.
     pub detaches: BTreeSet<Owner>,
     pub reader: Reader,
+    /// In a world that is about it alone.
+    pub presence: Presence,
     /// How many faults of each kind may still happen.
     pub left: Faults,
     pub ghost: Ghost,

@@ -22,6 +22,7 @@ pub enum Theme {
     OlderDevices,
     Swaps,
     Outage,
+    Presence,
 }
 
 const QUIET: Config = Config::QUIET;
@@ -29,7 +30,7 @@ const NO: Faults = QUIET.faults;
 
 impl Theme {
     /// All of them.
-    pub const ALL: [Theme; 16] = [
+    pub const ALL: [Theme; 17] = [
         Theme::Retries,
         Theme::GivenUp,
         Theme::OwnCopies,
@@ -46,6 +47,7 @@ impl Theme {
         Theme::OlderDevices,
         Theme::Swaps,
         Theme::Outage,
+        Theme::Presence,
     ];
 
     /// What it looks at.
@@ -69,6 +71,9 @@ impl Theme {
             Theme::OlderDevices => "Redis comes back older: devices, and connections that are lost",
             Theme::Swaps => {
                 "a record that is read, changed in a router and swapped, while Redis comes back older"
+            }
+            Theme::Presence => {
+                "presence, a probe and an approval that cross, and a router that is left behind"
             }
             Theme::Outage => "Redis does not answer for longer than a lease",
         }
@@ -109,13 +114,20 @@ impl Theme {
             Theme::OlderDevices => Config { senders_stay: false, ..world },
             Theme::Swaps => Config { faults: Faults { total: 2, reply_lost: 1, ..faults }, ..world },
             Theme::Outage => Config { bodies: 2, faults: Faults { total: 3, ..faults }, ..world },
-            Theme::Abandoned | Theme::Devices | Theme::LateWrites => return None,
+            Theme::Abandoned | Theme::Devices | Theme::LateWrites | Theme::Presence => return None,
         };
         Some(deeper)
     }
 
     fn world(self) -> Config {
         match self {
+            Theme::Presence => Config {
+                senders: 0,
+                bodies: 0,
+                has_presence: true,
+                faults: Faults { total: 1, presence_link: 1, ..NO },
+                ..QUIET
+            },
             Theme::Retries | Theme::GivenUp | Theme::OwnCopies | Theme::Abandoned => self.of_senders(),
             Theme::Numbers | Theme::Devices | Theme::FullLogs | Theme::Views | Theme::Outage => {
                 self.of_devices()

@@ -25,6 +25,10 @@ impl Model for Config {
             self.lane_faults(state, actions);
             self.device_faults(state, actions);
             self.store_faults(state, actions);
+            if state.left.presence_link > 0 {
+                let faults = state.presence.faults().into_iter().map(Fault::Presence);
+                actions.extend(faults.map(Action::Fault));
+            }
         }
     }
 
@@ -60,6 +64,7 @@ impl Config {
             pushes: BTreeSet::new(),
             detaches: BTreeSet::new(),
             reader: Reader::default(),
+            presence: Default::default(),
             left: self.faults,
             ghost,
         };
@@ -79,6 +84,9 @@ impl Config {
         self.lane_actions(state, actions);
         self.device_actions(state, actions);
         self.store_actions(state, actions);
+        if self.has_presence {
+            actions.extend(state.presence.steps().into_iter().map(Action::Presence));
+        }
     }
 
     pub(crate) fn is_at_rest(&self, state: &State) -> bool {
@@ -113,6 +121,7 @@ impl Config {
             }
             Action::Checkpoint => state.older = Some(Box::new(state.redis.clone())),
             Action::LateWrite => self.late_write(state),
+            Action::Presence(step) => state.presence.act(self, step),
             Action::Fault(fault) => {
                 state.left.total -= 1;
                 self.fail(state, fault);
@@ -174,6 +183,7 @@ impl Config {
             Fault::Rollback => &mut left.rollback,
             Fault::Emptied => &mut left.emptied,
             Fault::Outage => &mut left.outage,
+            Fault::Presence(_) => &mut left.presence_link,
         };
         *count -= 1;
         match fault {
@@ -209,6 +219,7 @@ impl Config {
             Fault::Rollback => self.come_back(state, false),
             Fault::Emptied => self.come_back(state, true),
             Fault::Outage => self.outage(state),
+            Fault::Presence(step) => state.presence.act(self, step),
         }
     }
 }

@@ -85,6 +85,14 @@ bench: ## figures on loopback: docs/benchmarks.md; BENCH='--only chat-16 --runs 
 bench-store: ## fjall and redb side by side: inserts, reads, size, kills
 	cargo run --profile quick -p starling-store-embedded --example bench_store
 
+.PHONY: cluster
+cluster: ## a session router and two connection managers on loopback; prints where they are and how to kill one
+	scripts/cluster.sh start
+
+.PHONY: cluster-stop
+cluster-stop: ## ends what `make cluster` has started
+	scripts/cluster.sh stop
+
 .PHONY: docs
 docs: ## writes the pages that are made from the source
 	scripts/lib/docs.sh write
@@ -92,6 +100,6 @@ docs: ## writes the pages that are made from the source
 .PHONY: ci
 ci: lint test ## what CI runs
 
-.PHONY: bench-peers load cluster up down image image-oci k8s-check k8s-e2e
-bench-peers load cluster up down image image-oci k8s-check k8s-e2e:
+.PHONY: bench-peers load up down image image-oci k8s-check k8s-e2e
+bench-peers load up down image image-oci k8s-check k8s-e2e:
 	@echo 'make $@ does not exist yet'; exit 1

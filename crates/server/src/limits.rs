@@ -92,6 +92,13 @@ mod tests {
         assert!(Config::load(None, variables.into_iter()).is_ok());
     }
 
+    #[test]
+    fn no_limit_is_listed_twice() {
+        let mut keys: Vec<_> = LIMITS.iter().map(|limit| limit.key).collect();
+        keys.sort_unstable();
+        assert!(keys.is_sorted_by(|one, next| one < next), "{keys:?}");
+    }
+
     /// How much may come at once belongs to its rate, and goes with it.
     const BURSTS: [&str; 2] = ["limits.stanzas-at-once", "limits.bytes-at-once"];
 

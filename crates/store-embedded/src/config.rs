@@ -17,12 +17,15 @@ pub struct Config {
     /// How long a session waits to be resumed after its connection is lost (XEP-0198 §5), at most.
     #[serde(skip)]
     pub resume_within: Duration,
-    /// How long a message of an account without archive waits to be collected.
+    /// How long a message waits to be collected, at least, be it of an account with archive or without.
     #[serde(with = "humantime_serde")]
     pub spool_ttl: Duration,
-    /// How long archived messages are kept.
+    /// How long archived messages are kept. Those that still wait to be collected are kept for `spool-ttl`, too.
     #[serde(with = "humantime_serde")]
     pub archive_ttl: Duration,
+    /// Believe the clock at this start, however far it is beyond the newest time that the store has seen. Otherwise nothing
+    /// expires by a clock that is more than 7 days beyond it until it has gone on for 24 hours. For one start.
+    pub accept_clock: bool,
     /// Whether a write is on the disk before it is answered. `false` breaks the promise that an acknowledged
     /// message outlives a crash of the machine: for benchmarks only.
     pub sync: bool,
@@ -31,9 +34,13 @@ pub struct Config {
     pub commit_delay: Duration,
 }
 
+/// Nothing is kept back for longer: every request has a deadline of its own.
+const MAX_DELAY: Duration = Duration::from_secs(10);
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// As it is written: `1year` in a file is this long.
 const YEAR: Duration = Duration::from_secs(31_557_600);
+/// As good as for ever, and no sum with a time of today overflows.
+const AGE: Duration = YEAR.saturating_mul(1000);
 
 impl Default for Config {
     fn default() -> Config {
@@ -44,6 +51,7 @@ impl Default for Config {
             resume_within: Duration::from_secs(300),
             spool_ttl: YEAR,
             archive_ttl: YEAR,
+            accept_clock: false,
             sync: true,
             commit_delay: Duration::ZERO,
         }
@@ -79,11 +87,16 @@ impl Config {
         if self.resume_within > DAY {
             return wrong("resume-within", "must not be longer than 24h");
         }
-        if self.spool_ttl < DAY {
-            return wrong("spool-ttl", "must be at least 24h: messages of who is offline wait there");
+        for (field, ttl) in [("spool-ttl", self.spool_ttl), ("archive-ttl", self.archive_ttl)] {
+            if ttl < DAY {
+                return wrong(field, "must be at least 24h: messages of who is offline wait there");
+            }
+            if ttl > AGE {
+                return wrong(field, "must not be longer than 1000years");
+            }
         }
-        if self.archive_ttl < DAY {
-            return wrong("archive-ttl", "must be at least 24h: messages of who is offline wait there");
+        if self.commit_delay > MAX_DELAY {
+            return wrong("commit-delay", "must not be longer than 10s: it is for tests");
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use starling_ports::preferences::{DefaultPreference, PreferenceStore, Preference
 
 use crate::Store;
 use crate::codec::{self, In, Out};
-use crate::disk::{Op, Space, pair};
+use crate::disk::{Op, Space, Tables, pair};
 use crate::row::prefix;
 
 /// The byte after the owner in a key of `Space::Data`.
@@ -66,6 +66,23 @@ fn write_jids(out: &mut Out, jids: &[starling_jid::Jid]) {
     out.list(jids, |out, jid| out.text(jid.as_str()));
 }
 
+fn datum_in<T>(
+    tables: &Tables,
+    key: &[u8],
+    what: &'static str,
+    read: impl FnOnce(&mut In<'_>) -> Result<T>,
+) -> Result<Option<T>> {
+    let stored = tables.get(Space::Data, key)?;
+    stored.map(|stored| read(&mut codec::unseal(key, &stored, what)?)).transpose()
+}
+
+/// For whoever holds the tables already.
+pub(crate) fn position_in(tables: &Tables, owner: &BareJid) -> Result<Position> {
+    let read =
+        |value: &mut In<'_>| Ok(Position { low: value.option(In::id)?, acknowledged: value.list(In::id)? });
+    Ok(datum_in(tables, &key(owner, Kind::Position), "a position", read)?.unwrap_or_default())
+}
+
 impl Store {
     /// Reads the value under `key`, if there is one.
     pub(crate) fn datum<T>(
@@ -74,8 +91,7 @@ impl Store {
         what: &'static str,
         read: impl FnOnce(&mut In<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        let stored = self.disk.read()?.get(Space::Data, key)?;
-        stored.map(|stored| read(&mut codec::unseal(key, &stored, what)?)).transpose()
+        datum_in(&*self.disk.read()?, key, what, read)
     }
 
     async fn put_datum(&self, owner: &BareJid, key: Vec<u8>, out: Out) -> Result<()> {
@@ -85,10 +101,7 @@ impl Store {
     }
 
     pub(crate) fn position_now(&self, owner: &BareJid) -> Result<Position> {
-        let read = |value: &mut In<'_>| {
-            Ok(Position { low: value.option(In::id)?, acknowledged: value.list(In::id)? })
-        };
-        Ok(self.datum(&key(owner, Kind::Position), "a position", read)?.unwrap_or_default())
+        position_in(&*self.disk.read()?, owner)
     }
 
     /// Bytes of what is archived for `owner`, near enough for a quota: saved at a low rate.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use parking_lot::Mutex;
 use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::archive::{Query, Table};
@@ -17,6 +18,7 @@ use crate::housekeeping::Housekeeping;
 use crate::leases::Leases;
 use crate::random::Random;
 use crate::removed::Removed;
+use crate::seen::Seen;
 use crate::slots::{Shared, Slots};
 use crate::turns::Turns;
 use crate::writer::Writer;
@@ -41,6 +43,7 @@ pub struct Store {
     pub(crate) random: Random,
     pub(crate) rosters: crate::rosters::Cache,
     pub(crate) ahead: Ahead,
+    pub(crate) seen: Mutex<Seen>,
     pub(crate) removed: Removed,
     pub(crate) rows_read: AtomicU64,
     housekeeping: Housekeeping,
@@ -62,12 +65,17 @@ impl Store {
             stanzas: config.log_max_stanzas,
             bytes: config.log_max_bytes,
             resume_within: config.resume_within,
-            owed_for: std::time::Duration::from_secs(5) + config.commit_delay * 2,
+            owed_for: std::time::Duration::from_secs(5).saturating_add(config.commit_delay.saturating_mul(2)),
         };
         let ahead = disk.read().and_then(|tables| Ahead::load(&tables));
-        let ahead = ahead.map_err(|error| {
-            OpenError::new(disk.root(), error, "restore a backup with `starling store restore`")
-        })?;
+        let broken =
+            |error| OpenError::new(disk.root(), error, "restore a backup with `starling store restore`");
+        let ahead = ahead.map_err(broken)?;
+        let now = clock.now();
+        let mut seen = disk.read().map(|tables| Seen::load(&tables, now)).map_err(broken)?;
+        if config.accept_clock {
+            seen.accept(now);
+        }
         let store = Arc::new(Store {
             writer: Writer::start(disk.clone(), journalled, config)?,
             config: config.clone(),
@@ -81,6 +89,7 @@ impl Store {
             random: Random::new(),
             rosters: crate::rosters::Cache::new(),
             ahead,
+            seen: Mutex::new(seen),
             removed: Removed::new(),
             rows_read: AtomicU64::new(0),
             housekeeping: Housekeeping::new(),
@@ -98,6 +107,7 @@ impl Store {
         self.housekeeping.stop();
         let mut ops = self.changed_positions();
         ops.extend(self.changed_sizes());
+        ops.push(self.seen.lock().op());
         if let Err(error) = self.writer.later_now(ops) {
             tracing::warn!(%error, "cannot save positions");
         }

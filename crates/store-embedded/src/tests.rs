@@ -2,6 +2,7 @@
 
 mod archive;
 mod disk;
+mod expiry;
 mod format;
 mod journal;
 mod removal;

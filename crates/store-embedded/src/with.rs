@@ -3,6 +3,7 @@
 use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::archive::{Direction, Row};
+use starling_ports::ids::ArchiveId;
 use starling_xml::escape_attr;
 
 use crate::codec::{self, Out, id_key};
@@ -58,6 +59,12 @@ pub(crate) fn put(owner: &BareJid, row: &Row) -> impl Iterator<Item = Op> {
 pub(crate) fn remove(owner: &BareJid, row: &Row) -> impl Iterator<Item = Op> {
     let keys = [Some(key(owner, row)), key_of_device(owner, row)].into_iter().flatten();
     keys.map(|key| Op::Remove(Space::With, key))
+}
+
+/// The key of the row that a key of this table leads to.
+pub(crate) fn key_of_row(key: &[u8], id: ArchiveId) -> Vec<u8> {
+    let owner = key.split(|byte| *byte == 0).next().unwrap_or_default();
+    [owner, &[0], &id_key(id)].concat()
 }
 
 /// The row that is meant by what lies under `key`; `None` if it has expired meanwhile.

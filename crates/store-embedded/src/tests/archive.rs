@@ -189,32 +189,6 @@ async fn erasing_leaves_no_key() {
     assert!(keys_of(&store, Space::With).is_empty() && keys_of(&store, Space::Archive).is_empty());
 }
 
-/// What is older than the archive keeps goes, by every key, and nothing else.
-#[tokio::test]
-async fn expiry_leaves_no_key() {
-    let dir = tempfile::tempdir().unwrap();
-    let year = Duration::from_secs(366 * 24 * 3600);
-    struct Later(Timestamp);
-    impl Clock for Later {
-        fn now(&self) -> Timestamp {
-            self.0
-        }
-    }
-    let now = Timestamp(10).after(year);
-    let store = Store::open(&config(dir.path()), Arc::new(Later(now)), NodeId::default()).unwrap();
-    let rows = vec![from(1, "a@example.org"), from(now.0, "b@example.org")];
-    store.put(Table::Archive, &bob(), rows).await.unwrap();
-    let mut cursor = crate::housekeeping::Cursor::default();
-    for _ in 0..3 {
-        let expired = store.expired_rows(&mut cursor).unwrap();
-        store.writer.write(expired).await.unwrap();
-    }
-    assert_eq!(keys_of(&store, Space::Archive), [crate::row::key(&bob(), row(now.0, "").id)]);
-    assert_eq!(keys_of(&store, Space::With).len(), 2);
-    assert_eq!(found(&store, with("a@example.org"), 5).await.0, Vec::<u64>::new());
-    assert_eq!(found(&store, with("b@example.org"), 5).await.0, [now.0]);
-}
-
 /// For the quota: what is archived and what waits is counted as it comes, and known after a restart.
 #[tokio::test]
 async fn the_size_of_an_archive_is_known() {

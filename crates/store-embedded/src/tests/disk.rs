@@ -74,6 +74,7 @@ fn a_store_whose_making_was_interrupted_is_made_anew() {
         if killed_late {
             open(dir.path()).close();
             fs::remove_file(root.join("format")).unwrap();
+            fs::remove_file(root.join("sequence")).unwrap();
             fs::remove_file(db.join("version")).unwrap();
         } else {
             fs::create_dir_all(db.join("keyspaces")).unwrap();
@@ -283,4 +284,16 @@ fn defaults_are_valid_and_unknown_keys_are_refused() {
     assert!(serde_json::from_str::<Config>(r#"{"datadir": "x"}"#).is_err());
     let small = Config { log_max_stanzas: 1, ..Config::default() };
     assert_eq!(small.check().unwrap_err().field, "log-max-stanzas");
+}
+
+#[test]
+fn no_duration_is_longer_than_can_be_counted() {
+    for (key, long) in [
+        ("commit-delay", "500000000000years"),
+        ("spool-ttl", "500000000000years"),
+        ("archive-ttl", "1001years"),
+    ] {
+        let config: Config = serde_json::from_str(&format!(r#"{{"{key}": "{long}"}}"#)).unwrap();
+        assert_eq!(config.check().unwrap_err().field, key);
+    }
 }

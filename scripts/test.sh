@@ -60,7 +60,7 @@ part_stores() {
     $cql start || return
     started=yes
   fi
-  cargo test -p starling-store-scylla --no-fail-fast
+  STARLING_TEST_ARCHIVE_ROWS=100000 cargo test -p starling-store-scylla --no-fail-fast
   code=$?
   cargo test -p starling-server --test cql || code=1
   [ -z "$started" ] || $cql clean

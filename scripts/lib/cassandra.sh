@@ -8,6 +8,7 @@
 #
 # Everything lies in CASSANDRA_DIR (target/cassandra): port, and for node N its files and nN/pid. Whoever wants a server of
 # their own names another directory; the jars are shared. Node N listens on 127.0.0.N, all on one port.
+# CASSANDRA_YAML names a file with more settings, for TLS or passwords (then the user cassandra with that password is there).
 # `commitlog_sync: batch`: what was answered outlives a kill -9, which the default does not give.
 set -uo pipefail
 cassandra_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -82,6 +83,7 @@ file_cache_size: 32MiB
 key_cache_size: 8MiB
 auto_snapshot: false
 YAML
+  [ -z "${CASSANDRA_YAML-}" ] || cat "$CASSANDRA_YAML" >>"$home/conf/cassandra.yaml" || return
   printf 'dc=dc1\nrack=rack%s\n' "$1" >"$home/conf/cassandra-rackdc.properties"
   cat >"$home/conf/logback.xml" <<XML
 <configuration>
@@ -111,7 +113,7 @@ cassandra_launch() {
     -Dcassandra-foreground=yes "-Dcassandra.config=file://$home/conf/cassandra.yaml" "-Dcassandra.storagedir=$home" \
     "-Dlogback.configurationFile=$home/conf/logback.xml" -Dcassandra.ring_delay_ms=15000 \
     -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.consistent.rangemovement=false \
-    -Dcassandra.memtable.row_overhead_size=180 "${flags[@]}" \
+    -Dcassandra.memtable.row_overhead_size=180 -Dcassandra.superuser_setup_delay_ms=0 "${flags[@]}" \
     -cp "$home/conf:$CASSANDRA_JARS/*" org.apache.cassandra.service.CassandraDaemon \
     </dev/null >"$home/out.log" 2>&1 &
   echo $! >"$home/pid"

@@ -1,7 +1,5 @@
 //! A server that stops, hangs or is killed: an error in time, no answered write is lost, and all goes on when it is back.
 
-use std::path::Path;
-use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,40 +9,7 @@ use starling_ports::archive::{Archive, Query, Table};
 use starling_ports::suite::{fresh_user, row};
 use starling_store_scylla::{Config, Store};
 
-use crate::server::{cassandra, fresh_at, say, store_of};
-
-/// A server of this test's own. Deleted when it is dropped.
-struct Server {
-    directory: tempfile::TempDir,
-    address: String,
-}
-
-impl Server {
-    fn start() -> Server {
-        let directory = tempfile::tempdir().unwrap();
-        let address = cassandra(Some(directory.path()), &["start"]).unwrap();
-        Server { directory, address }
-    }
-    fn start_again(&self) {
-        assert_eq!(cassandra(Some(self.directory.path()), &["start"]).unwrap(), self.address);
-    }
-    fn signal(&self, signal: &str) {
-        let pid = std::fs::read_to_string(self.directory.path().join("n1/pid")).unwrap();
-        assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
-        if signal == "-KILL" {
-            let gone = Path::new("/proc").join(pid.trim());
-            while gone.join("fd").read_dir().is_ok_and(|mut open| open.next().is_some()) {
-                std::thread::yield_now();
-            }
-        }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = cassandra(Some(self.directory.path()), &["clean"]);
-    }
-}
+use crate::server::{OwnServer, fresh_at, say, store_of};
 
 const DEADLINE: Duration = Duration::from_secs(2);
 
@@ -81,7 +46,7 @@ async fn has_all(store: &Store, owner: &BareJid, answered: &[u64]) {
 }
 
 /// One round: rows are written, the server gets `signal` amid them, `mend` brings it back.
-async fn survives(store: &Arc<Store>, server: &Server, signal: &'static str, mend: impl FnOnce()) {
+async fn survives(store: &Arc<Store>, server: &OwnServer, signal: &'static str, mend: impl FnOnce()) {
     let owner = fresh_user();
     let mut writing = tokio::task::JoinSet::new();
     writing.spawn({
@@ -111,7 +76,7 @@ async fn a_server_that_hangs_or_dies_is_reported_in_time_and_loses_nothing() {
     if std::env::var_os("STARLING_TEST_CQL").is_some() {
         say("one test runs on a Cassandra of its own all the same: it is stopped and killed");
     }
-    let server = Server::start();
+    let server = OwnServer::start("");
     let config = Config { request_timeout: DEADLINE, ..fresh_at(&server.address) };
     let slowly = Config { request_timeout: Duration::from_secs(20), ..config.clone() };
     store_of(&slowly).await;

@@ -17,11 +17,11 @@ pub(crate) fn root() -> PathBuf {
 }
 
 /// `scripts/lib/cassandra.sh ARGUMENTS`, for the servers in `directory`.
-pub(crate) fn cassandra(directory: Option<&Path>, arguments: &[&str]) -> Result<String, String> {
+fn cassandra(directory: Option<&Path>, arguments: &[&str]) -> Result<String, String> {
     let mut command = Command::new(root().join("scripts/lib/cassandra.sh"));
     command.args(arguments);
     if let Some(directory) = directory {
-        command.env("CASSANDRA_DIR", directory);
+        command.env("CASSANDRA_DIR", directory).env("CASSANDRA_YAML", directory.join("more.yaml"));
     }
     let done = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
@@ -118,4 +118,43 @@ pub(crate) async fn store() -> Arc<Store> {
 pub(crate) async fn store_of(config: &Config) -> Arc<Store> {
     migrate(config).await.unwrap();
     Store::connect(config).await.unwrap()
+}
+
+/// A server of one test's own. Stopped and deleted when it is dropped.
+pub(crate) struct OwnServer {
+    directory: tempfile::TempDir,
+    pub(crate) address: String,
+}
+
+impl OwnServer {
+    /// With `more` settings, in a directory that may have files for them.
+    pub(crate) fn start_in(directory: tempfile::TempDir, more: &str) -> OwnServer {
+        std::fs::write(directory.path().join("more.yaml"), more).unwrap();
+        let mut server = OwnServer { directory, address: String::new() };
+        server.address = cassandra(Some(server.directory.path()), &["start"]).unwrap();
+        server
+    }
+    pub(crate) fn start(more: &str) -> OwnServer {
+        OwnServer::start_in(tempfile::tempdir().unwrap(), more)
+    }
+    pub(crate) fn start_again(&self) {
+        assert_eq!(cassandra(Some(self.directory.path()), &["start"]).unwrap(), self.address);
+    }
+    /// Killed, it is gone when this returns.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.directory.path().join("n1/pid")).unwrap();
+        assert!(Command::new("kill").args([signal, pid.trim()]).status().unwrap().success());
+        if signal == "-KILL" {
+            let gone = Path::new("/proc").join(pid.trim());
+            while gone.join("fd").read_dir().is_ok_and(|mut open| open.next().is_some()) {
+                std::thread::yield_now();
+            }
+        }
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        let _ = cassandra(Some(self.directory.path()), &["clean"]);
+    }
 }

@@ -99,7 +99,7 @@ fn nonce() -> Result<i64> {
 impl Store {
     async fn account_found(&self, jid: &BareJid, is_settled: bool) -> Result<Found> {
         let statements = &self.client.statements;
-        let statement = if is_settled { &statements.account } else { &statements.account_decided };
+        let statement = if is_settled { &statements.accounts.get } else { &statements.accounts.decided };
         let found = self.client.read(statement, (jid.as_str(),)).await?;
         let Some(row) = found.first::<Stored>() else { return Ok(Found::None) };
         let row = row.ok_or(()).map_err(|()| self.client.corrupt(WHAT))?;
@@ -138,7 +138,7 @@ impl Store {
             none,
             none,
         );
-        self.client.decide(&self.client.statements.account_create, values).await
+        self.client.decide(&self.client.statements.accounts.create, values).await
     }
 
     async fn decide_again(
@@ -153,14 +153,20 @@ impl Store {
         let name = jid.as_str();
         let values =
             (ALIVE, nonce, signed(now.0), a.0, a.1, a.2, a.3, b.0, b.1, b.2, b.3, name, REMOVED, former.at);
-        self.client.decide(&self.client.statements.account_again, values).await
+        self.client.decide(&self.client.statements.accounts.again, values).await
+    }
+
+    /// Whether that removal is still under way.
+    pub(crate) async fn is_being_removed(&self, jid: &BareJid, removal: Removal) -> Result<bool> {
+        let found = self.account_found(jid, false).await?;
+        Ok(matches!(found, Found::Removing(current) if current == removal))
     }
 
     /// Erases what is left, then says so: an end that was broken off goes on here.
     async fn finish_removal(&self, jid: &BareJid, removal: Removal) -> Result<()> {
         self.erase(jid, removal).await?;
         let values = (REMOVED, jid.as_str(), REMOVING, removal.at);
-        match self.client.decide(&self.client.statements.account_removed, values).await {
+        match self.client.decide(&self.client.statements.accounts.removed, values).await {
             Decision::Made | Decision::Refused => Ok(()), // refused: another has finished it
             Decision::Unknown(error) => Err(error),
         }
@@ -241,13 +247,13 @@ impl Accounts for Store {
     async fn set_credentials(&self, jid: &BareJid, credentials: Credentials) -> Result<bool> {
         let (a, b) = (keys(&credentials.sha1), keys(&credentials.sha256));
         let values = (a.0, a.1, a.2, a.3, b.0, b.1, b.2, b.3, jid.as_str(), ALIVE);
-        let statement = &self.client.statements.account_keys;
+        let statement = &self.client.statements.accounts.keys;
         self.change(jid, statement, &values, |account| account.credentials == credentials).await
     }
 
     async fn set_suspended(&self, jid: &BareJid, suspended: bool) -> Result<bool> {
         let values = (suspended, jid.as_str(), ALIVE);
-        let statement = &self.client.statements.account_suspend;
+        let statement = &self.client.statements.accounts.suspend;
         self.change(jid, statement, &values, |account| account.suspended == suspended).await
     }
 
@@ -265,7 +271,7 @@ impl Accounts for Store {
             }
             let removal = self.removal(jid).await?;
             let values = (REMOVING, removal.at, signed(removal.id), jid.as_str(), ALIVE);
-            match self.client.decide(&self.client.statements.account_removing, values).await {
+            match self.client.decide(&self.client.statements.accounts.removing, values).await {
                 Decision::Made | Decision::Refused => {}
                 Decision::Unknown(error) => last = Some(error),
             }
@@ -281,7 +287,7 @@ impl Accounts for Store {
 impl Store {
     /// Which of `names` have an account.
     pub(crate) async fn alive(&self, names: &[String]) -> Result<std::collections::HashSet<String>> {
-        let found = self.client.read(&self.client.statements.accounts_named, (names,)).await?;
+        let found = self.client.read(&self.client.statements.accounts.named, (names,)).await?;
         let mut alive = std::collections::HashSet::new();
         for row in found.rows::<(String, Option<i8>)>() {
             let (name, state) = row.ok_or(()).map_err(|()| self.client.corrupt(WHAT))?;

@@ -25,7 +25,7 @@ impl Documents for Store {
     async fn get(&self, owner: &BareJid, document: &Document) -> Result<Option<Bytes>> {
         let (kind, namespace, name) = key(document);
         let values = (owner.as_str(), kind, namespace, name);
-        let found = self.client.read(&self.client.statements.document, values).await?;
+        let found = self.client.read(&self.client.statements.documents.get, values).await?;
         let Some(row) = found.first::<(Option<Vec<u8>>,)>() else { return Ok(None) };
         let xml = row.and_then(|(xml,)| xml).ok_or(corrupt(WHAT));
         xml.map(|xml| Some(xml.into())).map_err(|_| self.client.corrupt(WHAT))
@@ -34,11 +34,11 @@ impl Documents for Store {
     async fn put(&self, owner: &BareJid, document: &Document, xml: Bytes) -> Result<()> {
         let (kind, namespace, name) = key(document);
         let values = (owner.as_str(), kind, namespace, name, &xml[..], size(xml.len()), self.stamps.next());
-        self.client.write(&self.client.statements.document_put, values).await
+        self.client.write(&self.client.statements.documents.put, values).await
     }
 
     async fn size(&self, owner: &BareJid) -> Result<usize> {
-        let found = self.client.read(&self.client.statements.document_sizes, (owner.as_str(),)).await?;
+        let found = self.client.read(&self.client.statements.documents.sizes, (owner.as_str(),)).await?;
         let mut total: usize = 0;
         for row in found.rows::<(Option<i32>,)>() {
             let size = row.and_then(|(size,)| size).and_then(|size| usize::try_from(size).ok());

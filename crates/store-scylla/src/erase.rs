@@ -24,7 +24,7 @@ impl Store {
         for statement in &self.client.statements.erase_owner {
             self.client.write(statement, (removal.at, owner.as_str())).await?;
         }
-        self.empty_roster(owner).await?;
+        self.empty_roster(owner, removal).await?;
         self.remove_name(owner, removal.at).await
     }
 }

@@ -22,13 +22,13 @@ fn decode((at, status): Columns) -> Result<LastActivity> {
 #[async_trait]
 impl LastActivities for Store {
     async fn get(&self, owner: &BareJid) -> Result<Option<LastActivity>> {
-        let found = self.client.read(&self.client.statements.last_activity, (owner.as_str(),)).await?;
+        let found = self.client.read(&self.client.statements.last_activities.get, (owner.as_str(),)).await?;
         let Some(row) = found.first::<Columns>() else { return Ok(None) };
         row.ok_or(corrupt(WHAT)).and_then(decode).map(Some).map_err(|_| self.client.corrupt(WHAT))
     }
 
     async fn put(&self, owner: &BareJid, last: LastActivity) -> Result<()> {
         let values = (owner.as_str(), signed(last.at.0), last.status.as_deref(), self.stamps.next());
-        self.client.write(&self.client.statements.last_activity_put, values).await
+        self.client.write(&self.client.statements.last_activities.put, values).await
     }
 }

@@ -22,12 +22,12 @@ fn shard(name: &str) -> i32 {
 impl Store {
     pub(crate) async fn add_name(&self, jid: &BareJid, stamp: i64) -> Result<()> {
         let name = jid.as_str();
-        self.client.write(&self.client.statements.name_add, (shard(name), name, stamp)).await
+        self.client.write(&self.client.statements.names.add, (shard(name), name, stamp)).await
     }
 
     pub(crate) async fn remove_name(&self, jid: &BareJid, stamp: i64) -> Result<()> {
         let name = jid.as_str();
-        self.client.write(&self.client.statements.name_remove, (stamp, shard(name), name)).await
+        self.client.write(&self.client.statements.names.remove, (stamp, shard(name), name)).await
     }
 
     /// At most `limit` names after `after` that have an account.
@@ -91,7 +91,7 @@ impl Shard {
             return Ok(());
         }
         let values = (self.number, self.after.as_str(), step);
-        let found = store.client.read(&store.client.statements.names, values).await?;
+        let found = store.client.read(&store.client.statements.names.after, values).await?;
         for row in found.rows::<(String,)>() {
             let (name,) = row.ok_or(()).map_err(|()| store.client.corrupt(WHAT))?;
             self.names.push_back(name);

@@ -22,7 +22,7 @@ fn decode((low, acknowledged): Columns) -> Result<Position> {
 #[async_trait]
 impl Positions for Store {
     async fn get(&self, owner: &BareJid) -> Result<Position> {
-        let found = self.client.read(&self.client.statements.position, (owner.as_str(),)).await?;
+        let found = self.client.read(&self.client.statements.positions.get, (owner.as_str(),)).await?;
         let Some(row) = found.first::<Columns>() else { return Ok(Position::default()) };
         row.ok_or(corrupt(WHAT)).and_then(decode).map_err(|_| self.client.corrupt(WHAT))
     }
@@ -30,6 +30,6 @@ impl Positions for Store {
     async fn save(&self, owner: &BareJid, position: Position) -> Result<()> {
         let acknowledged: Vec<[u8; 16]> = position.acknowledged.iter().map(|id| id_bytes(*id)).collect();
         let values = (owner.as_str(), position.low.map(id_bytes), acknowledged, self.stamps.next());
-        self.client.write(&self.client.statements.position_put, values).await
+        self.client.write(&self.client.statements.positions.put, values).await
     }
 }

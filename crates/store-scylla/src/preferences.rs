@@ -34,7 +34,7 @@ fn number(default: DefaultPreference) -> i8 {
 #[async_trait]
 impl PreferenceStore for Store {
     async fn get(&self, owner: &BareJid) -> Result<Option<Preferences>> {
-        let found = self.client.read(&self.client.statements.preferences, (owner.as_str(),)).await?;
+        let found = self.client.read(&self.client.statements.preferences.get, (owner.as_str(),)).await?;
         let Some(row) = found.first::<Columns>() else { return Ok(None) };
         row.ok_or(corrupt(WHAT)).and_then(decode).map(Some).map_err(|_| self.client.corrupt(WHAT))
     }
@@ -45,6 +45,6 @@ impl PreferenceStore for Store {
         }
         let (always, never) = (texts(&preferences.always), texts(&preferences.never));
         let values = (owner.as_str(), number(preferences.default), always, never, self.stamps.next());
-        self.client.write(&self.client.statements.preferences_put, values).await
+        self.client.write(&self.client.statements.preferences.put, values).await
     }
 }

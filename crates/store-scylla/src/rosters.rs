@@ -8,6 +8,7 @@ use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::roster::{Contact, Edit, Roster, Rosters, Subscription, Written};
 
+use crate::accounts::Removal;
 use crate::client::Changes;
 use crate::error::{corrupt, unavailable};
 use crate::lwt::Decision;
@@ -95,7 +96,7 @@ fn put<'a>(changes: &mut Changes<'a>, store: &Store, owner: &'a BareJid, contact
         groups,
         contact.request.as_deref(),
     );
-    changes.add(&store.client.statements.roster_put, values);
+    changes.add(&store.client.statements.rosters.put, values);
 }
 
 fn put_removed<'a>(
@@ -116,13 +117,13 @@ fn put_removed<'a>(
         None::<Vec<&str>>,
         None::<&[u8]>,
     );
-    changes.add(&store.client.statements.roster_put, values);
+    changes.add(&store.client.statements.rosters.put, values);
 }
 
 impl Store {
     async fn roster_found(&self, owner: &BareJid, is_settled: bool) -> Result<Found> {
         let statements = &self.client.statements;
-        let statement = if is_settled { &statements.roster } else { &statements.roster_decided };
+        let statement = if is_settled { &statements.rosters.get } else { &statements.rosters.decided };
         let found = self.client.read(statement, (owner.as_str(),)).await?;
         gather(found.rows()).map_err(|_| self.client.corrupt(WHAT))
     }
@@ -140,10 +141,10 @@ impl Store {
         let (owner, version, since) = (owner.as_str(), signed(version), signed(since));
         let statements = &self.client.statements;
         match now.nonce {
-            None => changes.add(&statements.roster_first, (owner, version, since, nonce)),
+            None => changes.add(&statements.rosters.first, (owner, version, since, nonce)),
             Some(_) => {
                 let before = signed(now.roster.version);
-                changes.add(&statements.roster_next, (version, since, nonce, owner, before));
+                changes.add(&statements.rosters.next, (version, since, nonce, owner, before));
             }
         }
         changes
@@ -161,7 +162,7 @@ impl Store {
         // What is neither a contact nor remembered as removed any more.
         for (jid, _) in now.roster.removed.iter().filter(|(_, version)| *version <= next.since) {
             if next.contact(jid).is_none() && next.removed.iter().all(|(kept, _)| kept != jid) {
-                changes.add(&self.client.statements.roster_forget, (owner.as_str(), jid.as_str()));
+                changes.add(&self.client.statements.rosters.forget, (owner.as_str(), jid.as_str()));
             }
         }
         self.client.decide_all(changes).await
@@ -169,9 +170,13 @@ impl Store {
 
     /// Deletes all contacts. The version stays: whoever gets this name next goes on from it, and no client that kept the old
     /// roster takes the new one for it.
-    pub(crate) async fn empty_roster(&self, owner: &BareJid) -> Result<()> {
+    pub(crate) async fn empty_roster(&self, owner: &BareJid, removal: Removal) -> Result<()> {
         for _ in 0..1000 {
             let now = self.roster_found(owner, false).await?;
+            // After what is to be deleted was read: another may have finished this removal, and the roster be a successor's.
+            if !self.is_being_removed(owner, removal).await? {
+                return Ok(());
+            }
             let contacts = now.roster.contacts.iter().map(|contact| &contact.jid);
             let all: Vec<&BareJid> =
                 contacts.chain(now.roster.removed.iter().map(|(jid, _)| jid)).take(DELETED).collect();
@@ -181,7 +186,7 @@ impl Store {
             let version = now.roster.version + 1;
             let mut changes = self.condition(owner, &now, version, version, nonce()?);
             for jid in all {
-                changes.add(&self.client.statements.roster_forget, (owner.as_str(), jid.as_str()));
+                changes.add(&self.client.statements.rosters.forget, (owner.as_str(), jid.as_str()));
             }
             if let Decision::Unknown(error) = self.client.decide_all(changes).await {
                 return Err(error); // the removal goes on when it is asked for again

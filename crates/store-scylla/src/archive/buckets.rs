@@ -96,7 +96,7 @@ impl Listing {
 
 impl Store {
     pub(crate) async fn listing(&self, owner: &BareJid) -> Result<Listing> {
-        let found = self.client.read(&self.client.statements.buckets, (owner.as_str(),)).await?;
+        let found = self.client.read(&self.client.statements.buckets.list, (owner.as_str(),)).await?;
         let mut listing = Listing::default();
         for row in found.rows::<(i8, i64)>() {
             let (kind, bucket) = row.ok_or(()).map_err(|()| self.client.corrupt(WHAT))?;
@@ -122,7 +122,7 @@ impl Store {
             return Ok(());
         }
         let values = (owner.as_str(), kind(table), bucket, signed(newest));
-        self.client.write(&self.client.statements.bucket_add, values).await?;
+        self.client.write(&self.client.statements.buckets.add, values).await?;
         self.buckets.note(table, owner, bucket);
         Ok(())
     }
@@ -142,8 +142,8 @@ impl Store {
         }
         let statements = &self.client.statements;
         let mut changes = Changes::default();
-        changes.add(&statements.buckets_erase, (stamp, owner.as_str()));
-        changes.add(&statements.bucket_add, (owner.as_str(), REMOVAL, stamp, stamp.saturating_add(1)));
+        changes.add(&statements.buckets.erase, (stamp, owner.as_str()));
+        changes.add(&statements.buckets.add, (owner.as_str(), REMOVAL, stamp, stamp.saturating_add(1)));
         self.client.write_all(changes).await?;
         self.buckets.forget(owner);
         Ok(())

@@ -25,42 +25,71 @@ pub(crate) struct RowStatements {
     pub(crate) erase: PreparedStatement,
 }
 
+/// The statements on the list of partitions.
+pub(crate) struct BucketStatements {
+    pub(crate) list: PreparedStatement,
+    pub(crate) add: PreparedStatement,
+    pub(crate) erase: PreparedStatement,
+}
+
+/// The statements on accounts.
+pub(crate) struct AccountStatements {
+    pub(crate) get: PreparedStatement,
+    /// The same as a serial read: it ends whatever decision is still under way.
+    pub(crate) decided: PreparedStatement,
+    pub(crate) create: PreparedStatement,
+    pub(crate) again: PreparedStatement,
+    pub(crate) keys: PreparedStatement,
+    pub(crate) suspend: PreparedStatement,
+    pub(crate) removing: PreparedStatement,
+    pub(crate) removed: PreparedStatement,
+    pub(crate) named: PreparedStatement,
+}
+
+/// The statements on the list of names.
+pub(crate) struct NameStatements {
+    pub(crate) after: PreparedStatement,
+    pub(crate) add: PreparedStatement,
+    pub(crate) remove: PreparedStatement,
+}
+
+/// The statements on rosters.
+pub(crate) struct RosterStatements {
+    pub(crate) get: PreparedStatement,
+    /// The same as a serial read.
+    pub(crate) decided: PreparedStatement,
+    pub(crate) first: PreparedStatement,
+    pub(crate) next: PreparedStatement,
+    pub(crate) put: PreparedStatement,
+    pub(crate) forget: PreparedStatement,
+}
+
+/// The statements on documents.
+pub(crate) struct DocumentStatements {
+    pub(crate) get: PreparedStatement,
+    pub(crate) put: PreparedStatement,
+    pub(crate) sizes: PreparedStatement,
+}
+
+/// The statements on a table with one row an account.
+pub(crate) struct RowOfOwner {
+    pub(crate) get: PreparedStatement,
+    pub(crate) put: PreparedStatement,
+}
+
 /// All statements.
 pub(crate) struct Statements {
     pub(crate) archive: RowStatements,
     pub(crate) spool: RowStatements,
-    pub(crate) buckets: PreparedStatement,
-    pub(crate) bucket_add: PreparedStatement,
-    pub(crate) buckets_erase: PreparedStatement,
-    pub(crate) position: PreparedStatement,
-    pub(crate) position_put: PreparedStatement,
-    pub(crate) account: PreparedStatement,
-    pub(crate) account_decided: PreparedStatement,
-    pub(crate) account_create: PreparedStatement,
-    pub(crate) account_again: PreparedStatement,
-    pub(crate) account_keys: PreparedStatement,
-    pub(crate) account_suspend: PreparedStatement,
-    pub(crate) account_removing: PreparedStatement,
-    pub(crate) account_removed: PreparedStatement,
-    pub(crate) accounts_named: PreparedStatement,
-    pub(crate) names: PreparedStatement,
-    pub(crate) name_add: PreparedStatement,
-    pub(crate) name_remove: PreparedStatement,
-    pub(crate) roster: PreparedStatement,
-    pub(crate) roster_decided: PreparedStatement,
-    pub(crate) roster_first: PreparedStatement,
-    pub(crate) roster_next: PreparedStatement,
-    pub(crate) roster_put: PreparedStatement,
-    pub(crate) roster_forget: PreparedStatement,
-    pub(crate) block_list: PreparedStatement,
-    pub(crate) block_list_put: PreparedStatement,
-    pub(crate) preferences: PreparedStatement,
-    pub(crate) preferences_put: PreparedStatement,
-    pub(crate) document: PreparedStatement,
-    pub(crate) document_put: PreparedStatement,
-    pub(crate) document_sizes: PreparedStatement,
-    pub(crate) last_activity: PreparedStatement,
-    pub(crate) last_activity_put: PreparedStatement,
+    pub(crate) buckets: BucketStatements,
+    pub(crate) accounts: AccountStatements,
+    pub(crate) names: NameStatements,
+    pub(crate) rosters: RosterStatements,
+    pub(crate) documents: DocumentStatements,
+    pub(crate) positions: RowOfOwner,
+    pub(crate) block_lists: RowOfOwner,
+    pub(crate) preferences: RowOfOwner,
+    pub(crate) last_activities: RowOfOwner,
     /// Of the tables with one partition an owner and no decisions.
     pub(crate) erase_owner: Vec<PreparedStatement>,
 }
@@ -139,105 +168,129 @@ impl Preparing<'_> {
         })
     }
 
-    pub(crate) async fn all(&self) -> Result<Statements, PrepareError> {
-        let read = async |cql: &str| self.get(Kind::Read, cql).await;
-        let write = async |cql: &str| self.get(Kind::Write, cql).await;
+    async fn buckets(&self) -> Result<BucketStatements, PrepareError> {
+        Ok(BucketStatements {
+            list: self.get(Kind::Read, "SELECT kind, bucket FROM @archive_buckets WHERE owner = ?").await?,
+            add: self
+                .get(
+                    Kind::Write,
+                    "INSERT INTO @archive_buckets (owner, kind, bucket) VALUES (?, ?, ?) USING TIMESTAMP ?",
+                )
+                .await?,
+            erase: self
+                .get(Kind::Write, "DELETE FROM @archive_buckets USING TIMESTAMP ? WHERE owner = ?")
+                .await?,
+        })
+    }
+
+    async fn accounts(&self) -> Result<AccountStatements, PrepareError> {
         let decide = async |cql: &str| self.get(Kind::Decision, cql).await;
-        // After a decision of unknown outcome: a serial read ends whatever is still under way.
-        let decided = |statement: &PreparedStatement| {
-            let mut statement = statement.clone();
-            statement.set_consistency(Consistency::LocalSerial);
-            statement
-        };
-        let account = read(&format!("SELECT {ACCOUNT} FROM @accounts WHERE name = ?")).await?;
-        let roster = read(&format!("SELECT {CONTACT} FROM @rosters WHERE owner = ?")).await?;
-        let mut erase_owner = Vec::with_capacity(OWNED.len());
-        for table in OWNED {
-            erase_owner
-                .push(write(&format!("DELETE FROM @{table} USING TIMESTAMP ? WHERE owner = ?")).await?);
-        }
-        Ok(Statements {
-            archive: self.rows("archive").await?,
-            spool: self.rows("spool").await?,
-            buckets: read("SELECT kind, bucket FROM @archive_buckets WHERE owner = ?").await?,
-            bucket_add: write(
-                "INSERT INTO @archive_buckets (owner, kind, bucket) VALUES (?, ?, ?) USING TIMESTAMP ?",
-            )
-            .await?,
-            buckets_erase: write("DELETE FROM @archive_buckets USING TIMESTAMP ? WHERE owner = ?").await?,
-            position: read("SELECT low, acknowledged FROM @positions WHERE owner = ?").await?,
-            position_put: write(
-                "INSERT INTO @positions (owner, low, acknowledged) VALUES (?, ?, ?) USING TIMESTAMP ?",
-            )
-            .await?,
-            account_decided: decided(&account),
-            account,
-            account_create: decide(&format!(
+        let get = self.get(Kind::Read, &format!("SELECT {ACCOUNT} FROM @accounts WHERE name = ?")).await?;
+        Ok(AccountStatements {
+            decided: serial(&get),
+            get,
+            create: decide(&format!(
                 "INSERT INTO @accounts (name, {ACCOUNT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS"
             ))
             .await?,
-            account_again: decide(&format!(
+            again: decide(&format!(
                 "UPDATE @accounts SET state = ?, nonce = ?, created = ?, suspended = false, {KEYS} \
                  WHERE name = ? IF state = ? AND removed_at = ?"
             ))
             .await?,
-            account_keys: decide(&format!("UPDATE @accounts SET {KEYS} WHERE name = ? IF state = ?")).await?,
-            account_suspend: decide("UPDATE @accounts SET suspended = ? WHERE name = ? IF state = ?").await?,
-            account_removing: decide(
+            keys: decide(&format!("UPDATE @accounts SET {KEYS} WHERE name = ? IF state = ?")).await?,
+            suspend: decide("UPDATE @accounts SET suspended = ? WHERE name = ? IF state = ?").await?,
+            removing: decide(
                 "UPDATE @accounts SET state = ?, removed_at = ?, removed_id = ?, sha1_salt = null, sha1_stored = null, \
                  sha1_server = null, sha256_salt = null, sha256_stored = null, sha256_server = null \
                  WHERE name = ? IF state = ?",
             )
             .await?,
-            account_removed: decide(
-                "UPDATE @accounts SET state = ? WHERE name = ? IF state = ? AND removed_at = ?",
-            )
-            .await?,
-            accounts_named: read("SELECT name, state FROM @accounts WHERE name IN ?").await?,
-            names: read("SELECT name FROM @account_names WHERE shard = ? AND name > ? LIMIT ?").await?,
-            name_add: write("INSERT INTO @account_names (shard, name) VALUES (?, ?) USING TIMESTAMP ?")
+            removed: decide("UPDATE @accounts SET state = ? WHERE name = ? IF state = ? AND removed_at = ?")
                 .await?,
-            name_remove: write("DELETE FROM @account_names USING TIMESTAMP ? WHERE shard = ? AND name = ?")
+            named: self.get(Kind::Read, "SELECT name, state FROM @accounts WHERE name IN ?").await?,
+        })
+    }
+
+    async fn names(&self) -> Result<NameStatements, PrepareError> {
+        let write = async |cql: &str| self.get(Kind::Write, cql).await;
+        let after = "SELECT name FROM @account_names WHERE shard = ? AND name > ? LIMIT ?";
+        Ok(NameStatements {
+            after: self.get(Kind::Read, after).await?,
+            add: write("INSERT INTO @account_names (shard, name) VALUES (?, ?) USING TIMESTAMP ?").await?,
+            remove: write("DELETE FROM @account_names USING TIMESTAMP ? WHERE shard = ? AND name = ?")
                 .await?,
-            roster_decided: decided(&roster),
-            roster,
-            roster_first: decide(
+        })
+    }
+
+    async fn rosters(&self) -> Result<RosterStatements, PrepareError> {
+        let decide = async |cql: &str| self.get(Kind::Decision, cql).await;
+        let get = self.get(Kind::Read, &format!("SELECT {CONTACT} FROM @rosters WHERE owner = ?")).await?;
+        Ok(RosterStatements {
+            decided: serial(&get),
+            get,
+            first: decide(
                 "INSERT INTO @rosters (owner, contact, version, since, nonce) VALUES (?, '', ?, ?, ?) IF NOT EXISTS",
             )
             .await?,
-            roster_next: decide(
+            next: decide(
                 "UPDATE @rosters SET version = ?, since = ?, nonce = ? WHERE owner = ? AND contact = '' IF version = ?",
             )
             .await?,
-            roster_put: decide(
+            put: decide(
                 "INSERT INTO @rosters (owner, contact, version, removed, flags, name, groups, request) \
                  VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             )
             .await?,
-            roster_forget: decide("DELETE FROM @rosters WHERE owner = ? AND contact = ?").await?,
-            block_list: read("SELECT items FROM @block_lists WHERE owner = ?").await?,
-            block_list_put: write("INSERT INTO @block_lists (owner, items) VALUES (?, ?) USING TIMESTAMP ?")
-                .await?,
-            preferences: read("SELECT otherwise, always, never FROM @preferences WHERE owner = ?").await?,
-            preferences_put: write(
-                "INSERT INTO @preferences (owner, otherwise, always, never) VALUES (?, ?, ?, ?) USING TIMESTAMP ?",
-            )
-            .await?,
-            document: read(
-                "SELECT xml FROM @documents WHERE owner = ? AND kind = ? AND namespace = ? AND name = ?",
-            )
-            .await?,
-            document_put: write(
-                "INSERT INTO @documents (owner, kind, namespace, name, xml, size) VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?",
-            )
-            .await?,
-            document_sizes: read("SELECT size FROM @documents WHERE owner = ?").await?,
-            last_activity: read("SELECT at, status FROM @last_activities WHERE owner = ?").await?,
-            last_activity_put: write(
-                "INSERT INTO @last_activities (owner, at, status) VALUES (?, ?, ?) USING TIMESTAMP ?",
-            )
-            .await?,
+            forget: decide("DELETE FROM @rosters WHERE owner = ? AND contact = ?").await?,
+        })
+    }
+
+    async fn documents(&self) -> Result<DocumentStatements, PrepareError> {
+        let get = "SELECT xml FROM @documents WHERE owner = ? AND kind = ? AND namespace = ? AND name = ?";
+        let put = "INSERT INTO @documents (owner, kind, namespace, name, xml, size) \
+            VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
+        Ok(DocumentStatements {
+            get: self.get(Kind::Read, get).await?,
+            put: self.get(Kind::Write, put).await?,
+            sizes: self.get(Kind::Read, "SELECT size FROM @documents WHERE owner = ?").await?,
+        })
+    }
+
+    /// All columns of the owner's row, read and replaced at once.
+    async fn row_of_owner(&self, table: &str, columns: &str) -> Result<RowOfOwner, PrepareError> {
+        let places = columns.split(',').map(|_| "?").collect::<Vec<_>>().join(", ");
+        let get = format!("SELECT {columns} FROM @{table} WHERE owner = ?");
+        let put = format!("INSERT INTO @{table} (owner, {columns}) VALUES (?, {places}) USING TIMESTAMP ?");
+        Ok(RowOfOwner { get: self.get(Kind::Read, &get).await?, put: self.get(Kind::Write, &put).await? })
+    }
+
+    pub(crate) async fn all(&self) -> Result<Statements, PrepareError> {
+        let mut erase_owner = Vec::with_capacity(OWNED.len());
+        for table in OWNED {
+            let cql = format!("DELETE FROM @{table} USING TIMESTAMP ? WHERE owner = ?");
+            erase_owner.push(self.get(Kind::Write, &cql).await?);
+        }
+        Ok(Statements {
+            archive: self.rows("archive").await?,
+            spool: self.rows("spool").await?,
+            buckets: self.buckets().await?,
+            accounts: self.accounts().await?,
+            names: self.names().await?,
+            rosters: self.rosters().await?,
+            documents: self.documents().await?,
+            positions: self.row_of_owner("positions", "low, acknowledged").await?,
+            block_lists: self.row_of_owner("block_lists", "items").await?,
+            preferences: self.row_of_owner("preferences", "otherwise, always, never").await?,
+            last_activities: self.row_of_owner("last_activities", "at, status").await?,
             erase_owner,
         })
     }
+}
+
+/// After a decision of unknown outcome: a serial read ends whatever is still under way.
+fn serial(statement: &PreparedStatement) -> PreparedStatement {
+    let mut statement = statement.clone();
+    statement.set_consistency(Consistency::LocalSerial);
+    statement
 }

@@ -102,3 +102,19 @@ async fn a_time_in_a_long_archive_is_found_without_reading_what_was_before() {
     let page = store.page(Table::Archive, &owner, &query, 10).await.unwrap();
     assert_eq!(page.rows, rows[490..500]);
 }
+
+/// As large as a stanza may be, beside small ones, and more of them than one batch may carry.
+#[tokio::test]
+async fn large_stanzas_are_kept() {
+    let store = store_of(&fresh().await).await;
+    let owner = fresh_user();
+    let (large, medium) = ("x".repeat(262_000), "y".repeat(20_000));
+    let body = |number: u64| match number % 4 {
+        0 => large.as_str(),
+        1 => medium.as_str(),
+        _ => "small",
+    };
+    let rows: Vec<Row> = (1..=24).map(|number| row(number, body(number))).collect();
+    store.put(Table::Archive, &owner, rows.clone()).await.unwrap();
+    assert_eq!(walk(&store, Table::Archive, &owner, Query::default(), 10).await.concat(), rows);
+}

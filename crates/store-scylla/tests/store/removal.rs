@@ -202,6 +202,43 @@ async fn a_removal_that_was_broken_off_goes_on() {
     }
 }
 
+/// Several remove it, one makes it anew as soon as it can: whoever removes late takes nothing from the new one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn removals_at_the_same_time_leave_the_next_account_alone() {
+    let config = fresh().await;
+    let store = store_of(&config).await;
+    let mut stayed = 0;
+    for _ in 0..30 {
+        let owner = fresh_user();
+        live(&store, &owner).await;
+        let mut removing = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let (store, owner) = (store.clone(), owner.clone());
+            removing.spawn(async move { store.remove(&owner).await.unwrap() });
+        }
+        while store.create(&owner, credentials(9), Timestamp(9)).await.unwrap() == Created::Exists {
+            tokio::task::yield_now().await;
+        }
+        let version = Rosters::get(&*store, &owner).await.unwrap().version;
+        let written =
+            Rosters::write(&*store, &owner, version, vec![Edit::Put(contact("carol"))]).await.unwrap();
+        Documents::put(&*store, &owner, &Document::Vcard, "<new/>".into()).await.unwrap();
+        removing.join_all().await;
+        // One that began later has removed the new one too: that round says nothing.
+        if matches!(written, Written::Done(_)) && Accounts::get(&*store, &owner).await.unwrap().is_some() {
+            let roster = Rosters::get(&*store, &owner).await.unwrap();
+            let document = Documents::get(&*store, &owner, &Document::Vcard).await.unwrap();
+            assert_eq!((roster.contacts.len(), document), (1, Some("<new/>".into())));
+            assert!(store.list(None, 100).await.unwrap().contains(&owner));
+            stayed += 1;
+        }
+        if stayed == 3 {
+            return;
+        }
+    }
+    panic!("the new account never stayed");
+}
+
 /// Two routers, one name.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_many_at_once_one_makes_the_account() {

@@ -7,18 +7,16 @@ use scylla::DeserializeRow;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::prepared::PreparedStatement;
 use starling_jid::BareJid;
+use starling_ports::Result;
 use starling_ports::accounts::{Account, Accounts, Created, Credentials, ScramKeys};
 use starling_ports::ids::Timestamp;
-use starling_ports::{Result, StoreError};
 
 use crate::error::{corrupt, unavailable};
-use crate::lwt::Decision;
+use crate::lwt::{Decision, Tries};
 use crate::store::Store;
 use crate::values::{signed, unsigned};
 
 const WHAT: &str = "an account";
-/// How often a decision is tried: each time, what is there is read before.
-const TRIES: usize = 4;
 
 /// Values of `state`.
 const ALIVE: i8 = 1;
@@ -46,14 +44,20 @@ struct Stored {
 }
 
 impl Stored {
-    fn account(self) -> Result<Account> {
-        type Parts = (Option<i32>, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
-        let keys = |(iterations, salt, stored, server): Parts| -> Option<ScramKeys> {
+    fn account(&self) -> Result<Account> {
+        type Parts<'a> = (&'a Option<Vec<u8>>, &'a Option<Vec<u8>>, &'a Option<Vec<u8>>);
+        let keys = |iterations: Option<i32>, (salt, stored, server): Parts<'_>| -> Option<ScramKeys> {
             let iterations = u32::try_from(iterations?).ok()?;
-            Some(ScramKeys { iterations, salt: salt?, stored: stored?, server: server? })
+            Some(ScramKeys {
+                iterations,
+                salt: salt.clone()?,
+                stored: stored.clone()?,
+                server: server.clone()?,
+            })
         };
-        let sha1 = keys((self.sha1_iterations, self.sha1_salt, self.sha1_stored, self.sha1_server));
-        let sha256 = keys((self.sha256_iterations, self.sha256_salt, self.sha256_stored, self.sha256_server));
+        let sha1 = (&self.sha1_salt, &self.sha1_stored, &self.sha1_server);
+        let sha256 = (&self.sha256_salt, &self.sha256_stored, &self.sha256_server);
+        let (sha1, sha256) = (keys(self.sha1_iterations, sha1), keys(self.sha256_iterations, sha256));
         let (Some(sha1), Some(sha256)) = (sha1, sha256) else { return Err(corrupt(WHAT)) };
         Ok(Account {
             credentials: Credentials { sha1, sha256 },
@@ -112,6 +116,15 @@ impl Store {
         read.map_err(|_| self.client.corrupt(WHAT))
     }
 
+    /// After all decisions that are under way.
+    async fn account_settled(&self, jid: &BareJid, tries: &mut Tries) -> Result<Found> {
+        loop {
+            if let Some(found) = tries.read(self.account_found(jid, false).await).await? {
+                return Ok(found);
+            }
+        }
+    }
+
     async fn decide_new(
         &self,
         jid: &BareJid,
@@ -157,18 +170,27 @@ impl Store {
     }
 
     /// Whether that removal is still under way.
-    pub(crate) async fn is_being_removed(&self, jid: &BareJid, removal: Removal) -> Result<bool> {
-        let found = self.account_found(jid, false).await?;
+    pub(crate) async fn is_being_removed(
+        &self,
+        jid: &BareJid,
+        removal: Removal,
+        tries: &mut Tries,
+    ) -> Result<bool> {
+        let found = self.account_settled(jid, tries).await?;
         Ok(matches!(found, Found::Removing(current) if current == removal))
     }
 
     /// Erases what is left, then says so: an end that was broken off goes on here.
     async fn finish_removal(&self, jid: &BareJid, removal: Removal) -> Result<()> {
         self.erase(jid, removal).await?;
-        let values = (REMOVED, jid.as_str(), REMOVING, removal.at);
-        match self.client.decide(&self.client.statements.accounts.removed, values).await {
-            Decision::Made | Decision::Refused => Ok(()), // refused: another has finished it
-            Decision::Unknown(error) => Err(error),
+        let mut tries = Tries::new();
+        loop {
+            let values = (REMOVED, jid.as_str(), REMOVING, removal.at);
+            match self.client.decide(&self.client.statements.accounts.removed, values).await {
+                Decision::Made | Decision::Refused => return Ok(()), // refused: another has finished it
+                Decision::Unknown(error) if !tries.again().await => return Err(error),
+                Decision::Unknown(_) => {}
+            }
         }
     }
 
@@ -180,28 +202,21 @@ impl Store {
         values: &(impl SerializeRow + Sync),
         is_so: impl Fn(&Account) -> bool,
     ) -> Result<bool> {
-        let mut last = None;
-        for _ in 0..TRIES {
-            match self.client.decide(statement, values).await {
+        let mut tries = Tries::new();
+        loop {
+            let error = match self.client.decide(statement, values).await {
                 Decision::Made => return Ok(true),
                 Decision::Refused => return Ok(false),
-                Decision::Unknown(error) => last = Some(error),
-            }
-            match self.account_found(jid, false).await? {
-                Found::Alive(row) => {
-                    if is_so(&row.account()?) {
-                        return Ok(true);
-                    }
-                }
+                Decision::Unknown(error) => error,
+            };
+            match self.account_settled(jid, &mut tries).await? {
+                Found::Alive(row) if is_so(&row.account()?) => return Ok(true),
+                Found::Alive(_) if tries.again().await => {}
+                Found::Alive(_) => return Err(error),
                 _ => return Ok(false),
             }
         }
-        Err(undecided(last))
     }
-}
-
-fn undecided(last: Option<StoreError>) -> StoreError {
-    last.unwrap_or_else(|| unavailable("others changed it at the same time, again and again"))
 }
 
 #[async_trait]
@@ -215,9 +230,9 @@ impl Accounts for Store {
 
     async fn create(&self, jid: &BareJid, credentials: Credentials, now: Timestamp) -> Result<Created> {
         let nonce = nonce()?;
-        let mut last = None;
-        for _ in 0..TRIES {
-            let found = self.account_found(jid, false).await?;
+        let mut tries = Tries::new();
+        loop {
+            let found = self.account_settled(jid, &mut tries).await?;
             let decision = match found {
                 Found::Alive(row) if row.nonce == Some(nonce) => return Ok(Created::Yes),
                 Found::Alive(_) => return Ok(Created::Exists),
@@ -237,11 +252,11 @@ impl Accounts for Store {
             };
             match decision {
                 Decision::Made => return Ok(Created::Yes),
-                Decision::Refused => {}
-                Decision::Unknown(error) => last = Some(error),
+                Decision::Refused => tries.next()?,
+                Decision::Unknown(error) if !tries.again().await => return Err(error),
+                Decision::Unknown(_) => {}
             }
         }
-        Err(undecided(last))
     }
 
     async fn set_credentials(&self, jid: &BareJid, credentials: Credentials) -> Result<bool> {
@@ -258,11 +273,10 @@ impl Accounts for Store {
     }
 
     async fn remove(&self, jid: &BareJid) -> Result<bool> {
-        let mut last = None;
-        for _ in 0..TRIES {
-            match self.account_found(jid, false).await? {
-                Found::None | Found::Removed(_) if last.is_none() => return Ok(false),
-                Found::None | Found::Removed(_) => return Ok(true), // ours, or another's that finished it
+        let (mut tries, mut has_tried) = (Tries::new(), false);
+        loop {
+            match self.account_settled(jid, &mut tries).await? {
+                Found::None | Found::Removed(_) => return Ok(has_tried), // then ours, or another's that finished it
                 Found::Removing(removal) => {
                     self.finish_removal(jid, removal).await?;
                     return Ok(true);
@@ -272,11 +286,11 @@ impl Accounts for Store {
             let removal = self.removal(jid).await?;
             let values = (REMOVING, removal.at, signed(removal.id), jid.as_str(), ALIVE);
             match self.client.decide(&self.client.statements.accounts.removing, values).await {
-                Decision::Made | Decision::Refused => {}
-                Decision::Unknown(error) => last = Some(error),
+                Decision::Made | Decision::Refused => tries.next()?,
+                Decision::Unknown(error) if !tries.again().await => return Err(error),
+                Decision::Unknown(_) => has_tried = true,
             }
         }
-        Err(undecided(last))
     }
 
     async fn list(&self, after: Option<&BareJid>, limit: usize) -> Result<Vec<BareJid>> {

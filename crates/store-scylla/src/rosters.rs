@@ -11,13 +11,11 @@ use starling_ports::roster::{Contact, Edit, Roster, Rosters, Subscription, Writt
 use crate::accounts::Removal;
 use crate::client::Changes;
 use crate::error::{corrupt, unavailable};
-use crate::lwt::Decision;
+use crate::lwt::{Decision, Tries};
 use crate::store::Store;
 use crate::values::{bare, bit, bits, signed, unsigned};
 
 const WHAT: &str = "a roster";
-/// How often an unknown outcome is read and tried again.
-const TRIES: usize = 4;
 /// So many contacts are deleted in one decision.
 const DELETED: usize = 500;
 
@@ -128,6 +126,15 @@ impl Store {
         gather(found.rows()).map_err(|_| self.client.corrupt(WHAT))
     }
 
+    /// After all decisions that are under way.
+    async fn roster_settled(&self, owner: &BareJid, tries: &mut Tries) -> Result<Found> {
+        loop {
+            if let Some(found) = tries.read(self.roster_found(owner, false).await).await? {
+                return Ok(found);
+            }
+        }
+    }
+
     /// The condition of a change: nobody else has made this version.
     fn condition<'a>(
         &self,
@@ -171,10 +178,11 @@ impl Store {
     /// Deletes all contacts. The version stays: whoever gets this name next goes on from it, and no client that kept the old
     /// roster takes the new one for it.
     pub(crate) async fn empty_roster(&self, owner: &BareJid, removal: Removal) -> Result<()> {
-        for _ in 0..1000 {
-            let now = self.roster_found(owner, false).await?;
+        let mut tries = Tries::new();
+        loop {
+            let now = self.roster_settled(owner, &mut tries).await?;
             // After what is to be deleted was read: another may have finished this removal, and the roster be a successor's.
-            if !self.is_being_removed(owner, removal).await? {
+            if !self.is_being_removed(owner, removal, &mut tries).await? {
                 return Ok(());
             }
             let contacts = now.roster.contacts.iter().map(|contact| &contact.jid);
@@ -188,11 +196,17 @@ impl Store {
             for jid in all {
                 changes.add(&self.client.statements.rosters.forget, (owner.as_str(), jid.as_str()));
             }
-            if let Decision::Unknown(error) = self.client.decide_all(changes).await {
-                return Err(error); // the removal goes on when it is asked for again
+            match self.client.decide_all(changes).await {
+                Decision::Made => tries = Tries::new(), // the next part of it
+                Decision::Refused | Decision::Unknown(_) if tries.again().await => {}
+                Decision::Unknown(error) => return Err(error), // the removal goes on when it is asked for again
+                Decision::Refused => {
+                    return Err(unavailable(
+                        "the roster of a removed account is written to, again and again",
+                    ));
+                }
             }
         }
-        Err(unavailable("the roster of a removed account is written to, again and again"))
     }
 }
 
@@ -207,12 +221,11 @@ impl Rosters for Store {
     }
 
     async fn write(&self, owner: &BareJid, version: u64, edits: Vec<Edit>) -> Result<Written> {
-        let nonce = nonce()?;
-        let mut last = None;
+        let (nonce, mut tries) = (nonce()?, Tries::new());
         let mut now = self.roster_found(owner, true).await?;
-        for _ in 0..TRIES {
-            if last.is_some() && now.nonce == Some(nonce) {
-                return Ok(Written::Done(Arc::new(now.roster)));
+        loop {
+            if now.nonce == Some(nonce) {
+                return Ok(Written::Done(Arc::new(now.roster))); // ours, though its outcome was not told
             }
             if now.roster.version != version {
                 return Ok(Written::Stale(Arc::new(now.roster)));
@@ -220,12 +233,12 @@ impl Rosters for Store {
             let next = now.roster.after(edits.clone());
             match self.step(owner, &now, &next, nonce).await {
                 Decision::Made => return Ok(Written::Done(Arc::new(next))),
-                Decision::Refused => {}
-                Decision::Unknown(error) => last = Some(error),
+                Decision::Refused => tries.next()?,
+                Decision::Unknown(error) if !tries.again().await => return Err(error),
+                Decision::Unknown(_) => {}
             }
-            now = self.roster_found(owner, false).await?;
+            now = self.roster_settled(owner, &mut tries).await?;
         }
-        Err(last.unwrap_or_else(|| unavailable("the roster's version does not settle")))
     }
 }
 

@@ -52,11 +52,9 @@ pub(crate) async fn plain(node: &str) -> Session {
 }
 
 fn configured(node: &str, keyspace: String) -> Config {
-    let factor = std::env::var("STARLING_TEST_CQL_REPLICATION").map_or(1, |text| text.parse().unwrap());
     Config {
         nodes: vec![node.to_owned()],
         keyspace,
-        replication_factor: factor,
         // Making tables takes a busy machine long, and what else it is asked then too.
         request_timeout: Duration::from_secs(20),
         ..Config::default()
@@ -91,9 +89,11 @@ async fn drop_left_over(session: &Session) {
 
 /// For a keyspace that nobody else has; there is nothing in it, nor is it there yet.
 pub(crate) async fn fresh() -> Config {
-    fresh_at(node().await)
+    let factor = std::env::var("STARLING_TEST_CQL_REPLICATION").map_or(1, |text| text.parse().unwrap());
+    Config { replication_factor: factor, ..fresh_at(node().await) }
 }
 
+/// The same on a server of the test's own.
 pub(crate) fn fresh_at(node: &str) -> Config {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);

@@ -34,7 +34,8 @@ pub struct Config {
     pub contact: Contact,
 }
 
-/// Past these the sender gets `resource-constraint`, before any ack. 0 turns one off.
+/// Past these the sender gets `resource-constraint`, before any ack. 0 turns one off. Each message counts as it comes; only
+/// senders that write at the same moment may go past one, by what each of them has sent at once.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Quotas {
@@ -118,7 +119,11 @@ impl Quotas {
     }
     /// Whether no more may be archived for the account.
     pub fn is_archive_full(&self, view: &View) -> bool {
-        self.archive_bytes > 0 && view.archived_bytes >= self.archive_bytes
+        self.is_archive_full_with(view, 0)
+    }
+    /// The same when so many bytes have come that the view does not know of.
+    pub fn is_archive_full_with(&self, view: &View, more: u64) -> bool {
+        self.archive_bytes > 0 && view.archived_bytes.saturating_add(more) >= self.archive_bytes
     }
 }
 

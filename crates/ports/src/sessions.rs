@@ -1,6 +1,7 @@
 //! The slot of an account: its view, its commits, its stream and its sessions' logs (the session log's port).
 
 mod renewal;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,96 +12,11 @@ use starling_stanza::Wire;
 
 use crate::Result;
 use crate::archive::Row;
-use crate::blocklist::BlockList;
 use crate::delivery::{Copy, Entry};
 use crate::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
-use crate::preferences::Preferences;
 
 pub use self::renewal::{Renewal, Renewed};
-
-/// Which state of an account a decision was made on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct ViewVersion(pub u64);
-
-/// What a session has asked for. A bag of named bits, not of strings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Flags {
-    /// XEP-0280 is on.
-    pub carbons: bool,
-    /// It asked for the roster: it gets roster pushes (RFC 6121 §2.1.6).
-    pub interested: bool,
-    /// It asked for the block list: it gets its pushes (XEP-0191 §3.2).
-    pub blocklist: bool,
-    /// XEP-0198 is on.
-    pub sm: bool,
-    /// It may be resumed.
-    pub resumable: bool,
-    /// XEP-0352: the client is inactive; what is not urgent waits.
-    pub inactive: bool,
-}
-
-/// The availability of a session.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Availability {
-    /// RFC 6121 §4.7.2.3.
-    pub priority: i8,
-    /// The last available presence, as its contacts see it, without `to`.
-    pub presence: Wire,
-}
-
-/// A session as a decision sees it.
-#[derive(Debug, Clone)]
-pub struct SessionView {
-    /// Which one.
-    pub id: SessionId,
-    /// Its address.
-    pub jid: FullJid,
-    /// Its owner, for directing a delivery; a change of it changes no view (rule 24).
-    pub node: NodeId,
-    /// What it asked for.
-    pub flags: Flags,
-    /// `None`: no available presence sent (RFC 6121 §4.2).
-    pub available: Option<Arc<Availability>>,
-    /// Whether a socket holds it now; otherwise it waits for resumption.
-    pub attached: bool,
-    /// Whom it has sent directed presence and not taken it back (RFC 6121 §4.6): they may know that it is there. A change of
-    /// it alone need not change the view's version.
-    pub directed: Arc<Vec<Jid>>,
-}
-
-/// What decisions about an account are made on. Immutable; a newer one has a higher version.
-#[derive(Debug, Clone)]
-pub struct View {
-    /// Compared by `commit`.
-    pub version: ViewVersion,
-    /// Whose.
-    pub account: BareJid,
-    /// Whether there is such an account.
-    pub exists: bool,
-    /// Its sessions, in the order of binding.
-    pub sessions: Vec<SessionView>,
-    /// Whom it blocks (XEP-0191).
-    pub blocked: Arc<BlockList>,
-    /// What it wants archived (XEP-0441).
-    pub preferences: Arc<Preferences>,
-    /// How many messages wait past the position, at least; for the quota.
-    pub waiting: usize,
-    /// How many bytes they take, at least.
-    pub waiting_bytes: usize,
-    /// How many bytes are archived, nearly; for the quota.
-    pub archived_bytes: u64,
-}
-
-impl View {
-    /// The session bound to `resource`.
-    pub fn session(&self, resource: &str) -> Option<&SessionView> {
-        self.sessions.iter().find(|session| session.jid.resource() == resource)
-    }
-    /// Sessions with available presence.
-    pub fn available(&self) -> impl Iterator<Item = &SessionView> {
-        self.sessions.iter().filter(|session| session.available.is_some())
-    }
-}
+pub use self::view::{Availability, Flags, SessionView, View, ViewVersion};
 
 /// Which stanza it is, for every retry of it (rule 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -415,7 +331,8 @@ pub trait Sessions: Send + Sync + 'static {
         planned: Vec<Planned>,
     ) -> Result<CommitReply>;
 
-    /// Rows are stored: they are no longer owed. `handled` of the account's own sessions is saved: it never falls.
+    /// Rows are stored: they are no longer owed. `handled` of the account's own sessions is saved: it never falls. That of
+    /// a session which has ended meanwhile, by its last owner, is what `claim` tells (rule 4).
     async fn settle(
         &self,
         account: &BareJid,

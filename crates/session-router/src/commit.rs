@@ -1,5 +1,6 @@
 //! One account, a batch of stanzas: view, plan, commit, store, settle, dispatch.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -148,6 +149,9 @@ impl Router {
                 CommitReply::Done(outcomes) if !outcomes.is_empty() => {
                     decisions = 0;
                     self.carry_out(account, places, outcomes, &mut routed).await?;
+                    if routed.len() < items.len() {
+                        view = self.sessions.view(account).await?; // with what was taken now
+                    }
                 }
                 CommitReply::Stale(newer) if decisions < MAX_DECISIONS => view = newer,
                 CommitReply::Done(_) | CommitReply::Stale(_) | CommitReply::Wait => {
@@ -247,9 +251,13 @@ fn plan(
 ) -> (Vec<Place>, Vec<Planned>) {
     let mut places = Vec::with_capacity(items.len());
     let mut planned = Vec::with_capacity(items.len());
-    for item in items {
-        let plan = decide(view, item);
+    let mut view = Cow::Borrowed(view);
+    for (at, item) in items.iter().enumerate() {
+        let plan = decide(&view, item);
         if plan.has_effect() {
+            if let Some(keep) = plan.keep.as_ref().filter(|_| at + 1 < items.len()) {
+                view.to_mut().count(keep, item.wire.len()); // the next of the batch comes behind it
+            }
             places.push(Place::Planned);
             planned.push(Planned {
                 key: item.key,

@@ -64,7 +64,7 @@ impl Store {
 
     /// Books the end of a session, and stores what its estate has made owed.
     async fn settle_estate(&self, account: &BareJid, estate: Estate) -> Ended {
-        self.slots.end_session(estate.ended.id, account, estate.handled, self.clock.now());
+        self.slots.end_session(account, &estate, self.clock.now());
         if let Err(error) = self.store_owed_now(account).await {
             // It stays owed in memory: the next reader or writer of the account stores it.
             tracing::warn!(%error, "what a session left is not stored yet");
@@ -112,6 +112,9 @@ impl Sessions for Store {
         handled: Option<(SessionId, Epoch, Handled)>,
     ) -> Result<()> {
         self.slot(account)?.lock().settle(stored, handled);
+        if let Some((session, epoch, handled)) = handled {
+            self.slots.settle_ended(session, epoch, handled);
+        }
         Ok(())
     }
 

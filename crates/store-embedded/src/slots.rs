@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use starling_jid::BareJid;
-use starling_ports::ids::{Handled, SessionId, Timestamp};
+use starling_ports::ids::{Epoch, Handled, SessionId, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
-use starling_slot::{Sender, Slot};
+use starling_slot::{Estate, Sender, Slot};
 
 const SHARDS: usize = 64;
 /// How long the last `h` of an ended session is known (rule 4).
@@ -23,10 +23,20 @@ type Shard<K, V> = Mutex<HashMap<K, V>>;
 /// An account's slot, locked for one step at a time and never across an await.
 pub(crate) type Shared = Arc<Mutex<Slot>>;
 
+/// What is known of a session that has ended (rule 4).
+struct Over {
+    account: BareJid,
+    epoch: Epoch,
+    /// As its client counts: less `base`.
+    handled: Handled,
+    base: u64,
+    at: Timestamp,
+}
+
 pub(crate) struct Slots {
     accounts: Vec<Shard<BareJid, Shared>>,
     sessions: Vec<Shard<SessionId, (BareJid, Arc<Sender>)>>,
-    ended: Mutex<HashMap<SessionId, (BareJid, Handled, Timestamp)>>,
+    ended: Mutex<HashMap<SessionId, Over>>,
     /// Accounts whose slots have something to save.
     changed: Mutex<Vec<BareJid>>,
     /// Above the version of every view ever given out.
@@ -79,20 +89,32 @@ impl Slots {
         self.session_shard(id).lock().insert(id, (account, sender));
     }
 
-    pub(crate) fn end_session(&self, id: SessionId, account: &BareJid, handled: Handled, now: Timestamp) {
-        self.session_shard(id).lock().remove(&id);
+    pub(crate) fn end_session(&self, account: &BareJid, estate: &Estate, now: Timestamp) {
+        let (id, epoch, handled) = (estate.ended.id, estate.ended.epoch, estate.handled);
+        let sender = self.session_shard(id).lock().remove(&id);
+        let base = sender.map_or(0, |(_, sender)| sender.handled().saturating_sub(handled.0));
         let mut ended = self.ended.lock();
         if ended.len() >= ENDED {
-            ended.retain(|_, (_, _, at)| now.since(*at) < ENDED_FOR / 2);
+            ended.retain(|_, over| now.since(over.at) < ENDED_FOR / 2);
         }
         if ended.len() < ENDED {
-            ended.insert(id, (account.clone(), handled, now));
+            ended.insert(id, Over { account: account.clone(), epoch, handled, base, at: now });
+        }
+    }
+
+    /// A batch that was under way when its session ended is handled now.
+    pub(crate) fn settle_ended(&self, id: SessionId, epoch: Epoch, handled: Handled) {
+        if self.session_shard(id).lock().contains_key(&id) {
+            return;
+        }
+        if let Some(over) = self.ended.lock().get_mut(&id).filter(|over| over.epoch == epoch) {
+            over.handled = over.handled.max(Handled(handled.0.saturating_sub(over.base)));
         }
     }
 
     /// The last `h` of a session that is over.
     pub(crate) fn last_handled(&self, id: SessionId, account: &BareJid) -> Option<Handled> {
-        self.ended.lock().get(&id).filter(|(owner, ..)| owner == account).map(|(_, handled, _)| *handled)
+        self.ended.lock().get(&id).filter(|over| over.account == *account).map(|over| over.handled)
     }
 
     /// After a step in which something may have been acknowledged.
@@ -138,6 +160,6 @@ impl Slots {
                 !unused
             });
         }
-        self.ended.lock().retain(|_, (_, _, at)| now.since(*at) < ENDED_FOR);
+        self.ended.lock().retain(|_, over| now.since(over.at) < ENDED_FOR);
     }
 }

@@ -3,6 +3,7 @@
 mod ended;
 mod presence;
 mod roster;
+mod seen;
 mod session;
 mod subscription;
 

@@ -11,8 +11,8 @@ use starling_session_router::{Item, Plan};
 use starling_stanza::{Presence, PresenceType, Wire};
 use starling_xml::{Element, ns};
 
+use super::seen::{self, Allowed, Seen};
 use crate::Context;
-use crate::context::addressed;
 use crate::rules;
 
 /// Who believes a session to be there.
@@ -25,8 +25,8 @@ pub(crate) struct Told {
 
 /// What a probe finds.
 enum Probed {
-    /// The last presences of those sessions that are available.
-    Sees(Vec<Wire>),
+    /// Those sessions that are available.
+    Sees(Vec<Seen>),
     /// The contact lets nobody of that name see it.
     Stranger,
     /// One blocks the other: nothing is answered (XEP-0191 §3.3).
@@ -53,7 +53,9 @@ impl Context {
         }
         let available = Availability { priority: presence.priority(), presence: presence.wire() };
         self.change(session, Change::Presence(Some(Arc::new(available)))).await?;
-        self.tell_contacts(&account, &from, |to| presence.to_other(to.clone().into()).wire()).await?;
+        let told =
+            self.tell_contacts(&account, &from, |to| presence.to_other(to.clone().into()).wire()).await?;
+        self.take_back(session, told).await?;
         if !was_available {
             self.welcome(session).await?;
         }
@@ -66,43 +68,61 @@ impl Context {
         account: &BareJid,
         from: &Jid,
         wire: impl Fn(&BareJid) -> Wire + Send + Sync,
-    ) -> Result<()> {
+    ) -> Result<Allowed> {
         self.present(account, from, vec![wire(account)]).await?;
-        let roster = self.stores.rosters.get(account).await?;
-        let blocked = self.stores.sessions.view(account).await?.blocked.clone();
-        for contact in roster.contacts.iter().filter(|contact| contact.state.from) {
-            if !blocked.blocks(&contact.jid.clone().into()) {
-                self.present(&contact.jid, from, vec![wire(&contact.jid)]).await?;
-            }
+        let allowed = self.allowed(account).await?;
+        for contact in allowed.contacts() {
+            self.present(contact, from, vec![wire(contact)]).await?;
         }
-        Ok(())
+        Ok(allowed)
     }
 
     /// §4.2.2, §4.3: a newly available session sees who is there, and who has asked to subscribe (§3.1.3).
     async fn welcome(&self, session: &SessionRef) -> Result<()> {
         let account = session.jid.bare();
         let to = Jid::from(account.clone());
-        let mut wires = Vec::new();
         let own = self.stores.sessions.view(&account).await?;
-        wires.extend(presences(&own, &to).filter(|(from, _)| *from != session.jid).map(|(_, wire)| wire));
+        let (mut shown, mut requests) = (seen::of(&own), Vec::new());
+        shown.retain(|seen| seen.from != session.jid);
         let roster = self.stores.rosters.get(&account).await?;
         for contact in &roster.contacts {
             if contact.state.to && self.may_be_there(&contact.jid).await? {
                 match self.probe(&account, &contact.jid, &own).await? {
-                    Probed::Sees(presences) => wires.extend(presences),
+                    Probed::Sees(seen) => shown.extend(seen),
                     Probed::Stranger => self.agree(&contact.jid, &account).await?,
                     Probed::Blocked => {}
                 }
             }
             let is_heard = !own.blocked.blocks(&contact.jid.clone().into());
             let request = contact.request.as_ref().filter(|_| contact.state.pending_in && is_heard);
-            wires.extend(request.and_then(|request| Wire::from_bytes(request.clone())));
+            requests.extend(request.and_then(|request| Wire::from_bytes(request.clone())));
         }
-        self.show_session(session, wires).await
+        let wires = shown.iter().map(|seen| seen.wire(&to)).chain(requests).collect();
+        self.show_session(session, wires).await?;
+        self.catch_up(session, shown).await
+    }
+
+    /// Shows again whatever has changed since it was read, until nothing has (session-log rule 22).
+    async fn catch_up(&self, session: &SessionRef, mut shown: Vec<Seen>) -> Result<()> {
+        let account = session.jid.bare();
+        while !shown.is_empty() {
+            let own = self.stores.sessions.view(&account).await?;
+            let mut now = Vec::new();
+            for contact in shown.chunk_by(|one, other| one.from.bare() == other.from.bare()) {
+                let Some(contact) = contact.first().map(|seen| seen.from.bare()) else { continue };
+                if let Probed::Sees(seen) = self.probe(&account, &contact, &own).await? {
+                    now.extend(seen);
+                }
+            }
+            let (wires, newer) = seen::changes(shown, &now, &account.clone().into());
+            self.show_session(session, wires.into_iter().map(|(_, wire)| wire).collect()).await?;
+            shown = newer;
+        }
+        Ok(())
     }
 
     /// To one session of an account.
-    async fn show_session(&self, session: &SessionRef, wires: Vec<Wire>) -> Result<()> {
+    pub(super) async fn show_session(&self, session: &SessionRef, wires: Vec<Wire>) -> Result<()> {
         let items: Vec<Item> = wires.into_iter().map(Item::bytes).collect();
         let decide = |view: &View, _: &Item| {
             Plan::to(view.sessions.iter().filter(|one| one.id == session.id).map(|one| one.id))
@@ -146,7 +166,11 @@ impl Context {
             // Only that it is there, no more (§4.3.2, §4.6.6).
             _ if there => vec![mere(PresenceType::Available).wire()],
             Probed::Stranger => return self.agree(&contact, &account).await,
-            Probed::Sees(wires) if to.resource().is_none() && !wires.is_empty() => wires,
+            Probed::Sees(seen) if to.resource().is_none() && !seen.is_empty() => {
+                let wires = seen.iter().map(|seen| seen.wire(&asker)).collect();
+                self.show_session(session, wires).await?;
+                return self.catch_up(session, seen).await;
+            }
             Probed::Sees(_) => {
                 // A definite answer (§4.3.2), under the id of the question (§4.3.2.1).
                 let since = self.stores.last_activities.get(&contact).await?;
@@ -184,7 +208,7 @@ impl Context {
                 return Ok(Probed::Stranger);
             }
         }
-        Ok(Probed::Sees(presences(&view, &asker).map(|(_, wire)| wire).collect()))
+        Ok(Probed::Sees(seen::of(&view)))
     }
 
     /// §4.5.2, §4.6.3: everybody who believes a session to be there hears `unavailable`, once.
@@ -250,12 +274,4 @@ fn may_know(session: &SessionView, probed: &Probed, asker: &FullJid) -> bool {
 
 fn delay(last: &LastActivity) -> Element {
     Element::new(ns::DELAY, "delay").with_attr("stamp", last.at.to_xep_0082())
-}
-
-/// The last presences of an account's available sessions, addressed.
-pub(crate) fn presences<'a>(view: &'a View, to: &'a Jid) -> impl Iterator<Item = (FullJid, Wire)> + 'a {
-    view.sessions.iter().filter_map(move |session| {
-        let available = session.available.as_ref()?;
-        Some((session.jid.clone(), addressed(&available.presence, to)))
-    })
 }

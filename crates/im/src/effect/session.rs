@@ -53,7 +53,6 @@ impl Context {
     pub(crate) async fn claim(&self, resume: Resume, node: NodeId) -> Result<Claimed> {
         let Resume { account, session, h, token } = resume;
         let claimed = self.stores.sessions.claim(Claim { account, session, node, h, token }).await?;
-        self.metrics.resume(&claimed);
         if let Claimed::Resumed { fenced: Some((node, epoch)), .. } = &claimed {
             let told = self.router.delivery().command(*node, session, *epoch, Command::Fenced);
             told.unwrap_or_else(|error| tracing::debug!(%error, "a fenced owner was not told"));

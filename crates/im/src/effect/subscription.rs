@@ -170,25 +170,6 @@ impl Context {
         };
         self.router.route(owner, &items, &decide).await.map(drop)
     }
-
-    /// `to`, an account or one device of it, now sees all available sessions of `owner`.
-    pub(crate) async fn show(&self, owner: &BareJid, to: &Jid) -> Result<()> {
-        let view = self.stores.sessions.view(owner).await?;
-        for (from, wire) in super::presence::presences(&view, to) {
-            self.present_to(to, &from.into(), wire).await?;
-        }
-        Ok(())
-    }
-
-    /// `to` no longer sees any session of `owner`.
-    pub(crate) async fn hide(&self, owner: &BareJid, to: &Jid) -> Result<()> {
-        let view = self.stores.sessions.view(owner).await?;
-        for session in view.available() {
-            let from = Jid::from(session.jid.clone());
-            self.present_to(to, &from, Context::unavailable(&from, to)).await?;
-        }
-        Ok(())
-    }
 }
 
 /// The contact in its new state. What is left of a stranger goes.

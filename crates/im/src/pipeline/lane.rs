@@ -19,6 +19,9 @@ use crate::hooks::{Answer, At, Case, Later, Request, Side};
 use crate::identity;
 use crate::rules;
 
+/// No batch has so many bytes.
+const BATCH: u64 = 64 << 20;
+
 /// What is under way in one call of `submit`.
 struct Lane<'a> {
     pipeline: &'a Pipeline,
@@ -29,6 +32,8 @@ struct Lane<'a> {
     group: Option<(BareJid, Vec<Item>)>,
     /// For the sender's own account: copies of what was sent, answers, errors.
     own: Vec<Item>,
+    /// Bytes of own copies in this batch, counted where the archive is nearly full.
+    archived: u64,
     /// The account is erased: nothing more of the session is handled.
     is_over: bool,
 }
@@ -36,6 +41,7 @@ struct Lane<'a> {
 impl Pipeline {
     pub(super) async fn handle(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Handling> {
         let account = session.jid.bare();
+        let _under_way = self.under_way.begin(session.id); // before it is known that the session is there (rule 4)
         let view = self.cx.stores.sessions.view(&account).await?;
         let Some(flags) = view.sessions.iter().find(|one| one.id == session.id).map(|one| one.flags) else {
             return Ok(Handling::Fenced);
@@ -47,6 +53,7 @@ impl Pipeline {
             sm: flags.sm,
             group: None,
             own: Vec::new(),
+            archived: 0,
             is_over: false,
         };
         let mut handled = Handled(0);
@@ -114,10 +121,16 @@ impl Lane<'_> {
     }
 
     /// Whether the sender's archive has room for its own copy, where it would keep one.
-    fn may_send(&self, view: &View, message: &Message) -> bool {
-        let pipeline = self.pipeline;
-        !pipeline.cx.config.quotas.is_archive_full(view)
+    fn may_send(&mut self, view: &View, message: &Message) -> bool {
+        let (pipeline, quotas) = (self.pipeline, &self.pipeline.cx.config.quotas);
+        if !quotas.is_archive_full_with(view, BATCH)
             || pipeline.hooks.decide(&self.case(Side::Sender), view, message).keep.is_none()
+        {
+            return true;
+        }
+        let has_room = !quotas.is_archive_full_with(view, self.archived);
+        self.archived += message.wire().len() as u64;
+        has_room
     }
 
     async fn presence(&mut self, number: u64, presence: Presence, view: &View) -> Result<()> {

@@ -3,8 +3,10 @@
 mod lane;
 mod registrar;
 mod roster;
+mod under_way;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use starling_jid::BareJid;
@@ -18,14 +20,19 @@ use starling_ports::ingress::{
 use starling_ports::sessions::{Claimed, Detach, Flags, Renewal, Renewed, SmBase};
 use starling_session_router::{Login, Router, sweep};
 use starling_xml::Element;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::registrar::Registrar;
+use self::under_way::UnderWay;
 use crate::hooks::{Hooks, XepInfo};
 use crate::metrics::Metrics;
 use crate::rules::message::Routing;
 use crate::{Config, Context, Domains, Stores, xep};
+
+/// How long the answer to a failed resumption waits for what is under way: the store is given up before (`Router`).
+const SETTLED_WITHIN: Duration = Duration::from_secs(70);
 
 /// Everything that the server does with stanzas.
 #[derive(Debug)]
@@ -33,6 +40,7 @@ pub struct Pipeline {
     cx: Context,
     hooks: Hooks,
     registrar: Registrar,
+    under_way: UnderWay,
     stop: CancellationToken,
 }
 
@@ -74,8 +82,13 @@ impl Pipeline {
             account_features,
             metrics,
         };
-        let pipeline =
-            Arc::new(Pipeline { cx, hooks, registrar: Registrar::default(), stop: CancellationToken::new() });
+        let pipeline = Arc::new(Pipeline {
+            cx,
+            hooks,
+            registrar: Registrar::default(),
+            under_way: UnderWay::default(),
+            stop: CancellationToken::new(),
+        });
         tasks.spawn(pipeline.clone().sweep());
         pipeline
     }
@@ -121,7 +134,17 @@ impl Ingress for Pipeline {
         self.cx.bind_session(account, resource, node).await
     }
     async fn resume(&self, resume: Resume, node: NodeId) -> Result<Claimed> {
-        self.cx.claim(resume, node).await
+        let session = resume.session;
+        let mut claimed = self.cx.claim(resume.clone(), node).await?;
+        if matches!(claimed, Claimed::Failed { .. }) && self.under_way.has(session) {
+            // Rule 4: what its client sent last may still be on its way to the store.
+            claimed = match timeout(SETTLED_WITHIN, self.under_way.settled(session)).await {
+                Ok(()) => self.cx.claim(resume, node).await?,
+                Err(_) => Claimed::Failed { handled: None }, // better none than a false one
+            };
+        }
+        self.cx.metrics.resume(&claimed);
+        Ok(claimed)
     }
     async fn submit(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Handling> {
         self.handle(session, batch).await

@@ -233,8 +233,20 @@ pub async fn an_ended_session_leaves_its_h(sessions: &dyn Sessions) {
     sessions.settle(&account, &[], Some((desk.id, desk.epoch, Handled(9)))).await.unwrap();
     let ended = sessions.detach(&account, desk.id, desk.epoch, Detach::Closed).await.unwrap().unwrap();
     assert!(ended.id == desk.id && ended.available.is_some());
-    let claim = Claim { account, session: desk.id, node: NodeId::default(), h: 0, token: 1 };
-    assert!(matches!(sessions.claim(claim).await.unwrap(), Claimed::Failed { handled: Some(Handled(9)) }));
+    let told = async || {
+        let account = account.clone();
+        let claim = Claim { account, session: desk.id, node: NodeId::default(), h: 0, token: 1 };
+        match sessions.claim(claim).await.unwrap() {
+            Claimed::Failed { handled } => handled,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(told().await, Some(Handled(9)));
+    // What was under way when it ended.
+    for (epoch, handled) in [(desk.epoch, 12), (desk.epoch, 10), (Epoch(0), 99)] {
+        sessions.settle(&account, &[], Some((desk.id, epoch, Handled(handled)))).await.unwrap();
+        assert_eq!(told().await, Some(Handled(12)));
+    }
 }
 
 /// Rule 18: when its time is over, and not before.

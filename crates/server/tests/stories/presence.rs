@@ -5,6 +5,7 @@ use std::time::Duration;
 use starling_testkit::World;
 
 use super::subscription::befriend;
+use super::subscription_states::settle;
 
 /// §4.2, §4.4, §4.5.
 pub(crate) async fn contacts_see_one_another_come_and_go(world: &World) {
@@ -208,6 +209,32 @@ pub(crate) async fn directed_presence_may_be_asked_for_again(world: &World) {
     bob.send(probe).await;
     bob.expect_silence().await;
     other.expect_silence().await;
+}
+
+/// Session-log rule 22: whoever comes while somebody else changes sees in the end what that one has become, not what it was.
+pub(crate) async fn who_comes_meanwhile_sees_the_latest(world: &World) {
+    let account = world.user("alice").await;
+    let alice = account.device("phone").await;
+    let bob = world.user("bob").await.device("desk").await;
+    let mut contacts = Vec::new(); // so that it takes a while to look at all of them; alice is the first
+    for _ in 0..20 {
+        let contact = world.user("contact").await.device("desk").await;
+        contact.send("<presence to='${bob}' type='subscribed'/>").await;
+        settle(&contact).await;
+        bob.send(&format!("<presence to='{}' type='subscribe'/>", contact.jid())).await;
+        contacts.push(contact);
+    }
+    befriend(&alice, &bob).await;
+    for round in 0..100 {
+        let statuses: String =
+            (0..6).map(|n| format!("<presence><status>{round}-{n}</status></presence>")).collect();
+        let comings = "<presence type='unavailable'/><presence/>".repeat(3);
+        tokio::join!(alice.send(&statuses), bob.send(&comings));
+        settle(&alice).await; // it has told everybody
+        let last = settle(&bob).await.into_iter().rfind(|one| one.attr("from") == Some(alice.jid()));
+        let status = last.as_ref().and_then(|one| one.child("status")).map(|status| status.text.as_str());
+        assert_eq!(status, Some(format!("{round}-5").as_str()), "{last:?}");
+    }
 }
 
 /// §11, §4.3.2: who only waits for an answer, who was refused, and who merely has the user in the roster see nothing.

@@ -49,6 +49,40 @@ pub(crate) async fn so_many_messages_wait(_: &World) {
     assert!(is_taken(&bob, "${alice}", "later").await);
 }
 
+/// Also where they come at once: each counts as it comes, for who waits, and for both archives.
+pub(crate) async fn a_batch_is_counted_one_by_one(_: &World) {
+    let all = |count: usize, to: &str, body: &str| -> String {
+        let message = |n| format!("<message to='{to}' type='chat' id='{n}'><body>{body}</body></message>");
+        (0..count).map(message).collect()
+    };
+    let world = server("offline-messages = 3").await;
+    world.user("alice").await;
+    let bob = world.user("bob").await.quiet_device("desk").await;
+    bob.send(&all(30, "${alice}", "hi")).await;
+    for refused in 3..30 {
+        bob.expect(&format!("<message type='error' id='{refused}'><error><resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>")).await;
+    }
+    bob.expect_silence().await;
+
+    // Alice's archive is as full as the sender's own: whoever looks first refuses.
+    let world = server("archive-bytes = 20000").await;
+    let alice = world.user("alice").await;
+    let bob = world.user("bob").await.quiet_device("desk").await;
+    bob.send(&all(20, "${alice}", &"x".repeat(4000))).await;
+    for refused in 5..20 {
+        bob.expect(&format!("<message type='error' id='{refused}'><error/></message>")).await;
+    }
+    bob.expect_silence().await;
+    let phone = alice.quiet_device("phone").await;
+    assert_eq!(query(&phone, "").await.results.len(), 5);
+    // Only her own is full: nobody else's copies stand in the way.
+    phone.send(&all(2, "${alice}", "note to myself")).await;
+    for refused in 0..2 {
+        phone.expect(&format!("<message type='error' id='{refused}'><error/></message>")).await;
+    }
+    phone.expect_silence().await;
+}
+
 /// And so many bytes.
 pub(crate) async fn so_many_bytes_wait(_: &World) {
     let world = server("offline-bytes = 5000").await;

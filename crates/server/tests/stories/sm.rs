@@ -1,8 +1,9 @@
 //! XEP-0198 Stream Management.
 
+use std::path::Path;
 use std::time::Duration;
 
-use starling_testkit::{Connection, Device, Received, Tree, User, World};
+use starling_testkit::{Connection, Device, Received, ServerOptions, Tree, User, World};
 
 /// Enables resumption; the resumption id.
 pub(crate) async fn enable(device: &Device<'_>) -> String {
@@ -123,6 +124,28 @@ pub(crate) async fn a_failed_resumption_leaves_the_stream_usable(world: &World) 
     assert_eq!(failed.name, "failed", "{failed}");
     let jid = connection.bind("again").await.unwrap();
     assert!(jid.ends_with("/again"), "{jid}");
+}
+
+/// Rule 4: the `h` of a session that is over counts what was under way when it ended: its client does not send it again.
+pub(crate) async fn what_was_under_way_counts_in_the_last_h(_: &World) {
+    let config = "[store]\ncommit-delay = '3s'\n".to_owned();
+    let options = ServerOptions { config, data_dir: None };
+    let world = World::start(Path::new(env!("CARGO_BIN_EXE_starling")), &options).await.unwrap();
+    let alice = world.user("alice").await;
+    let bob = world.user("bob").await.device("desk").await;
+    let phone = alice.quiet_device("phone").await;
+    let previous = enable(&phone).await;
+    phone.send("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    phone.expect("<iq type='result' id='p'/>").await;
+    phone.send("<message to='${bob/desk}' type='chat'><body>under way</body></message>").await;
+    phone.send("<r xmlns='urn:xmpp:sm:3'/>").await;
+    assert_eq!(phone.poll(Duration::from_millis(500)).await, None, "it is not stored yet");
+    let _newer = alice.quiet_device("phone").await; // the resource is taken: the first session is over
+
+    let (_, failed) = resume(&world, &alice, &previous, 0).await;
+
+    assert_eq!((failed.name.as_str(), failed.attr("h")), ("failed", Some("2")), "{failed}");
+    bob.expect("<message from='${alice/phone}'><body>under way</body></message>").await;
 }
 
 /// Rule 16: what one device did not acknowledge goes to the next.

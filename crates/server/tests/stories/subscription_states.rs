@@ -205,7 +205,7 @@ async fn tell(from: &Device<'_>, to: &Device<'_>, kind: &str) -> Vec<Tree> {
 }
 
 /// Everything that has come, known by the answer to a ping.
-async fn settle(device: &Device<'_>) -> Vec<Tree> {
+pub(crate) async fn settle(device: &Device<'_>) -> Vec<Tree> {
     device.send("<iq type='get' id='settled'><ping xmlns='urn:xmpp:ping'/></iq>").await;
     let mut came = Vec::new();
     loop {

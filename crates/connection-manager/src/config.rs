@@ -104,7 +104,7 @@ pub struct LimitsConfig {
     pub stanza_bytes: usize,
     /// The same before login.
     pub login_bytes: usize,
-    /// How deep elements may be nested in a stanza.
+    /// How deep elements may be nested in a stanza of who has signed in; what the server itself looks into, 256 at most.
     pub depth: usize,
     /// How long a client may take to sign in.
     #[serde(with = "humantime_serde")]

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
-use crate::config::{Config, LimitsConfig};
+use crate::config::Config;
 use crate::conn::{self, Start};
 use crate::descriptors::Descriptors;
 use crate::error::Error;
@@ -33,6 +33,8 @@ use crate::transport::{Transport, bosh};
 
 /// Connections that the system completes before they are accepted.
 const BACKLOG: i32 = 1024;
+/// How often it is asked whether a certificate is to be made anew.
+const RENEW: Duration = Duration::from_secs(24 * 3600);
 /// How long no connection is accepted when the system has no file descriptor left.
 const REST: Duration = Duration::from_millis(100);
 
@@ -138,8 +140,12 @@ impl Present {
             mechanisms: Mechanism::ALL.to_vec(),
             registration: self.shared.ingress.offers_registration(),
             features: self.features.clone(),
-            before_login: xml_limits(Limits::BEFORE_LOGIN, limits, limits.login_bytes),
-            after_login: xml_limits(Limits::AFTER_LOGIN, limits, limits.stanza_bytes),
+            before_login: Limits { bytes: most(limits.login_bytes), ..Limits::BEFORE_LOGIN },
+            after_login: Limits {
+                bytes: most(limits.stanza_bytes),
+                depth: most(limits.depth),
+                ..Limits::AFTER_LOGIN
+            },
             login_within: limits.login_within,
             stanza_within: limits.stanza_within,
             random,
@@ -191,6 +197,7 @@ impl Listeners {
             let door = Door { kind, at: local, open: doors.subscribe() };
             tasks.spawn(accept(door, socket, present.clone(), tasks.clone(), stop.clone()));
         }
+        tasks.spawn(renew(present.clone(), stop));
         Ok(Listeners { addresses, doors, present })
     }
 
@@ -210,6 +217,16 @@ impl Listeners {
         let shared = Shared { limits: config.limits.clone(), ..(*present.shared).clone() };
         let page = present.page;
         *present = Arc::new(Present::new(shared, config, domains, features, page));
+    }
+}
+
+/// A self-signed certificate is made anew before it expires, however long the server runs.
+async fn renew(present: Arc<RwLock<Arc<Present>>>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(RENEW)).await.is_some() {
+        let now = present.read().clone();
+        if let Err(error) = now.shared.tls.reload(&now.config.tls, &now.domains) {
+            warn!(%error, "cannot read the certificates");
+        }
     }
 }
 
@@ -355,9 +372,8 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 /// Zero in the configuration is no limit.
-fn xml_limits(base: Limits, config: &LimitsConfig, bytes: usize) -> Limits {
-    let unlimited = |limit: usize| if limit == 0 { usize::MAX } else { limit };
-    Limits { bytes: unlimited(bytes), depth: base.depth.min(unlimited(config.depth)), ..base }
+fn most(limit: usize) -> usize {
+    if limit == 0 { usize::MAX } else { limit }
 }
 
 /// 128 unguessable bits.

@@ -6,8 +6,10 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::RwLock;
+use rcgen::{CertificateParams, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -16,6 +18,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, version};
 use starling_jid::BareJid;
 
+use crate::certificate::{self, Certificate};
 use crate::config::TlsConfig;
 use crate::error::Error;
 
@@ -99,7 +102,7 @@ fn load(config: &TlsConfig, domains: &[BareJid], data_dir: &Path) -> Result<Load
         let name = domain.as_str();
         let (certificate, key) = match config.certificates.get(name) {
             Some(files) => (files.certificate.clone(), files.key.clone()),
-            None => self_signed(name, data_dir)?,
+            None => self_signed(name, data_dir, SystemTime::now())?,
         };
         let certified = Arc::new(read(&certificate, &key)?);
         loaded.first.get_or_insert_with(|| certified.clone());
@@ -126,22 +129,47 @@ pub(crate) fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, Error
     }
 }
 
-/// The files of a self-signed ECDSA P-256 certificate, made if they are not there yet.
-fn self_signed(domain: &str, data_dir: &Path) -> Result<(PathBuf, PathBuf), Error> {
-    let directory = data_dir.join("tls");
-    let (certificate, key) =
-        (directory.join(format!("{domain}.crt")), directory.join(format!("{domain}.key")));
-    if certificate.exists() && key.exists() {
-        return Ok((certificate, key));
+/// How long a self-signed certificate holds, and so long before its end another one takes its place.
+const HOLDS: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+const RENEWED_BEFORE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The clocks of clients may be behind.
+const SLACK: Duration = Duration::from_secs(24 * 3600);
+
+/// The files of a self-signed ECDSA P-256 certificate, made if they are not there yet; near its end it is made anew, with
+/// the same key.
+fn self_signed(domain: &str, data_dir: &Path, now: SystemTime) -> Result<(PathBuf, PathBuf), Error> {
+    let files = certificate::files_of(&TlsConfig::default(), domain, data_dir);
+    let exists = files.certificate.exists() && files.key.exists();
+    if exists && !certificate::inspect(&files).is_ok_and(|known| is_due(&known, now)) {
+        return Ok((files.certificate, files.key));
     }
-    let names = vec![domain.trim_matches(['[', ']']).to_owned()];
-    let made = rcgen::generate_simple_self_signed(names)
-        .map_err(|source| Error::SelfSigned { domain: domain.to_owned(), source })?;
-    let written = fs::create_dir_all(&directory)
-        .and_then(|()| write(&key, &made.signing_key.serialize_pem()))
-        .and_then(|()| write(&certificate, &made.cert.pem()));
-    written.map_err(|error| Error::Certificate { path: key.clone(), why: error.to_string() })?;
-    Ok((certificate, key))
+    let failed = |source| Error::SelfSigned { domain: domain.to_owned(), source };
+    let wrong =
+        |error: std::io::Error| Error::Certificate { path: files.key.clone(), why: error.to_string() };
+    let key = match exists {
+        true => KeyPair::from_pem(&fs::read_to_string(&files.key).map_err(wrong)?),
+        false => KeyPair::generate(),
+    };
+    let key = key.map_err(failed)?;
+    let made = describe(domain, now).and_then(|params| params.self_signed(&key)).map_err(failed)?;
+    let written = fs::create_dir_all(data_dir.join("tls"))
+        .and_then(|()| write(&files.key, &key.serialize_pem()))
+        .and_then(|()| write(&files.certificate, &made.pem()));
+    written.map_err(wrong)?;
+    Ok((files.certificate, files.key))
+}
+
+fn is_due(known: &Certificate, now: SystemTime) -> bool {
+    known.self_signed && known.not_after < now + RENEWED_BEFORE
+}
+
+fn describe(domain: &str, now: SystemTime) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(vec![domain.trim_matches(['[', ']']).to_owned()])?;
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let epoch = rcgen::date_time_ymd(1970, 1, 1);
+    params.not_before = epoch + since.saturating_sub(SLACK);
+    params.not_after = epoch + since + HOLDS - SLACK;
+    Ok(params)
 }
 
 /// Written under another name first: a crash leaves no half of a file.
@@ -177,6 +205,33 @@ mod tests {
         assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
         Tls::open(&TlsConfig::default(), &domains, &data_dir).unwrap();
         assert_eq!(fs::read(&certificate).unwrap(), first);
+        fs::remove_dir_all(data_dir).unwrap();
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_made_anew_in_time() {
+        let data_dir = directory("anew");
+        let now = SystemTime::now();
+        let inspect =
+            || certificate::inspect(&certificate::files_of(&TlsConfig::default(), "a.example", &data_dir));
+        let (certificate, key) = self_signed("a.example", &data_dir, now).unwrap();
+        let first = inspect().unwrap();
+        assert!(first.self_signed && first.is_for("a.example"));
+        assert!(first.not_before < now && first.not_after > now + RENEWED_BEFORE);
+        assert!(first.not_after.duration_since(first.not_before).unwrap() <= HOLDS);
+        let secret = fs::read(&key).unwrap();
+
+        for (later, anew) in
+            [(HOLDS / 2, false), (HOLDS - RENEWED_BEFORE - SLACK * 2, false), (HOLDS - SLACK * 2, true)]
+        {
+            let before = fs::read(&certificate).unwrap();
+            self_signed("a.example", &data_dir, now + later).unwrap();
+            assert_eq!(fs::read(&certificate).unwrap() != before, anew, "{later:?}");
+            assert_eq!(fs::read(&key).unwrap(), secret);
+        }
+
+        assert!(inspect().unwrap().not_after > first.not_after + HOLDS / 2);
+        read(&certificate, &key).unwrap();
         fs::remove_dir_all(data_dir).unwrap();
     }
 

@@ -136,13 +136,7 @@ impl Config {
         if self.domains.is_empty() {
             return Err(Wrong::new("domains", "at least one domain must be served"));
         }
-        for domain in &self.domains {
-            let good = BareJid::new(domain).is_ok_and(|jid| jid.is_domain() && jid.as_str() == domain);
-            if !good {
-                let why = format!("{domain:?} is not a domain in its canonical form (RFC 7622)");
-                return Err(Wrong::new("domains", why));
-            }
-        }
+        self.check_domains()?;
         if self.data_dir.as_os_str().is_empty() {
             return Err(Wrong::new("data-dir", "must name a directory"));
         }
@@ -167,6 +161,27 @@ impl Config {
         cluster.check().map_err(|invalid| Wrong::new(&format!("cluster.{}", invalid.field), invalid.why))?;
         let identity = rpc::Identity::open(cluster);
         identity.map(drop).map_err(|error| Wrong::new("cluster.certificate", error.to_string()))
+    }
+
+    /// Each once, in the form in which clients' addresses are compared with it.
+    fn check_domains(&self) -> Result<(), Wrong> {
+        let mut known = Vec::with_capacity(self.domains.len());
+        for domain in &self.domains {
+            let why = match BareJid::new(domain) {
+                Ok(jid) if !jid.is_domain() => format!("{domain:?} is an address, not a domain"),
+                Ok(jid) if jid.as_str() != domain => {
+                    format!("{domain:?} is written {:?} in its canonical form (RFC 7622)", jid.as_str())
+                }
+                Ok(_) if known.contains(&domain) => format!("{domain:?} stands there twice"),
+                Ok(_) => {
+                    known.push(domain);
+                    continue;
+                }
+                Err(error) => format!("{domain:?} is not a domain: {error}"),
+            };
+            return Err(Wrong::new("domains", why));
+        }
+        Ok(())
     }
 
     /// The files are read: a certificate that cannot be used is found before anything runs.

@@ -35,7 +35,8 @@ pub struct Login {
     secret: [u8; 32],
     meter: Arc<Counted>,
     exchanges: Mutex<HashMap<u128, Exchange>>,
-    backoff: Backoff,
+    /// `None`: failed logins are not slowed down.
+    backoff: Option<Backoff>,
     pool: Semaphore,
     stretching: AtomicUsize,
     tasks: TaskTracker,
@@ -87,11 +88,17 @@ impl Login {
             secret,
             meter: Arc::new(()),
             exchanges: Mutex::default(),
-            backoff: Backoff::default(),
+            backoff: Some(Backoff::default()),
             pool: Semaphore::new(cores),
             stretching: AtomicUsize::new(0),
             tasks,
         }
+    }
+
+    /// Failed logins are not slowed down: for benchmarks.
+    #[must_use]
+    pub fn without_back_off(self) -> Login {
+        Login { backoff: None, ..self }
     }
 
     /// What is kept of a password. `NotAuthorized` if it is none (RFC 8265 §4), `TemporaryAuthFailure` if too many wait.
@@ -203,7 +210,8 @@ impl Login {
     }
 
     async fn slow_down(&self, claim: &Claim, step: &Step) {
-        let wait = self.backoff.begin(&claim.account, step.peer, self.clock.now());
+        let Some(backoff) = &self.backoff else { return };
+        let wait = backoff.begin(&claim.account, step.peer, self.clock.now());
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
@@ -217,9 +225,10 @@ impl Login {
             (Ok(_), Standing::Unknown) => Err(SaslFailure::NotAuthorized),
             (Err(failure), _) => Err(failure),
         };
-        match &judged {
-            Ok(_) => self.backoff.succeeded(&claim.account, step.peer),
-            Err(_) => self.backoff.failed(step.peer, self.clock.now()),
+        match (&judged, &self.backoff) {
+            (Ok(_), Some(backoff)) => backoff.succeeded(&claim.account, step.peer),
+            (Err(_), Some(backoff)) => backoff.failed(step.peer, self.clock.now()),
+            (_, None) => {}
         }
         judged
     }

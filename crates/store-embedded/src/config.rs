@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// Everything that one process keeps. Every field has a default that is right for one laptop.
+/// Everything that one process keeps. Every field has a default that is right for one laptop. A limit of 0 is none.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
@@ -75,10 +75,10 @@ impl Config {
         if self.data_dir.as_os_str().is_empty() {
             return wrong("data-dir", "must name a directory");
         }
-        if self.log_max_stanzas < 10 {
+        if (1..10).contains(&self.log_max_stanzas) {
             return wrong("log-max-stanzas", "must be at least 10, or no client gets anything done");
         }
-        if self.log_max_bytes < 10_000 {
+        if (1..10_000).contains(&self.log_max_bytes) {
             return wrong(
                 "log-max-bytes",
                 "must be at least 10000, the smallest stanza every server accepts (RFC 6120 §13.12)",
@@ -88,7 +88,7 @@ impl Config {
             return wrong("resume-within", "must not be longer than 24h");
         }
         for (field, ttl) in [("spool-ttl", self.spool_ttl), ("archive-ttl", self.archive_ttl)] {
-            if ttl < DAY {
+            if !ttl.is_zero() && ttl < DAY {
                 return wrong(field, "must be at least 24h: messages of who is offline wait there");
             }
             if ttl > AGE {

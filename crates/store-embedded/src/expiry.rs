@@ -51,6 +51,11 @@ impl Cursor {
     }
 }
 
+/// 0 is for ever.
+fn kept_for(ttl: Duration) -> Duration {
+    if ttl.is_zero() { Duration::MAX } else { ttl }
+}
+
 /// What one step has found.
 #[derive(Default)]
 struct Found {
@@ -145,7 +150,8 @@ impl Store {
     ) -> Result<()> {
         let is_over = |id: ArchiveId, ttl| now.since(Timestamp(id.number)) > ttl; // ids follow the clock (session-log §1)
         let Some(id) = row::id_of(key) else { return Ok(()) };
-        let ttl = if space == Space::Spool { self.config.spool_ttl } else { self.config.archive_ttl };
+        let (archive, spool) = (kept_for(self.config.archive_ttl), kept_for(self.config.spool_ttl));
+        let ttl = if space == Space::Spool { spool } else { archive };
         if !is_over(id, ttl) {
             return Ok(());
         }
@@ -154,10 +160,7 @@ impl Store {
             Space::Archive => {
                 let (owner, row) = (row::owner_of(key), row::decode(key, value));
                 if let (Some(owner), Ok(row)) = (owner, row) {
-                    if row.deliverable
-                        && !is_over(id, self.config.spool_ttl)
-                        && found.waits(tables, &owner, id)?
-                    {
+                    if row.deliverable && !is_over(id, spool) && found.waits(tables, &owner, id)? {
                         return Ok(());
                     }
                     found.ops.extend(with::remove(&owner, &row));

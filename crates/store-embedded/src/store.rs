@@ -29,6 +29,11 @@ const RECENT: usize = 100;
 /// How many waiting ids are read at once.
 const WAITING: usize = 10_000;
 
+/// What a limit allows: 0 is none. A few of them together are a number still.
+fn most(limit: usize) -> usize {
+    if limit == 0 { usize::MAX / 8 } else { limit }
+}
+
 /// Everything that one process keeps: sessions in memory, the rest on disk.
 pub struct Store {
     pub(crate) config: Config,
@@ -62,8 +67,8 @@ impl Store {
         let (disk, journalled) = Disk::open(&config.data_dir)?;
         let disk = Arc::new(disk);
         let limits = Limits {
-            stanzas: config.log_max_stanzas,
-            bytes: config.log_max_bytes,
+            stanzas: most(config.log_max_stanzas),
+            bytes: most(config.log_max_bytes),
             resume_within: config.resume_within,
             owed_for: std::time::Duration::from_secs(5).saturating_add(config.commit_delay.saturating_mul(2)),
         };

@@ -8,6 +8,7 @@ use starling_ports::ingress::{BindError, Resume, SessionRef};
 use starling_ports::sessions::{Bind, Change, Changed, Claim, Claimed, Flags, SmBase};
 
 use crate::Context;
+use crate::config::most;
 use crate::context::random_id;
 
 impl Context {
@@ -29,7 +30,7 @@ impl Context {
         };
         let jid = jid.map_err(|_| BindError::BadRequest)?;
         let view = self.stores.sessions.view(account).await.map_err(unavailable)?;
-        if view.session(jid.resource()).is_none() && view.sessions.len() >= self.config.max_sessions {
+        if view.session(jid.resource()).is_none() && view.sessions.len() >= most(self.config.max_sessions) {
             return Err(BindError::ResourceConstraint);
         }
         let bound = self.stores.sessions.bind(Bind { jid: jid.clone(), node }).await.map_err(unavailable)?;

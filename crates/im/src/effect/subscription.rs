@@ -10,6 +10,7 @@ use starling_stanza::{Condition, Presence, PresenceType, StanzaError};
 
 use super::RosterChange;
 use crate::Context;
+use crate::config::most;
 use crate::rules;
 use crate::rules::presence::{Inbound, Outbound};
 
@@ -26,7 +27,7 @@ impl Context {
             return Ok(None);
         }
         let kind = presence.presence_type();
-        let limit = self.config.max_roster_items;
+        let limit = most(self.config.max_roster_items);
         let change = self.edit_roster(&user, contact, |roster, entry| {
             let old = entry.state;
             let is_full = !entry.listed && roster.listed() >= limit;
@@ -130,7 +131,7 @@ impl Context {
             return Ok(None);
         }
         let request = stanza.wire().as_bytes().clone();
-        let limit = self.config.max_roster_items;
+        let limit = most(self.config.max_roster_items);
         let change = self.write_roster(owner, from, |roster, mut entry| {
             let old = entry.state;
             let Some(inbound) = rules::presence::inbound(old, kind) else {

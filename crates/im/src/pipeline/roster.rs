@@ -9,6 +9,7 @@ use starling_stanza::{Condition, Iq, IqType, Stanza, StanzaError};
 use starling_xml::{Element, ns};
 
 use crate::Context;
+use crate::config::most;
 use crate::context::random_id;
 use crate::effect::RosterChange;
 use crate::hooks::{Answer, At, Hooks, OnIq, Request};
@@ -57,7 +58,7 @@ async fn set(cx: &Context, owner: &BareJid, query: &Element) -> Result<(), Stanz
             Err(StanzaError::cancel(Condition::NotAllowed)) // an account is not its own contact
         }
         Wish::Put { jid, name, groups } => {
-            let limit = cx.config.max_roster_items;
+            let limit = most(cx.config.max_roster_items);
             let put = cx.edit_roster(owner, &jid, |roster, mut contact| {
                 if !contact.listed && roster.listed() >= limit {
                     let full = StanzaError::modify(Condition::NotAllowed).with_text("the roster is full");

@@ -11,6 +11,7 @@ use starling_session_router::{Item, Plan};
 use starling_stanza::{Condition, Iq, IqType, Message, MessageType, Stanza, StanzaError};
 use starling_xml::{Element, ns};
 
+use crate::config::most;
 use crate::context::random_id;
 use crate::hooks::{Answer, At, Case, Hooks, OnIq, OnMessage, Request, Side, Verdict, Xep, XepInfo};
 use crate::{Context, Stage, rules};
@@ -62,7 +63,7 @@ impl OnIq for Blocking {
                     return Err(StanzaError::modify(Condition::BadRequest)); // §3.3
                 }
                 let list = cx.stores.blocklists.get(&request.to).await.map_err(refused)?;
-                if list.items.len() + jids.len() > cx.config.max_blocked {
+                if list.items.len() + jids.len() > most(cx.config.max_blocked) {
                     return Err(StanzaError::wait(Condition::ResourceConstraint));
                 }
                 block(cx, &request.to, list, jids).await.map_err(refused)?;

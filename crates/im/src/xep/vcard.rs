@@ -9,6 +9,7 @@ use starling_stanza::{Condition, IqType, StanzaError};
 use starling_xml::{Element, ns};
 
 use crate::Context;
+use crate::config::most;
 use crate::hooks::{Answer, At, Hooks, OnIq, Request, Xep, XepInfo};
 
 /// Keeps and shows it.
@@ -66,7 +67,7 @@ pub(super) async fn keep(
     let all = documents.size(owner).await.map_err(unavailable)?;
     let before = documents.get(owner, document).await.map_err(unavailable)?;
     let others = all.saturating_sub(before.map_or(0, |bytes| bytes.len()));
-    if others + bytes.len() > cx.config.max_document_bytes {
+    if others + bytes.len() > most(cx.config.max_document_bytes) {
         return Err(StanzaError::wait(Condition::ResourceConstraint).with_text("too much is kept"));
     }
     documents.put(owner, document, bytes).await.map_err(unavailable)

@@ -45,7 +45,7 @@ pub(super) fn routing(
     let domains = Domains::new(base.served.clone());
     let secret = secret(secret_file)?;
     let login = Login::new(stores.accounts.clone(), base.clock.clone(), secret, base.services.clone());
-    let login = Arc::new(login);
+    let login = Arc::new(if config.im.login_back_off { login } else { login.without_back_off() });
     let pipeline = Pipeline::new(
         config.im.clone(),
         domains.clone(),

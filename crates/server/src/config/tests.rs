@@ -42,7 +42,19 @@ fn a_value_that_cannot_be_is_named_with_its_line_its_reason_and_its_default() {
     );
     let plain = complaint("[listen]\nplain = ['0.0.0.0:5222']");
     assert!(plain.starts_with("starling.toml:2: listen.plain: ") && plain.contains("loopback"), "{plain}");
-    assert!(complaint("domains = ['UPPER.example']").contains("canonical"));
+    for (domains, why) in [
+        ("['UPPER.example']", "\"UPPER.example\" is written \"upper.example\" in its canonical form"),
+        ("['a.example', 'a.example.']", "\"a.example.\" is written \"a.example\""),
+        ("['a.example', 'b.example', 'a.example']", "\"a.example\" stands there twice"),
+        ("['alice@a.example']", "is an address"),
+        ("['']", "is not a domain"),
+    ] {
+        let complaint = complaint(&format!("domains = {domains}"));
+        assert!(
+            complaint.starts_with("starling.toml:1: domains: ") && complaint.contains(why),
+            "{complaint}"
+        );
+    }
     assert!(complaint("domains = []").starts_with("starling.toml:1: domains: at least one"));
     assert!(complaint("[log]\nlevel = 'loud'").contains("loud"));
     assert!(complaint("domains = [").starts_with("starling.toml:1: "));

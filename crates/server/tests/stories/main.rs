@@ -28,6 +28,7 @@ mod jid_escaping;
 mod large_archive;
 mod last_activity;
 mod limits;
+mod limits_off;
 mod mam;
 mod message_routing;
 mod offline;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         large_archive :: { a_large_archive_is_read_from_both_ends }
         last_activity :: { a_contact_asks_when_somebody_went, a_stranger_may_not_ask, a_device_answers_for_itself, the_server_says_how_long_it_runs }
         limits :: { who_does_not_sign_in_is_let_go, a_stanza_takes_no_longer_than_allowed, too_fast_is_slowed_and_never_dropped, strangers_of_one_address_are_few, memory_stays_flat_under_hostile_input, idle_connections_hold_no_buffers, who_came_and_went_left_nothing, certificates_are_reloaded_without_a_restart }
+        limits_off :: { an_account_has_no_limits, a_log_and_a_page_have_no_limits, a_failed_login_is_not_slowed_down }
         mam :: { both_sides_find_what_was_said, what_is_no_conversation_is_not_archived, pages_go_both_ways, a_page_is_flipped, an_unknown_id_is_not_found, with_filters_by_the_other, filters_hold_together, the_form_is_told_and_held_to, anothers_archive_is_closed, metadata_tells_the_ends, an_account_says_that_it_has_an_archive, preferences_are_kept, preferences_hold_for_both_directions, the_roster_decides_where_the_user_wants_it, paging_misses_none_while_others_write }
         message_routing :: { the_table_holds_row_by_row, order_holds_over_all_kinds, a_request_to_an_account_is_answered, anothers_resource_is_forged_too, an_error_is_never_answered, a_malformed_stanza_is_answered, a_bare_jid_reaches_all_who_are_there, a_full_jid_reaches_one, a_normal_message_to_a_missing_resource_goes_nowhere_else, a_negative_priority_gets_nothing_for_the_account, a_headline_is_not_kept, a_groupchat_message_bounces, nobody_by_that_name_is_an_error, a_request_of_a_stranger_tells_nothing, an_iq_to_a_missing_resource_bounces, from_is_stamped, a_forged_from_ends_the_stream, order_is_kept }
         offline :: { messages_wait_for_a_device, a_message_is_not_gone_until_acknowledged, unacknowledged_comes_again }

@@ -69,10 +69,14 @@ pub(crate) async fn a_batch_is_counted_one_by_one(_: &World) {
     let alice = world.user("alice").await;
     let bob = world.user("bob").await.quiet_device("desk").await;
     bob.send(&all(20, "${alice}", &"x".repeat(4000))).await;
-    for refused in 5..20 {
-        bob.expect(&format!("<message type='error' id='{refused}'><error/></message>")).await;
+    let mut refused = Vec::new();
+    while refused.len() < 15 {
+        let error = bob.expect("<message type='error'><error type='wait'/></message>").await;
+        refused.push(error.attr("id").unwrap().parse::<usize>().unwrap());
     }
     bob.expect_silence().await;
+    refused.sort_unstable();
+    assert!(refused.iter().copied().eq(5..20), "{refused:?}");
     let phone = alice.quiet_device("phone").await;
     assert_eq!(query(&phone, "").await.results.len(), 5);
     // Only her own is full: nobody else's copies stand in the way.

@@ -13,7 +13,7 @@ pub(crate) async fn guest(world: &World, kind: &str, address: u8) -> Connection 
 }
 
 /// The same with an open stream; the features are the answer.
-async fn stream(world: &World, address: u8) -> (Connection, Tree) {
+pub(crate) async fn stream(world: &World, address: u8) -> (Connection, Tree) {
     let mut connection = guest(world, "plain", address).await;
     connection.header("localhost").await.unwrap();
     let features = connection.element("features").await.unwrap();
@@ -35,13 +35,13 @@ fn mechanisms(features: &Tree) -> Vec<&str> {
 }
 
 #[track_caller]
-fn failed(answer: &Tree, condition: &str) {
+pub(crate) fn failed(answer: &Tree, condition: &str) {
     assert_eq!(answer.name, "failure", "{answer}");
     assert!(answer.child(condition).is_some(), "expected {condition}, got {answer}");
 }
 
 /// The localpart of a new account, whose password is `secret`.
-async fn account(world: &World, name: &str) -> String {
+pub(crate) async fn account(world: &World, name: &str) -> String {
     world.user(name).await.jid().split('@').next().unwrap().to_owned()
 }
 

@@ -122,3 +122,20 @@ async fn what_waits_in_the_archive_outlives_it() {
     expire(&store).await;
     assert_eq!(numbers(&store, Table::Archive).await, [ago(3).id.number, ago(0).id.number]);
 }
+
+/// A limit of 0 is none.
+#[tokio::test]
+async fn what_is_kept_for_ever_does_not_expire() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { archive_ttl: Duration::ZERO, spool_ttl: Duration::ZERO, ..config(dir.path()) };
+    assert_eq!(config.check(), Ok(()));
+    let (store, _) = open_at(&config, START);
+    let old = Timestamp(START.0 - 40 * 366 * DAY.as_micros() as u64);
+    for table in [Table::Archive, Table::Spool] {
+        store.put(table, &bob(), vec![kept(old)]).await.unwrap();
+    }
+    expire(&store).await;
+    for table in [Table::Archive, Table::Spool] {
+        assert_eq!(numbers(&store, table).await, [old.0]);
+    }
+}

@@ -33,7 +33,8 @@ pub(super) struct Request {
 impl Request {
     /// Reads a body: XML within `limits`, and nothing that XMPP forbids.
     pub(super) fn read(body: &[u8], limits: Limits) -> Result<Request, StreamError> {
-        let wrapper = Limits { depth: limits.depth + 1, attributes: limits.attributes + 16, ..limits };
+        let wrapper =
+            Limits { depth: limits.depth.saturating_add(1), attributes: limits.attributes + 16, ..limits };
         let mut input = body;
         let event = Reader::new(Framing::Element, wrapper).next(&mut input)?;
         let Some(Event::Element(raw)) = event else {

@@ -11,6 +11,7 @@ use starling_xml::{Element, escape_attr, ns};
 use super::query::{Wanted, form};
 use super::{Mam, preferences};
 use crate::Context;
+use crate::config::most;
 use crate::hooks::{Answer, At, OnIq, Request};
 use crate::xep::rsm;
 
@@ -33,7 +34,7 @@ impl OnIq for Mam {
 
 async fn query(cx: &Context, request: &Request<'_>) -> Answer {
     let wanted = Wanted::read(&request.payload)?;
-    let (owner, most) = (&request.to, cx.config.archive_max_page);
+    let (owner, most) = (&request.to, most(cx.config.archive_max_page));
     if wanted.ids.as_ref().is_some_and(|ids| ids.len() > most) {
         let text = format!("at most {most} ids at once");
         return Err(StanzaError::modify(Condition::PolicyViolation).with_text(&text));

@@ -80,6 +80,7 @@ impl Peer {
             after_login: Limits::AFTER_LOGIN,
             login_within: Duration::from_secs(30),
             stanza_within: Duration::from_secs(60),
+            ping_within: Duration::from_secs(60),
             random: || 42,
             security: security(kind),
             framing: if is_frames(kind) { Framing::Element } else { Framing::Stream },

@@ -116,6 +116,10 @@ pub struct LimitsConfig {
     /// TCP answers is slow, and kept.
     #[serde(with = "humantime_serde")]
     pub dead_after: Duration,
+    /// How long a client without XEP-0198 may leave a ping unanswered; then what its TCP has acknowledged counts as
+    /// received.
+    #[serde(with = "humantime_serde")]
+    pub ping_within: Duration,
     /// How many stanzas a second are read from one client for long; what is more waits in its socket.
     pub stanzas_per_second: u32,
     /// How many stanzas may come at once above that.
@@ -137,6 +141,7 @@ impl Default for LimitsConfig {
             login_within: Duration::from_secs(30),
             stanza_within: Duration::from_secs(60),
             dead_after: Duration::from_secs(90),
+            ping_within: Duration::from_secs(60),
             stanzas_per_second: 1000,
             stanzas_at_once: 5000,
             bytes_per_second: 1024 * 1024,
@@ -186,6 +191,9 @@ impl Config {
         }
         if (1..4).contains(&limits.depth) {
             return invalid("limits.depth", "stanzas are at least 4 deep");
+        }
+        if limits.ping_within < Duration::from_secs(1) {
+            return invalid("limits.ping-within", "an answer takes its time: at least 1s");
         }
         for (rate, burst, field) in [
             (limits.stanzas_per_second, limits.stanzas_at_once, "limits.stanzas-at-once"),

@@ -148,6 +148,7 @@ impl Present {
             },
             login_within: limits.login_within,
             stanza_within: limits.stanza_within,
+            ping_within: limits.ping_within,
             random,
             sm: transport != Transport::Bosh,
             security,

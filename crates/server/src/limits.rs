@@ -24,6 +24,7 @@ const LIMITS: &[Limit] = &[
     limit("limits.login-within", "the stream ends with `connection-timeout`", "\"0s\""),
     limit("limits.stanza-within", "the stream ends with `connection-timeout`", "\"0s\""),
     limit("limits.dead-after", "the connection ends, the session waits to be resumed", "\"0s\""),
+    limit("limits.ping-within", "what the client's TCP has counts as received", "\"24h\""),
     limit("limits.stanzas-per-second", "the client is read more slowly", "0"),
     limit("limits.bytes-per-second", "the client is read more slowly", "0"),
     limit(

@@ -40,6 +40,8 @@ pub struct Settings {
     pub login_within: Duration,
     /// How long a stanza may take from its first byte to its last; zero: for ever.
     pub stanza_within: Duration,
+    /// How long a ping may stay unanswered before the client's TCP is asked instead (ADR 10).
+    pub ping_within: Duration,
     /// 128 unguessable bits: stream ids, names of SASL exchanges.
     pub random: fn() -> u128,
     /// What protects the connection when it begins.

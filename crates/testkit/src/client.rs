@@ -53,6 +53,11 @@ impl Connection {
         Ok(Connection { socket: Socket::Plain(tcp), buffer: Vec::new(), header_seen: false })
     }
 
+    /// For another protocol on it.
+    pub(crate) fn into_socket(self) -> Socket {
+        self.socket
+    }
+
     /// TLS from here on.
     pub async fn handshake(&mut self, options: &TlsOptions) -> Result<Secured> {
         ensure!(self.buffer.is_empty(), "the server sent more before TLS");

@@ -10,7 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use crate::Tree;
+use crate::tls::Socket;
+use crate::{Connection, Tree};
 
 const TEXT: u8 = 1;
 const FIN: u8 = 0x80;
@@ -33,23 +34,30 @@ pub enum Frame {
 /// A connection to `/ws`.
 #[derive(Debug)]
 pub struct WebSocket {
-    socket: TcpStream,
+    socket: Socket,
     buffer: Vec<u8>,
 }
 
 impl WebSocket {
     /// Connects and shakes hands.
     pub async fn open(address: SocketAddr) -> Result<WebSocket> {
-        let mut socket = TcpStream::connect(address).await?;
-        socket.set_nodelay(true)?;
+        WebSocket::upgrade(Connection::open(address).await?, "").await
+    }
+
+    /// Shakes hands on a connection, be it under TLS or not. `headers` are more lines of the request, each with its end.
+    pub async fn upgrade(connection: Connection, headers: &str) -> Result<WebSocket> {
+        let mut socket = connection.into_socket();
         let request = format!(
-            "GET /ws HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: xmpp\r\n\r\n"
+            "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: xmpp\r\n{headers}\r\n"
         );
         socket.write_all(request.as_bytes()).await?;
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
-            head.push(socket.read_u8().await.context("no answer to the handshake")?);
+            let mut byte = [0];
+            let read = timeout_at(Instant::now() + PATIENCE, socket.read(&mut byte));
+            ensure!(read.await.context("nothing came")?? == 1, "no answer to the handshake");
+            head.extend(byte);
         }
         let head = String::from_utf8(head)?.to_ascii_lowercase();
         ensure!(head.starts_with("http/1.1 101 "), "{head}");
@@ -193,7 +201,7 @@ impl WebSocket {
 
     /// Cuts the socket without a word.
     pub fn cut(self) {
-        let _ = self.socket.set_zero_linger();
+        self.socket.cut();
     }
 }
 

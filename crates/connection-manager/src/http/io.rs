@@ -4,13 +4,18 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 
 use crate::scratch::{Pool, Scratch};
 use crate::socket::Socket;
+
+/// How long a client may leave an answer unread before its connection ends; what a BOSH session was to get stays its own.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
 
 /// Reads and writes a `Socket` with borrowed buffers.
 pub(crate) struct HttpIo {
@@ -19,6 +24,7 @@ pub(crate) struct HttpIo {
     read: Vec<u8>, // came, but found no room in hyper's buffer
     exporter: Option<[u8; 32]>,
     is_eof: bool,
+    patience: Option<Pin<Box<Sleep>>>, // while an answer finds no reader
 }
 
 impl HttpIo {
@@ -31,7 +37,7 @@ impl HttpIo {
         if let Some(config) = tls {
             socket.start_tls(config)?;
         }
-        Ok(HttpIo { socket, pool, read: Vec::new(), exporter: None, is_eof: false })
+        Ok(HttpIo { socket, pool, read: Vec::new(), exporter: None, is_eof: false, patience: None })
     }
 
     /// The socket, what a login may be bound to, and what was read and not yet taken.
@@ -106,13 +112,70 @@ impl Write for HttpIo {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.socket.unsent() > 0 {
+        let before = self.socket.unsent();
+        if before > 0 {
             self.send(cx, &[])?;
         }
-        if self.socket.unsent() > 0 { Poll::Pending } else { Poll::Ready(Ok(())) }
+        let left = self.socket.unsent();
+        if left == 0 {
+            self.patience = None;
+            return Poll::Ready(Ok(()));
+        }
+        if left < before {
+            self.patience = None; // it reads
+        }
+        let patience = self.patience.get_or_insert_with(|| Box::pin(sleep(WRITE_WITHIN)));
+        ready!(patience.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    async fn pair() -> (HttpIo, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (tcp, _) = listener.accept().await.unwrap();
+        (HttpIo::new(tcp, None, Arc::default()).unwrap(), client)
+    }
+
+    /// More than sockets hold.
+    async fn answer(io: &mut HttpIo) -> io::Result<()> {
+        let answer = vec![b'x'; 32 << 20];
+        poll_fn(|cx| Pin::new(&mut *io).poll_write(cx, &answer)).await?;
+        poll_fn(|cx| Pin::new(&mut *io).poll_flush(cx)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_no_answer_is_not_waited_for() {
+        let (mut io, _client) = pair().await;
+        let begun = Instant::now();
+        let error = answer(&mut io).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begun.elapsed() >= WRITE_WITHIN, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn one_that_reads_gets_it_all() {
+        let (mut io, mut client) = pair().await;
+        let mut read = Vec::new();
+        let answering = async {
+            answer(&mut io).await.unwrap();
+            drop(io);
+        };
+        let ((), done) = tokio::join!(answering, client.read_to_end(&mut read));
+        assert_eq!((done.unwrap(), read.len()), (32 << 20, 32 << 20));
     }
 }

@@ -5,6 +5,7 @@ mod admin;
 mod config;
 mod control;
 mod dead_peer;
+mod descriptors;
 mod doctor;
 mod first_run;
 mod logs;

@@ -40,7 +40,7 @@ pub(crate) async fn an_account_has_no_limits(_: &World) {
     let note = "x".repeat((1 << 20) + 1);
     is_taken(phone, &format!("<query xmlns='jabber:iq:private'><note xmlns='notes'>{note}</note></query>"))
         .await;
-    let deep = format!("{}{}", "<a xmlns='deep'>".repeat(100), "</a>".repeat(100));
+    let deep = format!("{}{}", "<a>".repeat(100), "</a>".repeat(100));
     is_taken(
         phone,
         &format!("<query xmlns='jabber:iq:private'><note xmlns='deep-notes'>{deep}</note></query>"),

@@ -136,3 +136,30 @@ pub(crate) async fn a_stalled_reader_loses_nothing_and_costs_nothing(_: &World) 
         assert_eq!(tree.name, "r", "nothing comes twice: {tree}");
     }
 }
+
+/// ADR 10: a client without XEP-0198 that answers no pings reads all the same, and gets more than its log holds.
+pub(crate) async fn who_answers_no_pings_is_served_on(_: &World) {
+    let config = "[limits]\nping-within = '1s'\n[store]\nlog-max-stanzas = 20\n";
+    let options = ServerOptions { config: config.to_owned(), data_dir: None };
+    let world = World::start(Path::new(env!("CARGO_BIN_EXE_starling")), &options).await.unwrap();
+    let (mut deaf, address) = member(&world, "deaf", "x").await;
+    let bob = world.user("bob").await.quiet_device("desk").await;
+    let messages: String = (0..60)
+        .map(|n| format!("<message to='{address}' type='chat' id='{n}'><body>x</body></message>"))
+        .collect();
+    bob.send(&messages).await;
+    let (mut seen, mut pings) = (0, 0);
+    while seen < 60 {
+        let Received::Element(tree, _) = deaf.next(Duration::from_secs(20)).await.unwrap() else {
+            panic!("the stream ended after {seen}");
+        };
+        match tree.name.as_str() {
+            "message" => {
+                assert_eq!(tree.attr("id"), Some(seen.to_string().as_str()), "each once, in order");
+                seen += 1;
+            }
+            _ => pings += 1,
+        }
+    }
+    assert!(pings > 0, "it was asked");
+}

@@ -1,8 +1,19 @@
 //! RFC 7395: XMPP over WebSocket.
 
-use starling_testkit::{Frame, Tree, User, WebSocket, World, http};
+use std::path::Path;
+
+use starling_testkit::{Connection, Frame, ServerOptions, TlsOptions, Tree, User, WebSocket, World, http};
 
 const ALLOWED: &str = "plain-http";
+/// `listen.trusted-proxies` of the stories, and somebody else.
+const PROXY: [u8; 4] = [127, 0, 0, 9];
+const STRANGER: [u8; 4] = [127, 0, 0, 8];
+
+/// A server of its own.
+async fn server(config: &str) -> World {
+    let options = ServerOptions { config: config.to_owned(), data_dir: None };
+    World::start(Path::new(env!("CARGO_BIN_EXE_starling")), &options).await.unwrap()
+}
 
 async fn connect(world: &World) -> WebSocket {
     let address = world.server().await.address(ALLOWED).unwrap();
@@ -178,6 +189,105 @@ pub(crate) async fn a_handshake_that_may_not_be_is_refused(world: &World) {
     assert_eq!(status(allowed, ask("chat")).await, "400");
     let bare = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     assert_eq!(status(allowed, bare.to_owned()).await, "426");
+}
+
+/// RFC 9266, and its note on proxies: over TLS of the server's own a login can be bound to it.
+pub(crate) async fn a_login_can_be_bound_to_the_servers_own_tls(world: &World) {
+    let address = world.server().await.address("https").unwrap();
+    let mut connection = Connection::open(address).await.unwrap();
+    connection
+        .handshake(&TlsOptions { alpn: vec!["http/1.1"], ..TlsOptions::new("localhost") })
+        .await
+        .unwrap();
+    let features = WebSocket::upgrade(connection, "").await.unwrap().header("localhost").await.unwrap();
+    assert!(mechanisms(&features).iter().any(|one| one.ends_with("-PLUS")), "{features}");
+    let binding = features.find(&["sasl-channel-binding", "channel-binding"]).unwrap();
+    assert_eq!(binding.attr("type"), Some("tls-exporter"), "{features}");
+}
+
+/// TLS that ended at a trusted proxy is TLS, and none that a login could be bound to, however the proxy itself comes.
+pub(crate) async fn tls_at_a_proxy_binds_nothing(world: &World) {
+    let user = world.user("alice").await;
+    let (local, _) = user.jid().split_once('@').unwrap();
+    const SAYS: &str = "X-Forwarded-Proto: https\r\nX-Forwarded-For: 192.0.2.7\r\n";
+    let connect = async |source: [u8; 4], listener: &str| {
+        let address = world.server().await.address(listener).unwrap();
+        let mut connection = Connection::open_from(source.into(), address).await.unwrap();
+        if listener == "https" {
+            let options = TlsOptions { alpn: vec!["http/1.1"], ..TlsOptions::new("localhost") };
+            connection.handshake(&options).await.unwrap();
+        }
+        connection
+    };
+    for listener in ["http", "https"] {
+        let mut socket = WebSocket::upgrade(connect(PROXY, listener).await, SAYS).await.unwrap();
+        let features = socket.header("localhost").await.unwrap();
+        let offered = mechanisms(&features);
+        assert!(
+            offered.contains(&"PLAIN") && !offered.iter().any(|one| one.ends_with("-PLUS")),
+            "{features}"
+        );
+        assert!(features.child("sasl-channel-binding").is_none(), "{listener}: {features}");
+        let mut socket = WebSocket::upgrade(connect(PROXY, listener).await, SAYS).await.unwrap();
+        socket.login("localhost", local, "secret").await.unwrap();
+    }
+    // Of anybody else it is not believed, and where the proxy says that there was none, there was none.
+    for (source, says) in [(STRANGER, SAYS), (PROXY, ""), (PROXY, "X-Forwarded-Proto: http\r\n")] {
+        let refused = WebSocket::upgrade(connect(source, "http").await, says).await.unwrap_err();
+        assert!(refused.to_string().starts_with("http/1.1 403 "), "{refused}");
+    }
+}
+
+/// What an address may cost is counted for whom the proxy names, not for the proxy.
+pub(crate) async fn a_proxy_says_for_whom_it_speaks(_: &World) {
+    let config = "[limits]\nunauthenticated-per-address = 2\n[listen]\ntrusted-proxies = [\"127.0.0.9\"]\n";
+    let world = server(config).await;
+    let address = world.server().await.address("http").unwrap();
+    let from = async |client: &str| {
+        let connection = Connection::open_from(PROXY.into(), address).await.unwrap();
+        let says = format!("X-Forwarded-Proto: https\r\nX-Forwarded-For: 203.0.113.5, {client}\r\n");
+        WebSocket::upgrade(connection, &says).await.unwrap()
+    };
+    let mut here = Vec::new();
+    for client in ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.2"] {
+        let mut socket = from(client).await;
+        socket.header("localhost").await.unwrap();
+        here.push(socket);
+    }
+    let mut third = from("192.0.2.1").await;
+    expect_error(&mut third, "policy-violation", "the third of one address").await;
+}
+
+/// Pages of hosts that are not listed connect by no way; who is no browser names none.
+pub(crate) async fn pages_that_are_not_listed_are_refused(_: &World) {
+    let world = server("[http]\norigins = [\"https://chat.example\"]\n").await;
+    let address = world.server().await.address(ALLOWED).unwrap();
+    let status = async |request: String| {
+        http(address, &request).await.unwrap().split(' ').nth(1).unwrap_or_default().to_owned()
+    };
+    for (origin, good) in [
+        ("Origin: https://chat.example\r\n", true),
+        ("", true),
+        ("Origin: https://evil.example\r\n", false),
+        ("Origin: null\r\n", false),
+        ("Origin: https://chat.example.evil.example\r\n", false),
+    ] {
+        let socket = WebSocket::upgrade(Connection::open(address).await.unwrap(), origin).await;
+        let refusal = socket.err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(refusal.is_empty(), good, "{origin}: {refusal}");
+        assert!(good || refusal.starts_with("http/1.1 403 "), "{origin}: {refusal}");
+        let body =
+            "<body xmlns='http://jabber.org/protocol/httpbind' rid='1' to='localhost' wait='1' hold='1'/>";
+        let bosh = status(format!(
+            "POST /bosh HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{origin}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        assert_eq!(bosh.await, if good { "200" } else { "403" }, "{origin}");
+    }
+}
+
+fn mechanisms(features: &Tree) -> Vec<&str> {
+    features.child("mechanisms").unwrap().children.iter().map(|one| one.text.as_str()).collect()
 }
 
 async fn expect_error(socket: &mut WebSocket, condition: &str, what: &str) {

@@ -228,7 +228,7 @@ impl Machine {
     /// When `Input::Reached` is due: the client has left a ping unanswered for long.
     pub fn prove_at(&self) -> Option<Duration> {
         match &self.phase {
-            Phase::Bound(session) if self.can_deliver() => session.prove_at(),
+            Phase::Bound(session) if self.can_deliver() => session.prove_at(self.settings.ping_within),
             _ => None,
         }
     }

@@ -28,10 +28,8 @@ const BY_REQUEST: Asking = Asking { stanzas: 16, bytes: 64 * 1024, after: Durati
 /// A ping costs a stanza each way.
 const BY_PING: Asking = Asking { stanzas: 64, bytes: 256 * 1024, after: Duration::from_secs(5) };
 
-/// So long a ping may stay unanswered before the client's TCP is asked instead.
-const UNANSWERED: Duration = Duration::from_secs(60);
-/// The same for a client that has never answered one.
-const UNANSWERED_AGAIN: Duration = Duration::from_secs(10);
+/// A client that has left a ping unanswered is waited for so many times shorter.
+const DEAF: u32 = 6;
 
 /// A session on its stream.
 #[derive(Debug)]
@@ -166,8 +164,8 @@ impl Session {
     }
 
     /// When a client that does not answer is taken at its TCP's word.
-    pub(super) fn prove_at(&self) -> Option<Duration> {
-        let patience = if self.is_deaf { UNANSWERED_AGAIN } else { UNANSWERED };
+    pub(super) fn prove_at(&self, ping_within: Duration) -> Option<Duration> {
+        let patience = if self.is_deaf { ping_within / DEAF } else { ping_within };
         matches!(self.asked, Asked::Ping(_)).then_some(self.asked_at + patience)
     }
 
@@ -246,9 +244,10 @@ impl Machine {
 
     /// A client without XEP-0198 that answers no pings would soon get nothing more: what its TCP has, it has (ADR 10).
     pub(super) fn reached(&mut self, now: Duration, reached: bool, out: &mut Output) {
+        let ping_within = self.settings.ping_within;
         let Phase::Bound(session) = &mut self.phase else { return };
         let Asked::Ping(ping) = session.asked else { return };
-        if session.prove_at().is_none_or(|at| now < at) {
+        if session.prove_at(ping_within).is_none_or(|at| now < at) {
             return;
         }
         session.asked_at = now;

@@ -35,6 +35,7 @@ fn settings() -> Settings {
         after_login: Limits::AFTER_LOGIN,
         login_within: Duration::from_secs(30),
         stanza_within: Duration::from_secs(60),
+        ping_within: Duration::from_secs(60),
         random: || 42,
         security: Security::Direct,
         framing: Framing::Stream,

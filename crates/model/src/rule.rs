@@ -49,7 +49,12 @@ pub const RULES: [Rule; 26] = [
     rule(
         4,
         "also after a lost session: by origin-id and content; the last `h` is told",
-        &["rule_4_", "a_retry_after_a_restart_", "an_ended_session_leaves_its_h"],
+        &[
+            "rule_4_",
+            "a_retry_after_a_restart_",
+            "an_ended_session_leaves_its_h",
+            "what_was_under_way_counts_in_the_last_h",
+        ],
         "",
     ),
     rule(
@@ -146,7 +151,12 @@ pub const RULES: [Rule; 26] = [
         "what is never stored is not in the model",
     ),
     rule(21, "a former owner has no effect", &["rule_21_", "a_push_for_another_claim_has_no_effect"], ""),
-    rule(22, "presence carries a version, and the roster is read behind it", &[], "no test yet"),
+    rule(
+        22,
+        "presence carries a version, and the roster is read behind it",
+        &["who_comes_meanwhile_sees_the_latest"],
+        "in the program without a version: whoever shows what it has read looks again behind its commit (`im::effect::seen`)",
+    ),
     rule(
         23,
         "a changed block list makes everybody decide again",

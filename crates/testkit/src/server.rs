@@ -94,7 +94,7 @@ impl Server {
         process.address("plain").expect("it listens")
     }
 
-    /// The first address of a kind of listener: `c2s`, `direct-tls`, `http`, `https`, `plain-http`, `admin`.
+    /// The first address of a kind of listener: `c2s`, `direct-tls`, `plain`, `http`, `https`, `plain-http`, `admin`.
     pub fn address(&self, kind: &str) -> Option<SocketAddr> {
         self.first.address(kind)
     }

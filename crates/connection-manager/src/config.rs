@@ -181,6 +181,7 @@ impl Config {
                 return Err(Invalid { field, why });
             }
         }
+        listen.check_once()?;
         self.http.check()?;
         let limits = &self.limits;
         if (1..10_000).contains(&limits.stanza_bytes) {
@@ -201,6 +202,37 @@ impl Config {
         ] {
             if rate > 0 && burst == 0 {
                 return invalid(field, "must be above 0 where the rate is limited");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ListenConfig {
+    /// One socket is one way in; the system chooses another port for each 0.
+    fn check_once(&self) -> Result<(), Invalid> {
+        let lists = [
+            ("listen.c2s", &self.c2s),
+            ("listen.direct-tls", &self.direct_tls),
+            ("listen.plain", &self.plain),
+            ("listen.http", &self.http),
+            ("listen.plain-http", &self.plain_http),
+            ("listen.https", &self.https),
+        ];
+        let mut known = BTreeMap::new();
+        for (field, addresses) in lists {
+            for address in addresses.iter().filter(|address| address.port() != 0) {
+                match known.insert(address, field) {
+                    None => {}
+                    Some(other) if other == field => {
+                        return Err(Invalid { field, why: format!("{address} is listed twice in {field}") });
+                    }
+                    Some(other) => {
+                        let why =
+                            format!("{address} is listed in {other} and in {field}: it can be one of them");
+                        return Err(Invalid { field, why });
+                    }
+                }
             }
         }
         Ok(())
@@ -247,6 +279,24 @@ mod tests {
         let mut config = Config::default();
         config.listen.plain_http = vec!["[::1]:5280".parse().unwrap(), "192.0.2.1:5280".parse().unwrap()];
         assert_eq!(config.check().unwrap_err().field, "listen.plain-http");
+    }
+
+    #[test]
+    fn an_address_is_one_way_in() {
+        let (one, any): (SocketAddr, SocketAddr) =
+            ("127.0.0.1:5222".parse().unwrap(), "127.0.0.1:0".parse().unwrap());
+        let mut config = Config::default();
+        config.listen.c2s = vec![one];
+        config.listen.direct_tls = vec![any, any];
+        config.listen.plain = vec![any];
+        assert_eq!(config.check(), Ok(()));
+        config.listen.plain.push(one);
+        let wrong = config.check().unwrap_err();
+        assert_eq!(wrong.field, "listen.plain");
+        assert!(wrong.why.contains("listen.c2s") && wrong.why.contains("127.0.0.1:5222"), "{wrong:?}");
+        config.listen.plain.clear();
+        config.listen.c2s.push(one);
+        assert!(config.check().unwrap_err().why.contains("twice in listen.c2s"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -152,7 +152,10 @@ fn self_signed(domain: &str, data_dir: &Path, now: SystemTime) -> Result<(PathBu
     };
     let key = key.map_err(failed)?;
     let made = describe(domain, now).and_then(|params| params.self_signed(&key)).map_err(failed)?;
-    let written = fs::create_dir_all(data_dir.join("tls"))
+    let written = fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(data_dir.join("tls"))
         .and_then(|()| write(&files.key, &key.serialize_pem()))
         .and_then(|()| write(&files.certificate, &made.pem()));
     written.map_err(wrong)?;

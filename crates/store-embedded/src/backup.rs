@@ -1,28 +1,46 @@
 //! A copy of the running store, and its way back.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use fjall::Readable;
-use starling_ports::Result;
+use starling_ports::StoreError;
 
-use crate::Store;
 use crate::codec;
 use crate::disk::{Disk, Op, Space, pair};
-use crate::error::{OpenError, unavailable};
+use crate::error::OpenError;
+use crate::{Store, private};
 
 /// How many bytes are copied in one step.
 const STEP: usize = 1024 * 1024;
 
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+pub enum BackupError {
+    /// Nothing is overwritten.
+    #[error("{} is not empty; name an empty directory, or one that is not there yet", .0.display())]
+    NotEmpty(PathBuf),
+    /// Where it should go nothing can be written.
+    #[error("cannot write the copy: {0}; the user of the server must be able to write there")]
+    Target(OpenError),
+    /// The copy cannot be made private.
+    #[error("cannot make the copy readable by its owner alone: {0}")]
+    Private(std::io::Error),
+    /// The store itself cannot be read, or the copy not be written to its end.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl Store {
     /// Copies the store as it is at one moment into `dir`, which must be empty or missing. Others go on working.
     /// Every value is verified on its way: a damaged store gives no backup.
-    pub fn backup(&self, dir: &Path) -> Result<()> {
+    pub fn backup(&self, dir: &Path) -> Result<(), BackupError> {
         if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(unavailable(format!("{} is not empty", dir.display())));
+            return Err(BackupError::NotEmpty(dir.to_owned()));
         }
         let snapshot = self.disk.read()?.db().snapshot();
-        let (copy, mut journalled) = Disk::open(dir).map_err(|error| unavailable(error.to_string()))?;
+        let (copy, mut journalled) = Disk::open(dir).map_err(BackupError::Target)?;
         let mut number = journalled.last;
         for space in Space::ALL.into_iter().filter(|space| *space != Space::Meta) {
             let mut rows = {
@@ -50,7 +68,7 @@ impl Store {
         copy.write(vec![crate::journal::Journalled::op(number)], true)?;
         journalled.written(number);
         copy.close();
-        Ok(())
+        private::tighten(copy.root()).map_err(BackupError::Private)
     }
 }
 
@@ -67,12 +85,31 @@ pub fn restore(backup: &Path, data_dir: &Path) -> Result<(), OpenError> {
     if to.exists() {
         return Err(OpenError::new(&to, "there is a store already", "move it away first"));
     }
-    // Under another name until it is whole: half a store must not be taken for one.
+    // Under another name until it is whole and was read: half a store, or a damaged one, must not be taken for one.
     let half = data_dir.join("store.restoring");
-    let copied = remove(&half).and_then(|()| copy_tree(&from, &half)).and_then(|()| fs::rename(&half, &to));
-    copied.map_err(|error| OpenError::new(&to, error, "check that the disk has space"))?;
-    // Opened once, so that a backup that cannot be opened is noticed now.
-    Disk::open(data_dir).map(|(disk, _)| disk.close())
+    let space = |error: std::io::Error| OpenError::new(&to, error, "check that the disk has space");
+    remove(&half).and_then(|()| private::make_dir(&half)).map_err(space)?;
+    let copied = copy_tree(&from, &half.join("store")).map_err(space);
+    let restored = copied
+        .and_then(|()| verify(&half, &from))
+        .and_then(|()| fs::rename(half.join("store"), &to).map_err(space))
+        .and_then(|()| fs::File::open(data_dir).and_then(|dir| dir.sync_all()).map_err(space));
+    let removed = remove(&half).map_err(space);
+    restored.and(removed)
+}
+
+/// Reads every value of the copy in `half`.
+fn verify(half: &Path, from: &Path) -> Result<(), OpenError> {
+    let bad =
+        |reason: String| OpenError::new(from, reason, "restore a backup that is whole; nothing was changed");
+    let (disk, _) = Disk::open(half).map_err(|error| bad(error.reason))?;
+    let report = disk.check();
+    disk.close();
+    let report = report.map_err(|error| bad(error.to_string()))?;
+    match report.places.first() {
+        None => Ok(()),
+        Some(place) => Err(bad(format!("{} of its values cannot be read, such as {place}", report.damaged))),
+    }
 }
 
 fn remove(dir: &Path) -> std::io::Result<()> {
@@ -80,7 +117,7 @@ fn remove(dir: &Path) -> std::io::Result<()> {
 }
 
 fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
+    private::make_dir(to)?;
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
@@ -88,6 +125,7 @@ fn copy_tree(from: &Path, to: &Path) -> std::io::Result<()> {
             copy_tree(&entry.path(), &target)?;
         } else {
             fs::copy(entry.path(), &target)?;
+            fs::set_permissions(&target, fs::Permissions::from_mode(0o600))?;
             fs::File::open(&target)?.sync_all()?;
         }
     }

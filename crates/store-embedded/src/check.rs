@@ -4,7 +4,7 @@ use starling_ports::{Result, StoreError};
 
 use crate::Store;
 use crate::codec;
-use crate::disk::{Space, pair};
+use crate::disk::{Disk, Space, pair};
 
 /// How many damaged places are named; more are only counted.
 const NAMED: usize = 100;
@@ -37,6 +37,12 @@ impl Report {
 impl Store {
     /// Reads every value and verifies its checksum. Blocks for as long as that takes.
     pub fn check(&self) -> Result<Report> {
+        self.disk.check()
+    }
+}
+
+impl Disk {
+    pub(crate) fn check(&self) -> Result<Report> {
         let mut report = Report::default();
         for space in Space::ALL {
             let mut after = std::ops::Bound::Unbounded;
@@ -55,7 +61,7 @@ impl Store {
         report: &mut Report,
     ) -> Result<Option<Vec<u8>>> {
         const STEP: usize = 10_000;
-        let tables = self.disk.read()?;
+        let tables = self.read()?;
         let (mut last, mut count) = (None, 0);
         for guard in tables.space(space).range((after, std::ops::Bound::Unbounded)).take(STEP) {
             count += 1;

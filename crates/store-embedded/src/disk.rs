@@ -10,6 +10,7 @@ use starling_ports::Result;
 use crate::error::{OpenError, failed, unavailable};
 use crate::format::{migrate, read_format};
 use crate::journal::{Ends, Journalled};
+use crate::private;
 
 /// Which table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +112,7 @@ impl Disk {
     /// Opens the store in `data_dir`, or makes one. Also returns the number of its last group, for the writer.
     pub(crate) fn open(data_dir: &Path) -> Result<(Disk, Journalled), OpenError> {
         let root = data_dir.join("store");
-        fs::create_dir_all(&root)
+        make_private(&root)
             .map_err(|error| OpenError::new(&root, error, "check that the directory can be made"))?;
         let format = read_format(&root)?;
         if format.is_none() {
@@ -169,6 +170,23 @@ impl Disk {
     pub(crate) fn close(&self) {
         drop(self.tables.write().take());
     }
+}
+
+/// Made if it is missing. One that others may read, as older versions made it, is theirs no more.
+fn make_private(root: &Path) -> std::io::Result<()> {
+    private::make_dir(root)?;
+    if !private::is_open(root)? {
+        return Ok(());
+    }
+    match private::tighten(root) {
+        Ok(()) => {
+            tracing::warn!(path = %root.display(), "others could read the store: now its owner alone can")
+        }
+        Err(error) => {
+            tracing::error!(path = %root.display(), %error, "others can read the store, and that cannot be changed")
+        }
+    }
+    Ok(())
 }
 
 /// The tables, for a moment.

@@ -17,6 +17,11 @@ pub struct OpenError {
 }
 
 impl OpenError {
+    /// Whether what lies there cannot be read any more, as opposed to a lock, rights, or space.
+    pub fn is_damage(&self) -> bool {
+        self.mend.starts_with("restore a backup")
+    }
+
     pub(crate) fn new(path: &Path, reason: impl ToString, mend: &'static str) -> OpenError {
         OpenError { path: path.to_owned(), reason: reason.to_string(), mend }
     }

@@ -119,7 +119,8 @@ impl Store {
         let since = cursor.looked.replace(Instant::now()).map_or(Duration::ZERO, |looked| looked.elapsed());
         let mut seen = self.seen.lock();
         let beyond = seen.look(now, since);
-        if cursor.noted.is_none_or(|noted| seen.differs(&noted)) {
+        let noted = *cursor.noted.get_or_insert(*seen); // a kill soon after a start leaves an older note
+        if seen.differs(&noted) {
             ops.push(seen.op());
             cursor.noted = Some(*seen);
         }

@@ -16,6 +16,7 @@ mod housekeeping;
 mod journal;
 mod leases;
 mod metrics;
+mod private;
 mod random;
 mod removed;
 mod rosters;
@@ -32,7 +33,7 @@ mod turns;
 mod with;
 mod writer;
 
-pub use backup::restore;
+pub use backup::{BackupError, restore};
 pub use check::Report;
 pub use config::{Config, Invalid};
 pub use error::OpenError;

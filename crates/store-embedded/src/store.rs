@@ -99,6 +99,11 @@ impl Store {
             rows_read: AtomicU64::new(0),
             housekeeping: Housekeeping::new(),
         });
+        if config.accept_clock {
+            let noted = store.writer.write_now(vec![seen.op()]);
+            noted
+                .map_err(|error| OpenError::new(store.disk.root(), error, "check that the disk has space"))?;
+        }
         let restored = store.restore_sessions();
         restored.map_err(|error| {
             OpenError::new(store.disk.root(), error, "restore a backup with `starling store restore`")

@@ -297,3 +297,59 @@ fn no_duration_is_longer_than_can_be_counted() {
         assert_eq!(config.check().unwrap_err().field, key);
     }
 }
+
+/// Every path under `dir` that others may do something with.
+fn open_to_others(dir: &Path) -> Vec<std::path::PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if fs::metadata(&path).unwrap().permissions().mode() & 0o077 != 0 {
+            found.push(path.clone());
+        }
+        if path.is_dir() {
+            found.extend(open_to_others(&path));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn what_is_copied_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (data, backup, new) = (dir.path().join("data"), dir.path().join("backup"), dir.path().join("new"));
+    let store = open(&data);
+    store.put(Table::Archive, &bob(), vec![row(1, "a")]).await.unwrap();
+    assert_eq!(fs::metadata(data.join("store")).unwrap().permissions().mode() & 0o777, 0o700);
+    store.backup(&backup).unwrap();
+    drop(store);
+    let opened = fs::Permissions::from_mode(0o644);
+    assert_eq!(open_to_others(&backup), Vec::<std::path::PathBuf>::new());
+    fs::set_permissions(backup.join("store/format"), opened).unwrap();
+    crate::restore(&backup, &new).unwrap();
+    assert_eq!(open_to_others(&new), Vec::<std::path::PathBuf>::new());
+    // As older versions left it.
+    fs::set_permissions(new.join("store"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(new.join("store/format"), fs::Permissions::from_mode(0o644)).unwrap();
+    drop(open(&new));
+    assert!(!open_to_others(&new).iter().any(|path| path.ends_with("store") || path.ends_with("format")));
+}
+
+#[tokio::test]
+async fn a_damaged_backup_leaves_nothing_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, backup, new) = (dir.path().join("data"), dir.path().join("backup"), dir.path().join("new"));
+    let store = open(&data);
+    store.put(Table::Archive, &bob(), vec![row(1, "the body of number 1 ends here")]).await.unwrap();
+    store.backup(&backup).unwrap();
+    assert!(flip(&backup, b"the body of number 1 ends"));
+    let error = crate::restore(&backup, &new).unwrap_err();
+    assert_eq!(error.path, backup.join("store"), "{error}");
+    assert_eq!(fs::read_dir(&new).unwrap().count(), 0, "so that a retry is not refused");
+    fs::remove_dir_all(&backup).unwrap();
+    store.backup(&backup).unwrap();
+    crate::restore(&backup, &new).unwrap();
+    let error = store.backup(&backup).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("{} is not empty", backup.display())), "{error}");
+}

@@ -29,6 +29,8 @@ pub struct SenderKey {
     pub number: u64,
     /// Two commits of one stanza on one account differ in it.
     pub role: Role,
+    /// Everything of that session up to here is handled: it is never sent again, and need not be remembered.
+    pub handled: Handled,
 }
 
 /// Why a stanza is committed at this account.

@@ -54,7 +54,7 @@ impl Slot {
 
     fn commit_one(&mut self, context: &mut Context<'_>, planned: Planned) -> Option<Outcome> {
         if let Some(key) = &planned.key {
-            match self.seen.look(key, planned.hash, || (context.sender)(key.session)) {
+            match self.seen.look(key, planned.hash) {
                 Past::New => {}
                 Past::Done(id, stanza) => return Some(self.seen_outcome(id, stanza.as_ref())),
                 Past::Fenced => return Some(Outcome::Seen { id: None, row: None, handed: Vec::new() }),
@@ -71,17 +71,14 @@ impl Slot {
         }
         let id = planned.keep.as_ref().map(|_| self.next_id(context));
         let is_answer = planned.key.is_none_or(|key| key.role == Role::Answer);
-        let stanza = Arc::new(Stanza {
-            committed: Arc::new(Committed { id, at: context.now, wire: planned.wire }),
-            keep: planned.keep,
-            origin: planned.origin.map(|origin| origin.digest),
-            has_row: false.into(),
-        });
+        let committed = Arc::new(Committed { id, at: context.now, wire: planned.wire });
+        let origin = planned.origin.map(|origin| origin.digest);
+        let stanza = Arc::new(Stanza::new(committed, planned.keep, origin));
         if let Some(id) = stanza.deliverable() {
             self.pending.add(id, stanza.committed.wire.len());
         }
         if let Some(key) = &planned.key {
-            self.seen.remember(key, planned.hash, id, &stanza);
+            self.seen.remember(key, planned.hash, id, &stanza, context.now);
         }
         if let (Some(digest), Some(id)) = (stanza.origin, id) {
             self.seen.remember_origin(digest, direction, id, context.now);
@@ -111,10 +108,10 @@ impl Slot {
     }
 
     /// Notes that the row of `stanza` is to be stored.
-    pub fn owe(&mut self, stanza: &Stanza) -> Option<(Table, starling_ports::archive::Row)> {
+    pub fn owe(&mut self, stanza: &Arc<Stanza>) -> Option<(Table, starling_ports::archive::Row)> {
         let owed = stanza.row()?;
         stanza.has_row.store(true, std::sync::atomic::Ordering::Relaxed);
-        self.owed.insert(owed.row.id, owed.clone());
+        self.owed.insert(owed.row.id, stanza.clone());
         if owed.table == Table::Archive {
             self.count_archived(owed.row.wire.len() as u64, 0);
         }
@@ -123,7 +120,7 @@ impl Slot {
 
     /// `max(last + 1, clock)`, with 64 bits that nobody guesses.
     fn next_id(&mut self, context: &mut Context<'_>) -> ArchiveId {
-        self.last = (self.last + 1).max(context.now.0);
+        self.last = (self.last + 1).max(context.clock.0);
         ArchiveId { number: self.last, random: (context.random)() }
     }
 
@@ -133,7 +130,7 @@ impl Slot {
             Some(stanza) => self.held_by(|logged| Arc::ptr_eq(stanza, &logged.stanza)),
             None => id.map(|id| self.handed(id)).unwrap_or_default(),
         };
-        let row = id.and_then(|id| self.owed.get(&id)).map(|owed| (owed.table, owed.row.clone()));
+        let row = id.and_then(|id| self.owed.get(&id)?.row()).map(|owed| (owed.table, owed.row));
         Outcome::Seen { id, row, handed }
     }
 
@@ -161,7 +158,7 @@ impl Slot {
         if planned.keep.is_none() || is_copy {
             return false;
         }
-        let oldest = self.owed.first_key_value().map(|(_, owed)| owed.row.at);
+        let oldest = self.owes_since();
         let is_late = oldest.is_some_and(|at| context.now.since(at) > context.limits.owed_for);
         context.is_failing || is_late || self.owed.len() >= OWED
     }

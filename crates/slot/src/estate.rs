@@ -10,7 +10,7 @@ use starling_stanza::{Kind, Wire};
 use crate::commit::late;
 use crate::log::Logged;
 use crate::session::{Backlog, Session};
-use crate::{Context, Slot};
+use crate::{Context, ENDED, Over, Slot};
 
 /// How many addresses a session's directed presence is remembered for.
 const DIRECTED: usize = 1000;
@@ -21,26 +21,23 @@ pub struct Estate {
     pub ended: Ended,
     /// The last `h`, as its client counts, for who tries to resume it.
     pub handled: Handled,
+    /// What it does not count: what came before XEP-0198 began.
+    pub base: Handled,
 }
 
 impl Slot {
     /// A new session; a former one of the same resource ends in the same step.
-    pub fn bind(
-        &mut self,
-        context: &mut Context<'_>,
-        bind: Bind,
-    ) -> (SessionId, Arc<crate::Sender>, Option<Estate>) {
+    pub fn bind(&mut self, context: &mut Context<'_>, bind: Bind) -> (SessionId, Option<Estate>) {
         self.touched = context.now;
         let mut bits = || u128::from((context.random)());
         let id = SessionId((bits() << 64) | bits());
         let same = self.sessions.iter().find(|session| session.jid == bind.jid).map(|session| session.id);
         let replaced = same.and_then(|same| self.end(context, same));
         let session = Session::new(id, bind.jid, bind.node, context.now);
-        let sender = session.sender.clone();
         self.sessions.reserve_exact(1); // most accounts have one, and room for four is a kilobyte
         self.sessions.push(session);
         self.decide_anew();
-        (id, sender, replaced)
+        (id, replaced)
     }
 
     /// Changes a session's own state.
@@ -126,7 +123,6 @@ impl Slot {
         if session.token != Some(claim.token) {
             fenced = session.attached.then_some((session.node, session.epoch));
             session.epoch.0 += 1;
-            session.sender.claim(session.epoch.0);
         }
         session.token = Some(claim.token);
         session.node = claim.node;
@@ -137,7 +133,7 @@ impl Slot {
         let claimed = Claimed::Resumed {
             jid: session.jid.clone(),
             epoch: session.epoch,
-            handled: Handled(session.sender.handled()),
+            handled: Handled(session.handled),
             base: session.base,
             acknowledged: LogNumber(session.acknowledged),
             flags: session.flags,
@@ -174,9 +170,13 @@ impl Slot {
     pub fn end(&mut self, context: &mut Context<'_>, id: SessionId) -> Option<Estate> {
         let at = self.sessions.iter().position(|session| session.id == id)?;
         let session = self.sessions.remove(at);
-        session.sender.end();
         self.touched = context.now;
-        let handled = Handled(session.sender.handled().saturating_sub(session.base.handled.0));
+        let handled = Handled(session.handled.saturating_sub(session.base.handled.0));
+        let base = session.base.handled;
+        self.ended.push_back(Over { id, epoch: session.epoch, handled, base, at: context.now });
+        if self.ended.len() > ENDED {
+            self.ended.pop_front();
+        }
         let mut ended = Ended {
             id,
             jid: session.jid,
@@ -198,7 +198,7 @@ impl Slot {
             }
         }
         self.decide_anew();
-        Some(Estate { ended, handled })
+        Some(Estate { ended, handled, base })
     }
 
     /// To sessions whose logs never held it; only if there is none does it stay pending.

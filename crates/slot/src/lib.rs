@@ -7,12 +7,14 @@ mod commit;
 mod estate;
 mod log;
 mod pending;
+mod save;
 mod seen;
 mod session;
 #[cfg(test)]
 mod tests;
+mod tracked;
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,12 +32,18 @@ pub use estate::Estate;
 pub use log::{Logged, Stanza};
 use pending::Pending;
 pub use pending::Waiting;
+pub use save::{Body, Delta, Field, Saved};
 use seen::Seen;
-pub use seen::{ORIGIN_FOR, ORIGINS, Sender};
+pub use seen::{ORIGIN_FOR, ORIGINS};
 pub use session::{Backlog, Session};
+use tracked::Tracked;
 
 /// How many committed rows may wait to be stored (rule 13).
 const OWED: usize = 10_000;
+
+/// How long the last `h` of an ended session is known (rule 4), and of how many.
+const ENDED_FOR: Duration = Duration::from_secs(24 * 3600);
+const ENDED: usize = 64;
 
 /// How many archived bytes are counted before the count is saved: so much a kill makes it forget.
 const UNSAVED: u64 = 64 * 1024;
@@ -57,14 +65,14 @@ pub struct Limits {
 pub struct Context<'a> {
     /// The time, for what is remembered and what expires.
     pub now: Timestamp,
+    /// What ids are not below; a clock that cannot be right is 0.
+    pub clock: Timestamp,
     /// What bounds the slot.
     pub limits: &'a Limits,
     /// The disk did not take the last write.
     pub is_failing: bool,
     /// 64 random bits.
     pub random: &'a mut dyn FnMut() -> u64,
-    /// The state of a sender's session, wherever it lives.
-    pub sender: &'a dyn Fn(SessionId) -> Option<Arc<Sender>>,
 }
 
 /// Digest and side of a message with an origin-id, what it became, and when.
@@ -102,10 +110,23 @@ pub struct Owed {
     pub row: Row,
 }
 
+/// A session that has ended.
+#[derive(Debug)]
+pub(crate) struct Over {
+    id: SessionId,
+    epoch: Epoch,
+    /// As its client counts.
+    handled: Handled,
+    base: Handled,
+    at: Timestamp,
+}
+
 /// One account: its sessions with their logs, what is owed, what waits, what was seen.
 pub struct Slot {
     account: BareJid,
     exists: bool,
+    /// Account, block list or preferences are being changed: what is known of them here does not hold (rule 23).
+    unsettled: bool,
     blocked: Arc<BlockList>,
     preferences: Arc<Preferences>,
     version: u64,
@@ -113,7 +134,9 @@ pub struct Slot {
     /// The last number given out.
     last: u64,
     sessions: Vec<Session>,
-    owed: BTreeMap<ArchiveId, Owed>,
+    owed: Tracked<ArchiveId, Arc<Stanza>>,
+    /// The last `h` of sessions that are over (rule 4).
+    ended: VecDeque<Over>,
     pending: Pending,
     seen: Seen,
     /// Rows of the spool that are acknowledged, but that a session with a backlog still has to read.
@@ -138,13 +161,15 @@ impl Slot {
         Slot {
             account,
             exists: facts.exists,
+            unsettled: false,
             blocked: Arc::new(facts.blocked),
             preferences: Arc::new(facts.preferences),
             version,
             view: None,
             last,
             sessions: Vec::new(),
-            owed: BTreeMap::new(),
+            owed: Tracked::default(),
+            ended: VecDeque::new(),
             pending: Pending::new(facts.position, facts.last, facts.waiting, facts.more),
             seen,
             collected: Vec::new(),
@@ -208,21 +233,23 @@ impl Slot {
         for id in stored {
             self.owed.remove(id);
         }
-        if let Some((id, epoch, Handled(handled))) = handled
-            && let Some(session) = self.owned_mut(id, epoch)
-        {
-            session.sender.handle(handled);
+        let Some((id, epoch, Handled(handled))) = handled else { return };
+        if let Some(session) = self.owned_mut(id, epoch) {
+            session.handled = session.handled.max(handled);
+        } else if let Some(over) = self.ended.iter_mut().find(|over| over.id == id && over.epoch == epoch) {
+            // What was under way when it ended is handled now.
+            over.handled = over.handled.max(Handled(handled.saturating_sub(over.base.0)));
         }
     }
 
     /// What is committed and not stored yet.
     pub fn owed(&self) -> Vec<Owed> {
-        self.owed.values().cloned().collect()
+        self.owed.values().filter_map(|stanza| stanza.row()).collect()
     }
 
     /// Since when the oldest of it waits.
     pub fn owes_since(&self) -> Option<Timestamp> {
-        self.owed.first_key_value().map(|(_, owed)| owed.row.at)
+        self.owed.first_key_value().map(|(_, stanza)| stanza.committed.at)
     }
 
     /// The last number given out.
@@ -242,7 +269,7 @@ impl Slot {
             self.owed.clear();
             self.collected.clear();
             (self.archived, self.archived_saved) = (0, 0);
-            self.seen = Seen::default();
+            self.seen.clear();
         }
         self.exists = exists;
         self.blocked = Arc::new(blocked);
@@ -322,8 +349,16 @@ impl Slot {
     }
 
     /// Forgets what cannot be asked for again.
-    pub fn tidy(&mut self) {
-        self.seen.forget_ended();
+    pub fn tidy(&mut self, now: Timestamp, limits: &Limits) {
+        self.seen.forget_silent(now, limits.resume_within);
+        while self.ended.front().is_some_and(|over| now.since(over.at) > ENDED_FOR) {
+            self.ended.pop_front();
+        }
+    }
+
+    /// The last `h` of a session that is over.
+    pub fn last_handled(&self, id: SessionId) -> Option<Handled> {
+        self.ended.iter().rev().find(|over| over.id == id).map(|over| over.handled)
     }
 
     /// Whose it is.

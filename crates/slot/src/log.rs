@@ -1,7 +1,7 @@
 //! The log of one session: what was sent to it and not acknowledged yet, in the order of its numbers.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use starling_jid::Jid;
 use starling_ports::archive::{Row, Table};
@@ -22,9 +22,25 @@ pub struct Stanza {
     pub origin: Option<u128>,
     /// Whether a row is stored, or owed.
     pub has_row: AtomicBool,
+    /// The number under which a record has it; 0 while none has.
+    pub(crate) saved_as: AtomicU64,
 }
 
 impl Stanza {
+    /// One of which nothing is stored yet.
+    pub fn new(committed: Arc<Committed>, keep: Option<Keep>, origin: Option<u128>) -> Stanza {
+        Stanza { committed, keep, origin, has_row: false.into(), saved_as: 0.into() }
+    }
+
+    /// The same, of which a row is stored or owed, or not.
+    pub fn with_row(self, has_row: bool) -> Stanza {
+        Stanza { has_row: has_row.into(), ..self }
+    }
+
+    pub(crate) fn saved_as(&self) -> u64 {
+        self.saved_as.load(Ordering::Relaxed)
+    }
+
     /// The id, if it has one.
     pub fn id(&self) -> Option<ArchiveId> {
         self.committed.id
@@ -74,7 +90,7 @@ impl Stanza {
             only_if_nobody: false,
         };
         let committed = Arc::new(Committed { id: Some(row.id), at: row.at, wire: row.wire });
-        Stanza { committed, keep: Some(keep), origin: row.origin, has_row: true.into() }
+        Stanza::new(committed, Some(keep), row.origin).with_row(true)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Which messages wait until a device has acknowledged them (rule 16). The first acknowledgement ends it.
 
-use std::collections::{BTreeMap, BTreeSet};
-
+use starling_ports::Result;
 use starling_ports::ids::ArchiveId;
 use starling_ports::position::Position;
+
+use crate::save::{In, Out};
+use crate::tracked::Tracked;
 
 /// How many ids are known at once; what waits beyond them is read when they are done.
 pub(crate) const KNOWN: usize = 10_000;
@@ -14,14 +16,14 @@ const REMEMBERED: usize = 10_000;
 pub type Waiting = (ArchiveId, u32);
 
 pub(crate) struct Pending {
-    ids: BTreeMap<ArchiveId, u32>,
+    pub(crate) ids: Tracked<ArchiveId, u32>,
     /// Of all that are counted.
     bytes: usize,
     /// Above it ids are not known here: they wait unless they are acknowledged.
     beyond: Option<ArchiveId>,
     /// How many were added above `beyond`.
     unknown: usize,
-    acknowledged: BTreeSet<ArchiveId>,
+    pub(crate) acknowledged: Tracked<ArchiveId, ()>,
     /// The highest id that was pending ever: when nothing waits, all up to it is done.
     top: Option<ArchiveId>,
     low: Option<ArchiveId>,
@@ -36,10 +38,11 @@ impl Pending {
         more: bool,
     ) -> Pending {
         let beyond = if more { waiting.last().map(|(id, _)| *id) } else { None };
-        let acknowledged: BTreeSet<_> = position.acknowledged.into_iter().collect();
-        let ids: BTreeMap<_, _> = waiting.into_iter().filter(|(id, _)| !acknowledged.contains(id)).collect();
+        let (mut ids, mut acknowledged) = (Tracked::default(), Tracked::default());
+        acknowledged.extend(position.acknowledged.into_iter().map(|id| (id, ())));
+        ids.extend(waiting.into_iter().filter(|(id, _)| !acknowledged.contains_key(id)));
         let bytes = ids.values().map(|bytes| *bytes as usize).sum();
-        let top = last.max(position.low).max(acknowledged.last().copied());
+        let top = last.max(position.low).max(acknowledged.keys().next_back().copied());
         // Nothing waits: what was searched for it now, such as all that the account has sent, is not searched again.
         let low = if ids.is_empty() && !more { top } else { position.low };
         let changed = low != position.low;
@@ -68,7 +71,7 @@ impl Pending {
 
     pub(crate) fn contains(&self, id: ArchiveId) -> bool {
         self.ids.contains_key(&id)
-            || (self.beyond.is_some_and(|beyond| id > beyond) && !self.acknowledged.contains(&id))
+            || (self.beyond.is_some_and(|beyond| id > beyond) && !self.acknowledged.contains_key(&id))
     }
 
     /// `false` if it did not wait any more.
@@ -80,7 +83,7 @@ impl Pending {
             Some(bytes) => self.bytes = self.bytes.saturating_sub(bytes as usize),
             None => self.unknown = self.unknown.saturating_sub(1).max(1),
         }
-        self.acknowledged.insert(id);
+        self.acknowledged.insert(id, ());
         self.rise();
         self.changed = true;
         true
@@ -95,7 +98,8 @@ impl Pending {
     pub(crate) fn refill(&mut self, waiting: Vec<Waiting>, more: bool) {
         self.beyond = if more { waiting.last().map(|(id, _)| *id) } else { None };
         self.unknown = usize::from(more);
-        self.ids.extend(waiting.into_iter().filter(|(id, _)| !self.acknowledged.contains(id)));
+        let fresh = waiting.into_iter().filter(|(id, _)| !self.acknowledged.contains_key(id));
+        self.ids.extend(fresh);
         self.bytes = self.ids.values().map(|bytes| *bytes as usize).sum();
         self.rise();
         self.changed = true;
@@ -111,7 +115,7 @@ impl Pending {
         };
         self.low = self.low.max(done);
         if let Some(low) = self.low {
-            while self.acknowledged.first().is_some_and(|id| *id <= low)
+            while self.acknowledged.first_key_value().is_some_and(|(id, ())| *id <= low)
                 || self.acknowledged.len() > REMEMBERED
             {
                 self.acknowledged.pop_first();
@@ -146,6 +150,30 @@ impl Pending {
         if !std::mem::take(&mut self.changed) {
             return None;
         }
-        Some(Position { low: self.low, acknowledged: self.acknowledged.iter().copied().collect() })
+        Some(Position { low: self.low, acknowledged: self.acknowledged.keys().copied().collect() })
+    }
+
+    /// What is not in `ids` and `acknowledged`.
+    pub(crate) fn write(&self, out: &mut Out) {
+        out.option(self.beyond, Out::id);
+        out.number(self.unknown as u64);
+        out.option(self.top, Out::id);
+        out.option(self.low, Out::id);
+        out.bool(self.changed);
+    }
+
+    /// As it was saved.
+    pub(crate) fn read(
+        value: &mut In<'_>,
+        waiting: Vec<Waiting>,
+        done: Vec<(ArchiveId, ())>,
+    ) -> Result<Pending> {
+        let (mut ids, mut acknowledged) = (Tracked::default(), Tracked::default());
+        let bytes = waiting.iter().map(|(_, bytes)| *bytes as usize).sum();
+        ids.extend(waiting);
+        acknowledged.extend(done);
+        let (beyond, unknown) = (value.option(In::id)?, value.size()?);
+        let (top, low, changed) = (value.option(In::id)?, value.option(In::id)?, value.bool()?);
+        Ok(Pending { ids, bytes, beyond, unknown, acknowledged, top, low, changed })
     }
 }

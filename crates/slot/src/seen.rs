@@ -1,7 +1,6 @@
 //! What was committed before (rules 3 and 4): a retry is answered, not done again.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use starling_ports::sessions::{Role, SenderKey};
 
 use crate::broken::Promise;
 use crate::log::Stanza;
+use crate::tracked::Tracked;
 
 /// How many stanzas of one sender are remembered at most: more are never unanswered at once.
 const NUMBERS: usize = 4096;
@@ -18,50 +18,28 @@ const NUMBERS: usize = 4096;
 pub const ORIGIN_FOR: Duration = Duration::from_secs(600);
 /// How many origin-ids are remembered.
 pub const ORIGINS: usize = 2000;
+/// How long a sender that says nothing is remembered, beyond the time in which its session may be resumed.
+const SILENT_FOR: Duration = Duration::from_secs(600);
 
-/// What others' slots know of a session that sends: how far its stanzas are handled. Those are never sent again.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) number: u64,
+    pub(crate) epoch: u64,
+    pub(crate) hash: u64,
+    pub(crate) role: Role,
+    pub(crate) id: Option<ArchiveId>,
+    pub(crate) stanza: Weak<Stanza>,
+}
+
+/// What one session has sent here, as far as it may be sent again.
 #[derive(Debug, Default)]
-pub struct Sender {
-    handled: AtomicU64,
-    epoch: AtomicU64,
-    ended: AtomicBool,
-}
-
-impl Sender {
-    /// At its beginning.
-    pub fn new(handled: u64, epoch: u64) -> Sender {
-        Sender { handled: handled.into(), epoch: epoch.into(), ended: false.into() }
-    }
-    /// It never falls.
-    pub fn handle(&self, handled: u64) {
-        self.handled.fetch_max(handled, Ordering::AcqRel);
-    }
-    /// How far it is handled.
-    pub fn handled(&self) -> u64 {
-        self.handled.load(Ordering::Acquire)
-    }
-    /// Under a new epoch.
-    pub fn claim(&self, epoch: u64) {
-        self.epoch.fetch_max(epoch, Ordering::AcqRel);
-    }
-    /// It is over.
-    pub fn end(&self) {
-        self.ended.store(true, Ordering::Release);
-    }
-}
-
-struct Record {
-    number: u64,
-    epoch: u64,
-    hash: u64,
-    role: Role,
-    id: Option<ArchiveId>,
-    stanza: Weak<Stanza>,
-}
-
-struct Stream {
-    sender: Option<Arc<Sender>>,
-    records: VecDeque<Record>,
+pub(crate) struct Stream {
+    /// Its highest epoch that was seen: who holds a lower one is fenced (rule 21).
+    pub(crate) epoch: u64,
+    /// So far it is handled.
+    pub(crate) handled: u64,
+    pub(crate) at: Timestamp,
+    pub(crate) records: VecDeque<Record>,
 }
 
 /// What a look into the past has found.
@@ -70,16 +48,19 @@ pub(crate) enum Past {
     New,
     /// It was done.
     Done(Option<ArchiveId>, Option<Arc<Stanza>>),
-    /// It comes from a former owner of the session, contradicts what was done under this epoch, or is handled already:
-    /// nothing is written.
+    /// It comes from a former owner of the session, or contradicts what was done under this epoch: nothing is written.
     Fenced,
 }
 
+/// Digest of an origin-id, and on which side.
+pub(crate) type OriginKey = (u128, u8);
+
 #[derive(Default)]
 pub(crate) struct Seen {
-    streams: HashMap<SessionId, Stream>,
-    origins: HashMap<(u128, u8), (ArchiveId, Timestamp)>,
-    order: VecDeque<(u128, u8, ArchiveId, Timestamp)>,
+    pub(crate) streams: Tracked<SessionId, Stream>,
+    pub(crate) origins: Tracked<OriginKey, (ArchiveId, Timestamp)>,
+    /// In the order of their times.
+    order: VecDeque<(OriginKey, ArchiveId, Timestamp)>,
 }
 
 fn side(direction: Direction) -> u8 {
@@ -87,31 +68,26 @@ fn side(direction: Direction) -> u8 {
 }
 
 impl Seen {
+    /// As it was saved.
+    pub(crate) fn restore(
+        streams: impl IntoIterator<Item = (SessionId, Stream)>,
+        origins: impl IntoIterator<Item = (OriginKey, (ArchiveId, Timestamp))>,
+    ) -> Seen {
+        let mut seen = Seen::default();
+        seen.streams.extend(streams);
+        seen.origins.extend(origins);
+        let mut order: Vec<_> = seen.origins.iter().map(|(key, (id, at))| (*key, *id, *at)).collect();
+        order.sort_by_key(|(_, id, at)| (*at, *id));
+        seen.order = order.into();
+        seen
+    }
+
     /// What became of the stanza `key` whose content has the digest `hash`.
-    pub(crate) fn look(
-        &mut self,
-        key: &SenderKey,
-        hash: u64,
-        sender: impl FnOnce() -> Option<Arc<Sender>>,
-    ) -> Past {
-        if Promise::DoOnce.is_broken() {
-            return Past::New;
-        }
-        let stream = self
-            .streams
-            .entry(key.session)
-            .or_insert_with(|| Stream { sender: sender(), records: VecDeque::new() });
-        if let Some(sender) = &stream.sender {
-            if key.epoch.0 < sender.epoch.load(Ordering::Acquire) {
-                return Past::Fenced;
-            }
-            let handled = sender.handled();
-            if key.number <= handled {
-                return Past::Fenced; // all of it was done: this is a late call of a router that was given up
-            }
-            while stream.records.front().is_some_and(|record| record.number <= handled) {
-                stream.records.pop_front();
-            }
+    pub(crate) fn look(&self, key: &SenderKey, hash: u64) -> Past {
+        let stream = self.streams.get(&key.session).filter(|_| !Promise::DoOnce.is_broken());
+        let Some(stream) = stream else { return Past::New };
+        if key.epoch.0 < stream.epoch || key.number <= stream.handled {
+            return Past::Fenced;
         }
         let same = |record: &&Record| record.number == key.number && record.role == key.role;
         let Some(record) = stream.records.iter().rev().find(same) else { return Past::New };
@@ -127,13 +103,17 @@ impl Seen {
         hash: u64,
         id: Option<ArchiveId>,
         stanza: &Arc<Stanza>,
+        now: Timestamp,
     ) {
-        let stream = self
-            .streams
-            .entry(key.session)
-            .or_insert_with(|| Stream { sender: None, records: VecDeque::new() });
-        stream.records.retain(|record| record.number != key.number || record.role != key.role);
+        let stream = self.streams.or_insert_with(key.session, Stream::default);
         let (number, epoch, role, stanza) = (key.number, key.epoch.0, key.role, Arc::downgrade(stanza));
+        stream.epoch = stream.epoch.max(epoch);
+        stream.handled = stream.handled.max(key.handled.0);
+        stream.at = now;
+        let handled = stream.handled;
+        stream
+            .records
+            .retain(|record| record.number > handled && (record.number != number || record.role != role));
         stream.records.push_back(Record { number, epoch, hash, role, id, stanza });
         if stream.records.len() > NUMBERS {
             stream.records.pop_front();
@@ -144,9 +124,9 @@ impl Seen {
         while self.order.front().is_some_and(|(.., at)| now.since(*at) > ORIGIN_FOR)
             || self.order.len() > ORIGINS
         {
-            let Some((digest, side, id, _)) = self.order.pop_front() else { break };
-            if self.origins.get(&(digest, side)).is_some_and(|(known, _)| *known == id) {
-                self.origins.remove(&(digest, side));
+            let Some((key, id, _)) = self.order.pop_front() else { break };
+            if self.origins.get(&key).is_some_and(|(known, _)| *known == id) {
+                self.origins.remove(&key);
             }
         }
         let known = self.origins.get(&(digest, side(direction))).map(|(id, _)| *id);
@@ -160,8 +140,9 @@ impl Seen {
         id: ArchiveId,
         at: Timestamp,
     ) {
-        self.origins.insert((digest, side(direction)), (id, at));
-        self.order.push_back((digest, side(direction), id, at));
+        let key = (digest, side(direction));
+        self.origins.insert(key, (id, at));
+        self.order.push_back((key, id, at));
     }
 
     #[cfg(test)]
@@ -169,11 +150,14 @@ impl Seen {
         self.streams.get(&session).map_or(0, |stream| stream.records.len())
     }
 
-    /// Sessions that are over send nothing again.
-    pub(crate) fn forget_ended(&mut self) {
-        let alive = |stream: &Stream| {
-            stream.sender.as_ref().is_some_and(|sender| !sender.ended.load(Ordering::Acquire))
-        };
-        self.streams.retain(|_, stream| alive(stream));
+    /// Sessions that have said nothing for longer than they could have waited to be resumed send nothing again.
+    pub(crate) fn forget_silent(&mut self, now: Timestamp, resume_within: Duration) {
+        self.streams.retain(|_, stream| now.since(stream.at) <= resume_within + SILENT_FOR);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.streams.clear();
+        self.origins.clear();
+        self.order.clear();
     }
 }

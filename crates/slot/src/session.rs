@@ -11,7 +11,6 @@ use starling_ports::sessions::{
 };
 
 use crate::log::Logged;
-use crate::seen::Sender;
 use crate::{Limits, Slot};
 
 /// What is not numbered yet goes out at this many entries, though the client is inactive (XEP-0352).
@@ -54,7 +53,7 @@ pub struct Session {
     /// How long it may wait to be resumed.
     pub resume: Option<Duration>,
     /// How far what it sent is handled.
-    pub sender: Arc<Sender>,
+    pub handled: u64,
     /// Everything up to this number is acknowledged; the log begins after it.
     pub acknowledged: u64,
     /// From where XEP-0198 counts.
@@ -89,7 +88,7 @@ impl Session {
             since: now,
             expires: None,
             resume: None,
-            sender: Arc::new(Sender::new(0, 1)),
+            handled: 0,
             acknowledged: 0,
             base: SmBase::default(),
             log: VecDeque::new(),
@@ -131,7 +130,7 @@ impl Session {
         self.backlog.map(|backlog| backlog.after)
     }
 
-    fn queued(&self) -> impl Iterator<Item = &Logged> {
+    pub(crate) fn queued(&self) -> impl Iterator<Item = &Logged> {
         self.log.iter().chain(&self.held).chain(&self.behind)
     }
 

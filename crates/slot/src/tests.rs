@@ -4,31 +4,35 @@ mod ends;
 mod queues;
 mod retries;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use starling_jid::{BareJid, FullJid, Jid};
 use starling_ports::archive::{Direction, Row, Table};
 use starling_ports::delivery::{Copy, Entry};
-use starling_ports::ids::{Epoch, LogNumber, NodeId, SessionId, Timestamp};
+use starling_ports::ids::{Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
     Availability, Bind, Change, Changed, CommitReply, Flags, Keep, Origin, Outcome, Planned, Role, SenderKey,
     SmBase,
 };
 use starling_stanza::Wire;
 
-use crate::{Context, Estate, Facts, Limits, Need, Scan, Sender, Slot};
+use crate::{Context, Estate, Facts, Limits, Need, Saved, Scan, Slot};
 
-/// A slot with its store, both in memory.
+/// A slot with its store, both in memory. After each step the slot is saved and read again, so that all these histories
+/// are told of what was saved too.
 struct World {
     slot: Slot,
     limits: Limits,
     now: Timestamp,
     stored: Vec<(Table, Row)>,
-    /// The session of Alice that sends.
-    sender: Arc<Sender>,
     bits: u64,
     is_failing: bool,
+    saved: Saved,
+    steps: usize,
+    fields: BTreeMap<Vec<u8>, Vec<u8>>,
+    bodies: BTreeMap<u64, Vec<u8>>,
 }
 
 const ALICE: SessionId = SessionId(7);
@@ -43,31 +47,60 @@ fn world() -> World {
     let account = BareJid::new("bob@example.org").unwrap();
     let facts = Facts { exists: true, ..Facts::default() };
     let now = Timestamp(1_000_000);
-    let sender = Arc::new(Sender::new(0, 1));
+    let mut slot = Slot::new(account, facts, 1, now);
+    slot.track(false);
     World {
-        slot: Slot::new(account, facts, 1, now),
+        slot,
         limits,
         now,
         stored: Vec::new(),
-        sender,
         bits: 0,
         is_failing: false,
+        saved: Saved::nothing(1),
+        steps: 0,
+        fields: BTreeMap::new(),
+        bodies: BTreeMap::new(),
     }
 }
 
 impl World {
     fn step<T>(&mut self, act: impl FnOnce(&mut Slot, &mut Context<'_>) -> T) -> T {
-        let known = self.sender.clone();
-        let sender = move |id| (id == ALICE).then(|| known.clone());
         let bits = &mut self.bits;
         let mut random = || {
             *bits += 1;
             *bits
         };
         let (now, is_failing) = (self.now, self.is_failing);
-        let mut context =
-            Context { now, limits: &self.limits, is_failing, random: &mut random, sender: &sender };
-        act(&mut self.slot, &mut context)
+        let mut context = Context { now, clock: now, limits: &self.limits, is_failing, random: &mut random };
+        let done = act(&mut self.slot, &mut context);
+        self.save();
+        done
+    }
+
+    /// Writes what has changed, and goes on with what was written.
+    fn save(&mut self) {
+        let delta = self.slot.delta(&self.saved);
+        self.fields.extend(delta.set.iter().cloned());
+        delta.gone.iter().for_each(|name| drop(self.fields.remove(name)));
+        self.bodies.extend(delta.added.iter().cloned());
+        delta.dropped.iter().for_each(|name| assert!(self.bodies.remove(name).is_some()));
+        self.saved.confirm(delta);
+        self.steps += 1;
+        if self.fields.len() > 200 && !self.steps.is_multiple_of(500) {
+            return; // reading much takes long
+        }
+        let fields: Vec<_> = self.fields.clone().into_iter().collect();
+        // Every other time by somebody who knows nothing of it.
+        let known = Some(&self.saved).filter(|_| self.bits.is_multiple_of(2));
+        let bodies: Vec<_> = match known {
+            Some(_) => Vec::new(),
+            None => self.bodies.clone().into_iter().collect(),
+        };
+        let (slot, saved) = Slot::load(self.slot.account(), &fields, &bodies, known, self.now).unwrap();
+        assert!(saved.next == self.saved.next && saved.stanzas.keys().eq(self.bodies.keys()));
+        (self.slot, self.saved) = (slot, saved);
+        let again = self.slot.delta(&self.saved);
+        assert!(again.is_empty(), "what was read is what was written: {again:?}");
     }
 
     fn bind(&mut self, resource: &str) -> SessionId {
@@ -118,6 +151,7 @@ impl World {
         self.stored.extend(owed.into_iter().map(|owed| (owed.table, owed.row)));
         self.stored.sort_by_key(|(_, row)| row.id);
         self.slot.settle(&ids, None);
+        self.save();
     }
 
     fn pull(&mut self, id: SessionId, after: u64, limit: usize) -> (Vec<Entry>, bool) {
@@ -140,7 +174,9 @@ impl World {
 
     fn acknowledge(&mut self, id: SessionId, upto: u64) -> bool {
         let epoch = self.epoch(id);
-        self.slot.acknowledge(id, epoch, LogNumber(upto))
+        let known = self.slot.acknowledge(id, epoch, LogNumber(upto));
+        self.save();
+        known
     }
 
     fn end(&mut self, id: SessionId) -> Estate {
@@ -165,7 +201,13 @@ fn wire(name: &str, body: &str) -> Wire {
 /// A message to the bare JID that is kept.
 fn message(number: u64, targets: &[SessionId]) -> Planned {
     Planned {
-        key: Some(SenderKey { session: ALICE, epoch: Epoch(1), number, role: Role::Receive }),
+        key: Some(SenderKey {
+            session: ALICE,
+            epoch: Epoch(1),
+            number,
+            role: Role::Receive,
+            handled: Handled(0),
+        }),
         hash: number,
         origin: None,
         wire: wire("message", &number.to_string()),

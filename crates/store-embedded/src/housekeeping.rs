@@ -66,7 +66,7 @@ fn keep(store: &Weak<Store>, stopped: &mpsc::Receiver<()>) {
             last = Instant::now();
             let sizes = store.writer.later_blocking(store.changed_sizes());
             sizes.unwrap_or_else(|error| tracing::debug!(%error, "sizes of archives are not saved"));
-            store.slots.unload(store.clock.now(), IDLE);
+            store.slots.unload(store.clock.now(), &store.limits, IDLE);
         }
     }
 }

@@ -14,7 +14,7 @@ use starling_ports::sessions::{Availability, Flags, Keep, SmBase};
 use crate::Store;
 use crate::codec::{self, In, Out};
 use crate::disk::{Op, Space, pair};
-use starling_slot::{Backlog, Logged, Sender, Session, Stanza};
+use starling_slot::{Backlog, Logged, Session, Stanza};
 
 const WHAT: &str = "a saved session";
 
@@ -27,7 +27,7 @@ fn encode(session: &Session, now: Timestamp) -> Option<Vec<u8>> {
     let mut out = Out::new();
     out.text(session.jid.as_str());
     out.number(session.epoch.0);
-    out.number(session.sender.handled());
+    out.number(session.handled);
     let flags = session.flags;
     let bits = [flags.carbons, flags.interested, flags.blocklist, flags.inactive];
     out.byte(bits.iter().rev().fold(0, |bits, bit| bits << 1 | u8::from(*bit)));
@@ -111,7 +111,7 @@ fn read(value: &mut In<'_>) -> Result<Logged> {
         })
     })?;
     Ok(Logged {
-        stanza: Arc::new(Stanza { committed, keep, origin, has_row: has_row.into() }),
+        stanza: Arc::new(Stanza::new(committed, keep, origin).with_row(has_row)),
         copy,
         late,
         coalesce,
@@ -127,7 +127,7 @@ fn decode(store: &Store, key: &[u8], stored: &[u8]) -> Result<Session> {
     let bit = |at: u8| bits & (1 << at) != 0;
     let mut session = Session::new(id, jid, store.node, Timestamp(0));
     session.epoch = Epoch(epoch);
-    session.sender = Arc::new(Sender::new(handled, epoch));
+    session.handled = handled;
     session.attached = false;
     session.flags = Flags {
         carbons: bit(0),
@@ -197,7 +197,7 @@ impl Store {
             let session = decode(self, &key, &value)?;
             let account = session.jid.bare();
             let slot = self.slot(&account)?;
-            self.slots.add_session(session.id, account, session.sender.clone());
+            self.slots.add_session(session.id, account);
             slot.lock().restore(session);
             gone.push(Op::Remove(Space::Sessions, key.to_vec()));
         }

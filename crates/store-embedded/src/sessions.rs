@@ -122,9 +122,9 @@ impl Sessions for Store {
         let account = bind.jid.bare();
         let slot = self.slot(&account)?;
         let node = bind.node;
-        let (id, sender, replaced) = self.step(|context| slot.lock().bind(context, bind));
+        let (id, replaced) = self.step(|context| slot.lock().bind(context, bind));
         self.leases.begin(node, id, &account, Epoch(1));
-        self.slots.add_session(id, account.clone(), sender);
+        self.slots.add_session(id, account.clone());
         let replaced = match replaced {
             Some(estate) => Some(self.settle_estate(&account, estate).await),
             None => None,
@@ -216,7 +216,7 @@ impl Sessions for Store {
 
     async fn claim(&self, claim: Claim) -> Result<Claimed> {
         let failed = || Claimed::Failed { handled: self.slots.last_handled(claim.session, &claim.account) };
-        let Some((account, _)) = self.slots.session(claim.session) else { return Ok(failed()) };
+        let Some(account) = self.slots.session(claim.session) else { return Ok(failed()) };
         if account != claim.account {
             return Ok(Claimed::Failed { handled: None });
         }

@@ -10,7 +10,7 @@ use starling_jid::BareJid;
 use starling_ports::ids::{Epoch, Handled, SessionId, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
-use starling_slot::{Estate, Sender, Slot};
+use starling_slot::{Estate, Limits, Slot};
 
 const SHARDS: usize = 64;
 /// How long the last `h` of an ended session is known (rule 4).
@@ -35,7 +35,7 @@ struct Over {
 
 pub(crate) struct Slots {
     accounts: Vec<Shard<BareJid, Shared>>,
-    sessions: Vec<Shard<SessionId, (BareJid, Arc<Sender>)>>,
+    sessions: Vec<Shard<SessionId, BareJid>>,
     ended: Mutex<HashMap<SessionId, Over>>,
     /// Accounts whose slots have something to save.
     changed: Mutex<Vec<BareJid>>,
@@ -61,7 +61,7 @@ impl Slots {
     }
 
     #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the number of shards")]
-    fn session_shard(&self, id: SessionId) -> &Shard<SessionId, (BareJid, Arc<Sender>)> {
+    fn session_shard(&self, id: SessionId) -> &Shard<SessionId, BareJid> {
         &self.sessions[id.0 as usize % SHARDS]
     }
 
@@ -76,23 +76,19 @@ impl Slots {
         shard.entry(account.clone()).or_insert_with(made).clone()
     }
 
-    /// The account of a session, and how far what it sent is handled.
-    pub(crate) fn session(&self, id: SessionId) -> Option<(BareJid, Arc<Sender>)> {
+    /// The account of a session.
+    pub(crate) fn session(&self, id: SessionId) -> Option<BareJid> {
         self.session_shard(id).lock().get(&id).cloned()
     }
 
-    pub(crate) fn sender(&self, id: SessionId) -> Option<Arc<Sender>> {
-        self.session_shard(id).lock().get(&id).map(|(_, sender)| sender.clone())
-    }
-
-    pub(crate) fn add_session(&self, id: SessionId, account: BareJid, sender: Arc<Sender>) {
-        self.session_shard(id).lock().insert(id, (account, sender));
+    pub(crate) fn add_session(&self, id: SessionId, account: BareJid) {
+        self.session_shard(id).lock().insert(id, account);
     }
 
     pub(crate) fn end_session(&self, account: &BareJid, estate: &Estate, now: Timestamp) {
         let (id, epoch, handled) = (estate.ended.id, estate.ended.epoch, estate.handled);
-        let sender = self.session_shard(id).lock().remove(&id);
-        let base = sender.map_or(0, |(_, sender)| sender.handled().saturating_sub(handled.0));
+        self.session_shard(id).lock().remove(&id);
+        let base = estate.base.0;
         let mut ended = self.ended.lock();
         if ended.len() >= ENDED {
             ended.retain(|_, over| now.since(over.at) < ENDED_FOR / 2);
@@ -145,14 +141,14 @@ impl Slots {
     }
 
     /// Unloads what nobody has used for `idle`, and forgets what is over for a day.
-    pub(crate) fn unload(&self, now: Timestamp, idle: Duration) {
+    pub(crate) fn unload(&self, now: Timestamp, limits: &Limits, idle: Duration) {
         for shard in &self.accounts {
             shard.lock().retain(|_, shared| {
                 if Arc::strong_count(shared) > 1 {
                     return true; // somebody works with it
                 }
                 let mut slot = shared.lock();
-                slot.tidy();
+                slot.tidy(now, limits);
                 let unused = slot.is_unused(now, idle);
                 if unused {
                     self.version.fetch_max(slot.version() + 1, Ordering::AcqRel);

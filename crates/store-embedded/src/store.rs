@@ -195,11 +195,9 @@ impl Store {
 
     /// What a step in a slot needs.
     pub(crate) fn step<T>(&self, act: impl FnOnce(&mut Context<'_>) -> T) -> T {
-        let sender = |id| self.slots.sender(id);
         let mut random = || self.random.next();
         let (now, is_failing) = (self.clock.now(), self.writer.is_failing());
-        let mut context =
-            Context { now, limits: &self.limits, is_failing, random: &mut random, sender: &sender };
+        let mut context = Context { now, clock: now, limits: &self.limits, is_failing, random: &mut random };
         act(&mut context)
     }
 

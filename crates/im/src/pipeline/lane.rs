@@ -34,6 +34,8 @@ struct Lane<'a> {
     own: Vec<Item>,
     /// Bytes of own copies in this batch, counted where the archive is nearly full.
     archived: u64,
+    /// What came before this batch: a batch is given only when the former one is handled.
+    handled: Handled,
     /// The account is erased: nothing more of the session is handled.
     is_over: bool,
 }
@@ -54,6 +56,7 @@ impl Pipeline {
             group: None,
             own: Vec::new(),
             archived: 0,
+            handled: Handled(batch.first().map_or(0, |first| first.number.saturating_sub(1))),
             is_over: false,
         };
         let mut handled = Handled(0);
@@ -229,7 +232,8 @@ impl Lane<'_> {
     }
 
     fn item(&self, number: u64, role: Role, stanza: Stanza) -> Item {
-        let key = SenderKey { session: self.session.id, epoch: self.session.epoch, number, role };
+        let (session, epoch, handled) = (self.session.id, self.session.epoch, self.handled);
+        let key = SenderKey { session, epoch, number, role, handled };
         let wire = stanza.wire();
         let hash = match &stanza {
             Stanza::Message(_) => 0, // as it came, so before it is cleaned

@@ -33,7 +33,13 @@ async fn enable(sessions: &dyn Sessions, account: &BareJid, bound: &Bound) {
 
 fn message(sender: SessionId, number: u64, targets: &[SessionId]) -> Planned {
     Planned {
-        key: Some(SenderKey { session: sender, epoch: Epoch(1), number, role: Role::Receive }),
+        key: Some(SenderKey {
+            session: sender,
+            epoch: Epoch(1),
+            number,
+            role: Role::Receive,
+            handled: Handled(0),
+        }),
         hash: number,
         origin: None,
         wire: wire(&number.to_string()),

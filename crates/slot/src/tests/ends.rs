@@ -70,7 +70,7 @@ fn rule_18_a_new_session_of_the_same_resource_replaces_the_old_one() {
     let desk = world.online("desk");
     world.commit(message(1, &[desk]));
     let jid = FullJid::new("bob@example.org/desk").unwrap();
-    let (id, _, replaced) =
+    let (id, replaced) =
         world.step(|slot, context| slot.bind(context, Bind { jid, node: NodeId::default() }));
     assert_eq!(replaced.map(|estate| (estate.ended.id, estate.ended.attached)), Some((desk, true)));
     assert_eq!(world.slot.sessions().len(), 1);

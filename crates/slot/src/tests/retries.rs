@@ -11,6 +11,11 @@ fn id_of(outcome: &Outcome) -> Option<ArchiveId> {
     }
 }
 
+/// From a session of which everything up to `handled` is handled.
+fn after(handled: u64, planned: Planned) -> Planned {
+    Planned { key: planned.key.map(|key| SenderKey { handled: Handled(handled), ..key }), ..planned }
+}
+
 #[test]
 fn rule_3_a_retry_is_answered_and_pushed_again_not_done_again() {
     let mut world = world();
@@ -60,12 +65,15 @@ fn rule_3_two_roles_of_one_stanza_are_two_commits() {
 fn rule_3_what_the_sender_was_told_is_forgotten() {
     let mut world = world();
     for number in 1..=100 {
-        world.commit(message(number, &[]));
-        world.sender.handle(number);
+        world.commit(after(number - 1, message(number, &[])));
     }
     assert!(world.slot.seen.remembered(ALICE) <= 1);
-    world.sender.end();
-    world.slot.tidy();
+    let late = world.commit(message(50, &[]));
+    assert!(matches!(late, Outcome::Seen { id: None, .. }), "it is not done again: {late:?}");
+    let limits = world.limits.clone();
+    world.slot.tidy(world.now, &limits);
+    assert_eq!(world.slot.seen.remembered(ALICE), 1, "it may be sent again");
+    world.slot.tidy(world.now.after(limits.resume_within * 4), &limits);
     assert_eq!(world.slot.seen.remembered(ALICE), 0);
 }
 
@@ -74,10 +82,9 @@ fn rule_3_a_late_call_for_what_is_handled_writes_nothing() {
     let mut world = world();
     let desk = world.online("desk");
     assert!(matches!(world.commit(message(1, &[desk])), Outcome::Done { .. }));
-    world.sender.handle(1);
+    assert!(matches!(world.commit(after(1, message(2, &[desk]))), Outcome::Done { .. }));
     let late = world.commit(message(1, &[desk]));
     assert!(matches!(late, Outcome::Seen { id: None, row: None, .. }), "{late:?}");
-    assert!(matches!(world.commit(message(2, &[desk])), Outcome::Done { .. }));
     assert_eq!(world.pull(desk, 0, 10).0.len(), 2);
 }
 
@@ -106,6 +113,7 @@ fn rule_4_a_retry_after_a_kill_is_known_by_the_rows() {
         ..Facts::default()
     };
     world.slot = Slot::new(world.slot.account.clone(), facts, 1, world.now);
+    world.slot.track(false);
     let again = world.commit(with_origin(5, message(1, &[])));
     assert_eq!(id_of(&again), Some(id));
     assert!(world.stored.is_empty());
@@ -121,7 +129,7 @@ fn rule_6_what_the_server_handled_never_falls() {
     world.slot.settle(&[], Some((desk, Epoch(1), Handled(5))));
     world.slot.settle(&[], Some((desk, Epoch(1), Handled(3))));
     world.slot.settle(&[], Some((desk, Epoch(9), Handled(8))));
-    assert_eq!(world.slot.session(desk).unwrap().sender.handled(), 5);
+    assert_eq!(world.slot.session(desk).unwrap().handled, 5);
 }
 
 #[test]
@@ -171,7 +179,13 @@ fn rule_13_what_was_committed_is_never_refused_however_late_it_is_stored() {
     let CommitReply::Done(outcomes) = again else { panic!("{again:?}") };
     assert!(matches!(&outcomes[..], [Outcome::Seen { row: Some(_), .. }]), "{outcomes:?}");
     let copy = Planned {
-        key: Some(SenderKey { session: ALICE, epoch: Epoch(1), number: 2, role: Role::Sent }),
+        key: Some(SenderKey {
+            session: ALICE,
+            epoch: Epoch(1),
+            number: 2,
+            role: Role::Sent,
+            handled: Handled(0),
+        }),
         ..message(2, &[])
     };
     assert!(matches!(world.try_commit(copy), CommitReply::Done(_)), "it follows a commit elsewhere");
@@ -230,10 +244,12 @@ fn rule_21_a_former_owner_has_no_effect_and_the_same_token_gets_the_same_epoch()
 #[test]
 fn rule_21_what_a_former_owner_still_sends_is_not_done() {
     let mut world = world();
-    world.sender.claim(2);
+    let resumed = message(2, &[]);
+    let key = resumed.key.map(|key| SenderKey { epoch: Epoch(2), ..key });
+    world.commit(Planned { key, ..resumed });
     let late = world.commit(message(1, &[]));
     assert!(matches!(late, Outcome::Seen { id: None, .. }), "{late:?}");
-    assert!(world.stored.is_empty());
+    assert_eq!(world.stored.len(), 1);
 }
 
 #[test]

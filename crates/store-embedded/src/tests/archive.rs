@@ -6,7 +6,7 @@ use std::time::Duration;
 use starling_ports::accounts::{Accounts, Created};
 use starling_ports::archive::{Archive, Direction, Query, Row, Table};
 use starling_ports::delivery::Copy;
-use starling_ports::ids::{ArchiveId, Epoch, SessionId};
+use starling_ports::ids::{ArchiveId, Epoch, Handled, SessionId};
 use starling_ports::sessions::{CommitReply, Keep, Outcome, Planned, Role, SenderKey, Sessions};
 use starling_ports::suite::accounts::credentials;
 use starling_ports::suite::{row, wire};
@@ -246,7 +246,13 @@ async fn what_was_sent_is_not_searched_for_what_waits() {
 
 fn planned(sender: u128, number: u64) -> Planned {
     Planned {
-        key: Some(SenderKey { session: SessionId(sender), epoch: Epoch(1), number, role: Role::Receive }),
+        key: Some(SenderKey {
+            session: SessionId(sender),
+            epoch: Epoch(1),
+            number,
+            role: Role::Receive,
+            handled: Handled(0),
+        }),
         hash: number,
         origin: None,
         wire: wire(&format!("{sender}:{number}")),

@@ -6,7 +6,7 @@ use starling_ports::accounts::{Accounts, Created};
 use starling_ports::archive::{Archive, Direction, Query, Row, Table};
 use starling_ports::blocklist::{BlockList, BlockLists};
 use starling_ports::documents::{Document, Documents};
-use starling_ports::ids::{Epoch, SessionId};
+use starling_ports::ids::{Epoch, Handled, SessionId};
 use starling_ports::last_activity::{LastActivities, LastActivity};
 use starling_ports::roster::Rosters;
 use starling_ports::sessions::{CommitReply, Keep, Outcome, Planned, Role, SenderKey, Sessions};
@@ -49,7 +49,13 @@ async fn commit(store: &Store, sender: u128, number: u64) -> Option<(Table, Row)
         only_if_nobody: false,
     };
     let planned = Planned {
-        key: Some(SenderKey { session: SessionId(sender), epoch: Epoch(1), number, role: Role::Receive }),
+        key: Some(SenderKey {
+            session: SessionId(sender),
+            epoch: Epoch(1),
+            number,
+            role: Role::Receive,
+            handled: Handled(0),
+        }),
         hash: number,
         origin: None,
         wire: wire(&format!("{sender}:{number}")),

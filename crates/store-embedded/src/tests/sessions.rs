@@ -25,7 +25,13 @@ async fn resumable(store: &Store) -> Bound {
 
 fn message(number: u64, targets: &[SessionId]) -> Planned {
     Planned {
-        key: Some(SenderKey { session: SessionId(1), epoch: Epoch(1), number, role: Role::Receive }),
+        key: Some(SenderKey {
+            session: SessionId(1),
+            epoch: Epoch(1),
+            number,
+            role: Role::Receive,
+            handled: Handled(0),
+        }),
         hash: number,
         origin: Some(Origin { digest: u128::from(number) }),
         wire: wire(&number.to_string()),
@@ -184,6 +190,7 @@ async fn a_reader_that_pages_while_others_write_misses_none() {
                     epoch: Epoch(1),
                     number,
                     role: Role::Receive,
+                    handled: Handled(0),
                 };
                 let planned = Planned { key: Some(key), origin: None, ..message(number, &[]) };
                 let version = store.view(&bob()).await.unwrap().version;

@@ -1,0 +1,378 @@
+//! A slot as a record of named fields, and back; and what of the record a step has changed.
+//!
+//! Bodies are apart: each stanza lies there once, under a number that is never used again, however many logs name it.
+//! Everything else is small fields that change one by one, so that a step writes what it touched and no more.
+
+mod codec;
+mod parts;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use starling_jid::BareJid;
+use starling_ports::Result;
+use starling_ports::ids::{ArchiveId, Epoch, Handled, SessionId, Timestamp};
+
+use self::codec::CORRUPT;
+pub(crate) use self::codec::{In, Out};
+use self::parts::Stanzas;
+use crate::log::Stanza;
+use crate::pending::Pending;
+use crate::seen::Seen;
+use crate::session::Session;
+use crate::tracked::Tracked;
+use crate::{Over, Slot};
+
+/// The form of all that follows. Another one is not read.
+const FORMAT: u8 = 1;
+
+/// What a field keeps; the rest of its name is the key.
+mod tag {
+    pub(super) const FRAME: u8 = b'f';
+    pub(super) const LISTS: u8 = b'l';
+    pub(super) const IDENTITY: u8 = b'p';
+    pub(super) const STATE: u8 = b's';
+    pub(super) const WAITS: u8 = b'w';
+    pub(super) const DONE: u8 = b'd';
+    pub(super) const ORIGIN: u8 = b'o';
+    pub(super) const STREAM: u8 = b'r';
+    pub(super) const OWED: u8 = b'u';
+}
+
+/// A field's name, and what it holds.
+pub type Field = (Vec<u8>, Vec<u8>);
+/// A stanza's number, and its bytes.
+pub type Body = (u64, Vec<u8>);
+
+/// What of a slot its record holds already.
+#[derive(Debug, Default)]
+pub struct Saved {
+    /// Digests of fields that are written whole whenever they differ.
+    whole: BTreeMap<Vec<u8>, u64>,
+    /// By number, with what was said of its row.
+    pub(crate) stanzas: BTreeMap<u64, (Arc<Stanza>, bool)>,
+    /// Above every number given out.
+    pub(crate) next: u64,
+}
+
+/// What a step has changed in the record.
+#[derive(Debug, Default)]
+pub struct Delta {
+    /// Fields to be written.
+    pub set: Vec<Field>,
+    /// Fields to be removed.
+    pub gone: Vec<Vec<u8>>,
+    /// Stanzas to be added.
+    pub added: Vec<Body>,
+    /// Stanzas to be removed.
+    pub dropped: Vec<u64>,
+    whole: BTreeMap<Vec<u8>, u64>,
+    stanzas: Vec<(u64, Arc<Stanza>, bool)>,
+    next: u64,
+}
+
+impl Delta {
+    /// Whether the record is as the slot is.
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.gone.is_empty() && self.added.is_empty() && self.dropped.is_empty()
+    }
+
+    /// A field that is written if it differs from what the record has.
+    fn whole(&mut self, saved: &Saved, name: Vec<u8>, value: Vec<u8>) {
+        let mut hasher = DefaultHasher::new();
+        value.hash(&mut hasher);
+        let digest = hasher.finish();
+        if saved.whole.get(&name) != Some(&digest) {
+            self.set.push((name.clone(), value));
+        }
+        self.whole.insert(name, digest);
+    }
+
+    /// Fields of a map, as far as they were touched.
+    fn touched<K: Ord + Copy, V>(
+        &mut self,
+        map: &mut Tracked<K, V>,
+        name: impl Fn(K) -> Vec<u8>,
+        value: impl Fn(&V) -> Vec<u8>,
+    ) {
+        for key in map.take_touched() {
+            match map.get(&key) {
+                Some(held) => self.set.push((name(key), value(held))),
+                None => self.gone.push(name(key)),
+            }
+        }
+    }
+}
+
+impl Saved {
+    /// For a slot that has no record yet. Numbers begin at `first`, which must be above those of any former record.
+    pub fn nothing(first: u64) -> Saved {
+        Saved { next: first, ..Saved::default() }
+    }
+    /// Stanzas up to here are known: only those above it need to be read again.
+    pub fn known(&self) -> u64 {
+        self.next.saturating_sub(1)
+    }
+    /// The record holds `delta` now.
+    pub fn confirm(&mut self, delta: Delta) {
+        self.whole = delta.whole;
+        self.next = delta.next;
+        delta.dropped.iter().for_each(|name| drop(self.stanzas.remove(name)));
+        let added = delta.stanzas.into_iter().map(|(name, stanza, has_row)| (name, (stanza, has_row)));
+        self.stanzas.extend(added);
+    }
+}
+
+fn named(tag: u8, key: &[u8]) -> Vec<u8> {
+    let mut name = Vec::with_capacity(1 + key.len());
+    name.push(tag);
+    name.extend_from_slice(key);
+    name
+}
+
+fn by_id(tag: u8) -> impl Fn(ArchiveId) -> Vec<u8> {
+    move |id| named(tag, &((u128::from(id.number) << 64) | u128::from(id.random)).to_be_bytes())
+}
+
+fn by_session(tag: u8) -> impl Fn(SessionId) -> Vec<u8> {
+    move |id| named(tag, &id.0.to_be_bytes())
+}
+
+fn small(write: impl FnOnce(&mut Out)) -> Vec<u8> {
+    let mut out = Out::default();
+    write(&mut out);
+    out.0
+}
+
+impl Slot {
+    /// From now on the slot knows what is changed in it. Without a record, all of it is.
+    pub fn track(&mut self, has_record: bool) {
+        if has_record {
+            self.pending.ids.track();
+            self.pending.acknowledged.track();
+            self.seen.origins.track();
+            self.seen.streams.track();
+            self.owed.track();
+        } else {
+            self.pending.ids.track_all();
+            self.pending.acknowledged.track_all();
+            self.seen.origins.track_all();
+            self.seen.streams.track_all();
+            self.owed.track_all();
+        }
+    }
+
+    /// What the record lacks. It counts as saved only when `saved` is told so.
+    pub fn delta(&mut self, saved: &Saved) -> Delta {
+        let mut delta = Delta { next: saved.next, ..Delta::default() };
+        self.name_stanzas(saved, &mut delta);
+        for session in &self.sessions {
+            let identity = parts::write_identity(session);
+            delta.whole(saved, by_session(tag::IDENTITY)(session.id), identity);
+            delta.whole(saved, by_session(tag::STATE)(session.id), parts::write_state(session));
+        }
+        delta.touched(&mut self.pending.ids, by_id(tag::WAITS), |bytes| {
+            small(|out| out.number(u64::from(*bytes)))
+        });
+        delta.touched(&mut self.pending.acknowledged, by_id(tag::DONE), |()| Vec::new());
+        let origin = |(digest, side): (u128, u8)| {
+            let mut name = named(tag::ORIGIN, &digest.to_be_bytes());
+            name.push(side);
+            name
+        };
+        delta.touched(&mut self.seen.origins, origin, |(id, at)| {
+            small(|out| {
+                out.id(*id);
+                out.number(at.0);
+            })
+        });
+        delta.touched(&mut self.seen.streams, by_session(tag::STREAM), parts::write_stream);
+        delta.touched(&mut self.owed, by_id(tag::OWED), |stanza| small(|out| out.number(stanza.saved_as())));
+        delta.whole(saved, vec![tag::LISTS], parts::write_lists(&self.blocked, &self.preferences));
+        let frame = self.write_frame(delta.next);
+        delta.whole(saved, vec![tag::FRAME], frame);
+        let gone = saved.whole.keys().filter(|name| !delta.whole.contains_key(*name)).cloned();
+        delta.gone.extend(gone.collect::<Vec<_>>());
+        delta
+    }
+
+    /// Gives numbers to stanzas that have none, or of whose row something else is true now; finds those that lie nowhere.
+    fn name_stanzas(&self, saved: &Saved, delta: &mut Delta) {
+        for stanza in self.stanzas() {
+            let (name, has_row) = (stanza.saved_as(), stanza.has_row());
+            let is_new = (saved.next..delta.next).contains(&name);
+            if is_new || saved.stanzas.get(&name).is_some_and(|(_, was)| *was == has_row) {
+                continue;
+            }
+            let name = delta.next;
+            delta.next += 1;
+            stanza.saved_as.store(name, Ordering::Relaxed);
+            delta.added.push((name, parts::write_stanza(stanza)));
+            delta.stanzas.push((name, stanza.clone(), has_row));
+        }
+        for (name, (stanza, _)) in &saved.stanzas {
+            if Arc::strong_count(stanza) == 1 || stanza.saved_as() != *name {
+                delta.dropped.push(*name);
+            }
+        }
+    }
+
+    fn write_frame(&self, next: u64) -> Vec<u8> {
+        let mut out = Out::default();
+        out.byte(FORMAT);
+        out.text(self.account.as_str());
+        out.bits(&[self.exists, self.unsettled]);
+        out.number(self.version);
+        out.number(self.last);
+        out.number(self.archived);
+        out.number(next);
+        self.pending.write(&mut out);
+        out.list(self.collected.iter(), |out, id| out.id(*id));
+        out.list(self.ended.iter(), |out, over| {
+            out.wide(over.id.0);
+            for number in [over.epoch.0, over.handled.0, over.base.0, over.at.0] {
+                out.number(number);
+            }
+        });
+        out.0
+    }
+
+    /// The slot of a record, and what of it is saved. `known` is what was saved of the same record before: its stanzas
+    /// need not be among `bodies`.
+    pub fn load(
+        account: &BareJid,
+        fields: &[Field],
+        bodies: &[Body],
+        known: Option<&Saved>,
+        now: Timestamp,
+    ) -> Result<(Slot, Saved)> {
+        let mut saved = Saved::default();
+        for (name, (stanza, has_row)) in known.into_iter().flat_map(|known| &known.stanzas) {
+            // A step that came to nothing may have said something else of it.
+            stanza.saved_as.store(*name, Ordering::Relaxed);
+            stanza.has_row.store(*has_row, Ordering::Relaxed);
+            saved.stanzas.insert(*name, (stanza.clone(), *has_row));
+        }
+        for (name, value) in bodies {
+            let stanza = parts::read_stanza(*name, value)?;
+            let has_row = stanza.has_row();
+            saved.stanzas.insert(*name, (Arc::new(stanza), has_row));
+        }
+        let stanzas: Stanzas =
+            saved.stanzas.iter().map(|(name, (stanza, _))| (*name, stanza.clone())).collect();
+        let slot = Reader { account, stanzas, fields: Fields::new(fields) }.read(&mut saved, now)?;
+        let named: BTreeSet<u64> = slot.stanzas().map(|stanza| stanza.saved_as()).collect();
+        saved.stanzas.retain(|name, _| named.contains(name));
+        Ok((slot, saved))
+    }
+
+    /// All that lie somewhere.
+    fn stanzas(&self) -> impl Iterator<Item = &Arc<Stanza>> {
+        let queued = self.sessions.iter().flat_map(Session::queued).map(|logged| &logged.stanza);
+        queued.chain(self.owed.values())
+    }
+}
+
+/// The fields of a record by what they keep.
+struct Fields<'a>(BTreeMap<u8, Vec<Pair<'a>>>);
+
+/// The rest of a name, and what the field holds.
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
+impl<'a> Fields<'a> {
+    fn new(fields: &'a [Field]) -> Fields<'a> {
+        let mut sorted: BTreeMap<u8, Vec<_>> = BTreeMap::new();
+        for (name, value) in fields {
+            if let Some((tag, key)) = name.split_first() {
+                sorted.entry(*tag).or_default().push((key, value.as_slice()));
+            }
+        }
+        Fields(sorted)
+    }
+    fn of(&self, tag: u8) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + '_ {
+        self.0.get(&tag).into_iter().flatten().copied()
+    }
+    fn one(&self, tag: u8) -> Result<&'a [u8]> {
+        self.of(tag).next().map(|(_, value)| value).ok_or(CORRUPT)
+    }
+    fn by<K: Ord, V, C: FromIterator<(K, V)>>(
+        &self,
+        tag: u8,
+        key: impl Fn(&mut In<'a>) -> Result<K>,
+        value: impl Fn(&'a [u8]) -> Result<V>,
+    ) -> Result<C> {
+        self.of(tag).map(|(name, held)| Ok((key(&mut In(name))?, value(held)?))).collect()
+    }
+}
+
+struct Reader<'a> {
+    account: &'a BareJid,
+    stanzas: Stanzas,
+    fields: Fields<'a>,
+}
+
+impl Reader<'_> {
+    fn read(&self, saved: &mut Saved, now: Timestamp) -> Result<Slot> {
+        let lists = self.fields.one(tag::LISTS)?;
+        let (blocked, preferences) = parts::read_lists(lists)?;
+        let mut slot = Slot::new(self.account.clone(), crate::Facts::default(), 0, now);
+        (slot.blocked, slot.preferences) = (Arc::new(blocked), Arc::new(preferences));
+        let session = |value: &mut In<'_>| value.wide().map(SessionId);
+        slot.owed.extend(self.fields.by::<_, _, Vec<_>>(tag::OWED, In::id, |value| {
+            Ok(self.stanzas.get(&In(value).number()?).ok_or(CORRUPT)?.clone())
+        })?);
+        let streams: Vec<_> =
+            self.fields.by(tag::STREAM, session, |value| parts::read_stream(value, &self.stanzas))?;
+        let origins: Vec<_> = self.fields.by(
+            tag::ORIGIN,
+            |name| Ok((name.wide()?, name.byte()?)),
+            |value| {
+                let mut value = In(value);
+                Ok((value.id()?, value.timestamp()?))
+            },
+        )?;
+        slot.seen = Seen::restore(streams, origins);
+        self.read_frame(&mut slot, saved)?;
+        let states: BTreeMap<_, _> = self.fields.by(tag::STATE, session, Ok)?;
+        for (id, who) in self.fields.by::<_, _, Vec<_>>(tag::IDENTITY, session, Ok)? {
+            let state = states.get(&id).ok_or(CORRUPT)?;
+            slot.sessions.push(parts::read_session(id, who, state, &self.stanzas)?);
+        }
+        slot.sessions.sort_by_key(|session| session.since); // in the order of binding
+        slot.track(true);
+        for tag in [tag::FRAME, tag::LISTS, tag::IDENTITY, tag::STATE] {
+            for (key, value) in self.fields.of(tag) {
+                let mut hasher = DefaultHasher::new();
+                value.hash(&mut hasher);
+                saved.whole.insert(named(tag, key), hasher.finish());
+            }
+        }
+        Ok(slot)
+    }
+
+    fn read_frame(&self, slot: &mut Slot, saved: &mut Saved) -> Result<()> {
+        let mut value = In(self.fields.one(tag::FRAME)?);
+        if value.byte()? != FORMAT || value.text()? != self.account.as_str() {
+            return Err(CORRUPT);
+        }
+        [slot.exists, slot.unsettled] = value.bits()?;
+        (slot.version, slot.last) = (value.number()?, value.number()?);
+        slot.archived = value.number()?;
+        slot.archived_saved = slot.archived;
+        saved.next = value.number()?;
+        let waits: Vec<_> = self.fields.by(tag::WAITS, In::id, |value| {
+            In(value).number().map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX))
+        })?;
+        let done: Vec<(ArchiveId, ())> = self.fields.by(tag::DONE, In::id, |_| Ok(()))?;
+        slot.pending = Pending::read(&mut value, waits, done)?;
+        slot.collected = value.list(In::id)?;
+        slot.ended = value.list(|value| {
+            let (id, epoch) = (SessionId(value.wide()?), Epoch(value.number()?));
+            let (handled, base) = (Handled(value.number()?), Handled(value.number()?));
+            Ok(Over { id, epoch, handled, base, at: value.timestamp()? })
+        })?;
+        value.end()
+    }
+}

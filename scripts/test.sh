@@ -44,7 +44,7 @@ part_units() {
   done
   # What `make check` keeps small has its full size here.
   STARLING_ARCHIVE_ROWS=1000000 cargo test --workspace --exclude starling-server --exclude starling-fuzz --exclude starling-store-scylla \
-    --exclude starling-model --no-fail-fast
+    --exclude starling-store-redis --exclude starling-model --no-fail-fast
   code=$?
   cargo test -p starling-server --bins "${other[@]}" --no-fail-fast && [ $code = 0 ]
 }
@@ -56,12 +56,14 @@ part_docs() {
 # A Cassandra that runs already is used and left running; so is the server that STARLING_TEST_CQL names.
 part_stores() {
   local cql=scripts/lib/cassandra.sh code started=
+  need_apt redis-server || return # each test starts its own
+  cargo test -p starling-store-redis --no-fail-fast
+  code=$?
   if [ -z "${STARLING_TEST_CQL-}" ] && ! $cql status >/dev/null; then
     $cql start || return
     started=yes
   fi
-  STARLING_TEST_ARCHIVE_ROWS=100000 cargo test -p starling-store-scylla --no-fail-fast
-  code=$?
+  STARLING_TEST_ARCHIVE_ROWS=100000 cargo test -p starling-store-scylla --no-fail-fast || code=1
   cargo test -p starling-server --test cql || code=1
   [ -z "$started" ] || $cql clean
   return $code

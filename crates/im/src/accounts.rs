@@ -43,6 +43,7 @@ impl Context {
             return Ok(false);
         }
         let credentials = self.login.credentials(password).await?;
+        self.stores.sessions.unsettle(jid).await?;
         let created = self.stores.accounts.create(jid, credentials, self.clock.now()).await?;
         self.stores.sessions.refresh(jid).await?;
         Ok(created == Created::Yes)
@@ -86,6 +87,7 @@ impl Context {
         }
         self.leave_contacts(jid).await?;
         self.end_sessions(jid, except).await?;
+        self.stores.sessions.unsettle(jid).await?;
         let removed = self.stores.accounts.remove(jid).await?;
         self.stores.sessions.refresh(jid).await?;
         Ok(removed)

@@ -21,6 +21,7 @@ pub enum Need {
 }
 
 /// What the store had after the session's place in it.
+#[derive(Debug, Clone)]
 pub struct Scan {
     /// In the order of their ids.
     pub rows: Vec<(Table, Row)>,
@@ -43,6 +44,10 @@ impl Slot {
         limit: usize,
     ) -> Need {
         let Some(session) = self.owned_mut(id, epoch) else { return Need::Ready(NOTHING) };
+        if session.doubtful && after.0 > session.highest() {
+            return Need::Ready(NOTHING); // its renewal will say that it is over
+        }
+        session.doubtful = false;
         let numbered = session.log.len();
         let skip = usize::try_from(after.0.saturating_sub(session.acknowledged)).unwrap_or(usize::MAX);
         if session.is_flowing(false) && numbered.saturating_sub(skip) < limit {

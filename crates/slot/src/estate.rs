@@ -126,7 +126,7 @@ impl Slot {
         }
         session.token = Some(claim.token);
         session.node = claim.node;
-        session.attached = true;
+        (session.attached, session.doubtful) = (true, false);
         session.expires = None;
         session.flags.inactive = false; // XEP-0352 §5: a resumed stream begins active
         let gone = session.trim(number);

@@ -13,6 +13,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod tracked;
+mod verify;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -271,7 +272,7 @@ impl Slot {
             (self.archived, self.archived_saved) = (0, 0);
             self.seen.clear();
         }
-        self.exists = exists;
+        (self.exists, self.unsettled) = (exists, false);
         self.blocked = Arc::new(blocked);
         self.preferences = Arc::new(preferences);
         self.decide_anew();
@@ -346,6 +347,59 @@ impl Slot {
     /// That of the present view, or of the next one.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// When the first of its waiting sessions may no longer be resumed.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.sessions.iter().filter_map(|session| session.expires).min()
+    }
+
+    /// Nothing in it need be kept: no session, nothing owed, nothing that is not in the store.
+    pub fn is_at_rest(&self) -> bool {
+        self.sessions.is_empty()
+            && self.owed.is_empty()
+            && self.collected.is_empty()
+            && !self.unsettled
+            && !self.pending.is_changed()
+    }
+
+    /// Account, block list or preferences are about to change in their store: until `refresh` nothing that is known of
+    /// them here holds (rule 23).
+    pub fn unsettle(&mut self) {
+        self.unsettled = true;
+        self.decide_anew();
+    }
+
+    /// Whether account, block list and preferences are to be asked of their store.
+    pub fn is_unsettled(&self) -> bool {
+        self.unsettled
+    }
+
+    /// The position, if it is not the one that its store has.
+    pub fn changed_position(&self) -> Option<Position> {
+        self.pending.is_changed().then(|| self.pending.position())
+    }
+
+    /// Its store has this one.
+    pub fn saved_position(&mut self, position: &Position) {
+        self.pending.saved(position);
+    }
+
+    /// Rows of the spool that nobody needs any more.
+    pub fn collected(&self) -> Vec<ArchiveId> {
+        let first = self.sessions.iter().filter_map(Session::backlog_after).min();
+        let is_over = |id: &&ArchiveId| first.is_none_or(|after| id.number <= after);
+        self.collected.iter().filter(is_over).copied().collect()
+    }
+
+    /// They are gone.
+    pub fn deleted(&mut self, ids: &[ArchiveId]) {
+        self.collected.retain(|id| !ids.contains(id));
+    }
+
+    /// Whether there is something to save in a store: a position, or rows of the spool to be removed.
+    pub fn has_changed(&self) -> bool {
+        self.pending.is_changed() || !self.collected.is_empty()
     }
 
     /// Forgets what cannot be asked for again.

@@ -105,6 +105,29 @@ impl Pending {
         self.changed = true;
     }
 
+    /// The store knows more than is known here, or less: what either takes for acknowledged is.
+    pub(crate) fn verify(
+        &mut self,
+        position: Position,
+        last: Option<ArchiveId>,
+        waiting: Vec<Waiting>,
+        more: bool,
+    ) {
+        self.low = self.low.max(position.low);
+        self.acknowledged.extend(position.acknowledged.into_iter().map(|id| (id, ())));
+        let (low, end) = (self.low, waiting.last().map(|(id, _)| *id).filter(|_| more));
+        let waits = |(id, _): &Waiting| Some(*id) > low && !self.acknowledged.contains_key(id);
+        let fresh: Vec<_> = waiting.into_iter().filter(waits).collect();
+        self.ids.extend(fresh);
+        let done = &self.acknowledged;
+        self.ids.retain(|id, _| !done.contains_key(id) && end.is_none_or(|end| *id <= end));
+        (self.beyond, self.unknown) = (end, usize::from(more));
+        self.top = self.top.max(last);
+        self.bytes = self.ids.values().map(|bytes| *bytes as usize).sum();
+        self.rise();
+        self.changed = true;
+    }
+
     /// Everything up to the mark is done.
     fn rise(&mut self) {
         let done = match self.first() {
@@ -147,10 +170,17 @@ impl Pending {
     }
 
     pub(crate) fn take_changed(&mut self) -> Option<Position> {
-        if !std::mem::take(&mut self.changed) {
-            return None;
+        std::mem::take(&mut self.changed).then(|| self.position())
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        Position { low: self.low, acknowledged: self.acknowledged.keys().copied().collect() }
+    }
+
+    pub(crate) fn saved(&mut self, position: &Position) {
+        if self.changed && self.position() == *position {
+            self.changed = false;
         }
-        Some(Position { low: self.low, acknowledged: self.acknowledged.keys().copied().collect() })
     }
 
     /// What is not in `ids` and `acknowledged`.

@@ -46,6 +46,9 @@ pub struct Session {
     pub directed: Arc<Vec<Jid>>,
     /// Whether a socket holds it.
     pub attached: bool,
+    /// What the log says may be older than what its owner has: no number is given until the owner has said how far it
+    /// came (rule 8).
+    pub doubtful: bool,
     /// When it was bound.
     pub since: Timestamp,
     /// While it waits to be resumed.
@@ -85,6 +88,7 @@ impl Session {
             available: None,
             directed: Arc::default(),
             attached: true,
+            doubtful: false,
             since: now,
             expires: None,
             resume: None,
@@ -117,7 +121,7 @@ impl Session {
 
     /// Whether entries get their number as soon as they are committed.
     pub fn is_flowing(&self, urgent: bool) -> bool {
-        self.attached && (urgent || !self.flags.inactive || self.held.len() >= INACTIVE)
+        self.attached && !self.doubtful && (urgent || !self.flags.inactive || self.held.len() >= INACTIVE)
     }
 
     /// Whether it takes messages addressed to the bare JID (RFC 6121 §8.5.2.1.1).
@@ -273,7 +277,13 @@ impl Slot {
         let owned = self.session(renewal.session).filter(|session| session.epoch == renewal.epoch);
         match owned.filter(|session| session.attached) {
             None => Renewed::Over,
-            Some(session) if session.highest() > renewal.last.0 || session.could_hand_out(limits) => {
+            // It was handed out before the record went back in time (rule 8).
+            Some(session) if renewal.last.0 > session.highest() => Renewed::Over,
+            Some(session)
+                if session.doubtful
+                    || session.highest() > renewal.last.0
+                    || session.could_hand_out(limits) =>
+            {
                 Renewed::Behind
             }
             Some(_) => Renewed::Held,

@@ -123,6 +123,7 @@ async fn visible(cx: &Context, owner: &BareJid, items: &[Jid]) -> Result<Vec<Jid
 }
 
 async fn save(cx: &Context, owner: &BareJid, list: BlockList) -> Result<()> {
+    cx.stores.sessions.unsettle(owner).await?;
     cx.stores.blocklists.put(owner, list).await?;
     cx.stores.sessions.refresh(owner).await
 }

@@ -164,6 +164,14 @@ impl Slot {
         }
     }
 
+    /// All of it, for a record that does not exist; `delta` is what was changed since the slot was made.
+    pub fn whole(&mut self, delta: &Delta) -> (Saved, Delta) {
+        self.track(false);
+        let saved = Saved::nothing(delta.next);
+        let whole = self.delta(&saved);
+        (saved, whole)
+    }
+
     /// What the record lacks. It counts as saved only when `saved` is told so.
     pub fn delta(&mut self, saved: &Saved) -> Delta {
         let mut delta = Delta { next: saved.next, ..Delta::default() };

@@ -92,6 +92,7 @@ pub(super) fn write_state(session: &Session) -> Vec<u8> {
         flags.resumable,
         flags.inactive,
         session.attached,
+        session.doubtful,
     ]);
     out.option(session.expires, |out, at| out.number(at.0));
     out.option(session.resume, |out, resume| {
@@ -144,9 +145,9 @@ pub(super) fn read_session(id: SessionId, who: &[u8], state: &[u8], stanzas: &St
     let mut session = Session { available, directed, ..Session::new(id, jid, node, since) };
     session.epoch = Epoch(value.number()?);
     session.token = value.option(In::wide)?;
-    let [carbons, interested, blocklist, sm, resumable, inactive, attached] = value.bits()?;
+    let [carbons, interested, blocklist, sm, resumable, inactive, attached, doubtful] = value.bits()?;
     session.flags = Flags { carbons, interested, blocklist, sm, resumable, inactive };
-    session.attached = attached;
+    (session.attached, session.doubtful) = (attached, doubtful);
     session.expires = value.option(In::timestamp)?;
     session.resume = value.option(In::number)?.map(Duration::from_micros);
     (session.handled, session.acknowledged) = (value.number()?, value.number()?);

@@ -21,6 +21,7 @@ pub(super) async fn get(cx: &Context, owner: &BareJid) -> Answer {
 pub(super) async fn set(cx: &Context, request: &Request<'_>) -> Answer {
     let preferences = read(&request.payload)?;
     let answer = write(&preferences);
+    cx.stores.sessions.unsettle(&request.to).await.map_err(refused)?;
     cx.stores.preferences.put(&request.to, preferences).await.map_err(refused)?;
     cx.stores.sessions.refresh(&request.to).await.map_err(refused)?;
     Ok(Some(answer))

@@ -1,0 +1,155 @@
+//! What the other stores know of an account: of this its slot is made where there is no record, or an older one.
+
+use std::sync::Arc;
+
+use starling_jid::BareJid;
+use starling_ports::Result;
+use starling_ports::accounts::Accounts;
+use starling_ports::archive::{Archive, Query, Row, Table};
+use starling_ports::blocklist::{BlockList, BlockLists};
+use starling_ports::clock::Clock;
+use starling_ports::ids::{ArchiveId, Timestamp};
+use starling_ports::position::Positions;
+use starling_ports::preferences::{PreferenceStore, Preferences};
+use starling_slot::{Facts, KnownOrigin, ORIGIN_FOR, ORIGINS, Owed, Scan, Waiting};
+
+/// How many rows one step of a pull, or of the search for origin-ids, reads.
+const ROWS: usize = 256;
+/// How many waiting messages are known at once; what waits beyond them is read when they are done.
+const WAITING: usize = 500;
+
+/// The stores in which lies what must outlive Redis.
+#[derive(Clone)]
+pub struct Ports {
+    /// Who has an account.
+    pub accounts: Arc<dyn Accounts>,
+    /// Whom they block.
+    pub blocklists: Arc<dyn BlockLists>,
+    /// What they want archived.
+    pub preferences: Arc<dyn PreferenceStore>,
+    /// What was said.
+    pub archive: Arc<dyn Archive>,
+    /// How far it was acknowledged.
+    pub positions: Arc<dyn Positions>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for Ports {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Ports")
+    }
+}
+
+/// Whether there is the account, whom it blocks, and what it wants archived.
+pub(crate) type Lists = (bool, BlockList, Preferences);
+
+impl Ports {
+    pub(crate) async fn lists(&self, account: &BareJid) -> Result<Lists> {
+        let exists = self.accounts.get(account).await?.is_some();
+        let blocked = self.blocklists.get(account).await?;
+        Ok((exists, blocked, self.preferences.get(account).await?.unwrap_or_default()))
+    }
+
+    /// `now` is the time of all routers.
+    pub(crate) async fn facts(&self, account: &BareJid, now: Timestamp) -> Result<Facts> {
+        let (exists, blocked, preferences) = self.lists(account).await?;
+        let position = self.positions.get(account).await?;
+        let (waiting, more) = self.waiting_after(account, position.low).await?;
+        let mut origins = self.recent_origins(Table::Archive, account, now).await?;
+        origins.extend(self.recent_origins(Table::Spool, account, now).await?);
+        origins.sort_by_key(|(.., at)| *at);
+        let last = self.archive.last(account).await?;
+        Ok(Facts {
+            exists,
+            blocked,
+            preferences,
+            last: last.max(position.low).max(position.acknowledged.last().copied()),
+            position,
+            waiting,
+            more,
+            origins,
+            archived: 0,
+        })
+    }
+
+    /// The origin-ids that a slot would still know (rule 4).
+    async fn recent_origins(
+        &self,
+        table: Table,
+        account: &BareJid,
+        now: Timestamp,
+    ) -> Result<Vec<KnownOrigin>> {
+        let since = now.0.saturating_sub(ORIGIN_FOR.as_micros() as u64);
+        let mut query = Query { backwards: true, start: Some(Timestamp(since)), ..Query::default() };
+        let mut origins = Vec::new();
+        loop {
+            let page = self.archive.page(table, account, &query, ROWS).await?;
+            let known = page.rows.iter().rev();
+            origins.extend(known.filter_map(|row| Some((row.origin?, row.direction, row.id, row.at))));
+            query.before = page.rows.first().map(|row| row.id);
+            if page.complete || query.before.is_none() || origins.len() >= ORIGINS {
+                return Ok(origins);
+            }
+        }
+    }
+
+    /// Deliverable rows above `after`, oldest first, and whether there are more.
+    pub(crate) async fn waiting_after(
+        &self,
+        account: &BareJid,
+        after: Option<ArchiveId>,
+    ) -> Result<(Vec<Waiting>, bool)> {
+        let query = Query { after, deliverable: true, ..Query::default() };
+        let (mut ids, mut more, mut ends) = (Vec::new(), false, None);
+        for table in [Table::Archive, Table::Spool] {
+            let page = self.archive.page(table, account, &query, WAITING).await?;
+            let waiting = |row: &Row| (row.id, u32::try_from(row.wire.len()).unwrap_or(u32::MAX));
+            ids.extend(page.rows.iter().map(waiting));
+            if !page.complete {
+                more = true;
+                let end = page.rows.last().map(|row| row.id);
+                ends = ends.map_or(end, |before: ArchiveId| end.map(|end| end.min(before)));
+            }
+        }
+        ids.sort_unstable();
+        if let Some(end) = ends {
+            ids.retain(|(id, _)| *id <= end); // beyond it the other table must not run ahead
+        }
+        Ok((ids, more))
+    }
+
+    /// What lies in both tables after `after`, in the order of ids, and nothing above `last` (rule 12).
+    pub(crate) async fn scan(&self, account: &BareJid, after: u64, last: u64) -> Result<Scan> {
+        let after = ArchiveId { number: after, random: u64::MAX };
+        let upto = Some(ArchiveId { number: last, random: u64::MAX });
+        let query = Query { after: Some(after), upto, ..Query::default() };
+        let archive = self.archive.page(Table::Archive, account, &query, ROWS).await?;
+        let spool = self.archive.page(Table::Spool, account, &query, ROWS).await?;
+        let ends = [&archive, &spool].into_iter().filter(|page| !page.complete);
+        let end = ends.filter_map(|page| page.rows.last().map(|row| row.id)).min();
+        let of = |table: Table| move |row: Row| (table, row);
+        let rows = archive
+            .rows
+            .into_iter()
+            .map(of(Table::Archive))
+            .chain(spool.rows.into_iter().map(of(Table::Spool)));
+        let mut rows: Vec<_> = rows.filter(|(_, row)| end.is_none_or(|end| row.id <= end)).collect();
+        rows.sort_by_key(|(_, row)| row.id);
+        Ok(Scan { rows, complete: end.is_none(), last })
+    }
+
+    /// Writes rows to their tables.
+    pub(crate) async fn store(&self, account: &BareJid, owed: Vec<Owed>) -> Result<Vec<ArchiveId>> {
+        let ids = owed.iter().map(|owed| owed.row.id).collect();
+        let (archived, spooled): (Vec<Owed>, Vec<Owed>) =
+            owed.into_iter().partition(|owed| owed.table == Table::Archive);
+        for (table, owed) in [(Table::Archive, archived), (Table::Spool, spooled)] {
+            if !owed.is_empty() {
+                let rows = owed.into_iter().map(|owed| owed.row).collect();
+                self.archive.put(table, account, rows).await?;
+            }
+        }
+        Ok(ids)
+    }
+}

@@ -1,0 +1,99 @@
+//! The slots of all accounts on Redis, shared by all session routers.
+#![forbid(unsafe_code)]
+
+mod cells;
+mod config;
+mod connect;
+mod error;
+mod facts;
+mod housekeeping;
+mod index;
+mod keys;
+mod metrics;
+mod record;
+mod scripts;
+mod sessions;
+mod step;
+mod sweep;
+
+use std::sync::Arc;
+
+use starling_slot::Limits;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use config::{Config, Invalid};
+pub use error::ConnectError;
+pub use facts::Ports;
+
+/// The slots of all accounts, as one router sees them.
+pub struct Sessions {
+    config: Config,
+    limits: Limits,
+    ports: Ports,
+    link: connect::Link,
+    scripts: scripts::Scripts,
+    cells: cells::Cells,
+    metrics: metrics::Metrics,
+    /// Of this life of this router.
+    name: String,
+    watched: sweep::Watched,
+    waiting: housekeeping::Waiting,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sessions").field("router", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Sessions {
+    /// Connects, and checks that Redis keeps what it is told. Tasks are born in `tasks` and end with `stop`.
+    pub async fn connect(
+        config: Config,
+        ports: Ports,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Arc<Sessions>, ConnectError> {
+        let limits = Limits {
+            stanzas: config.log_max_stanzas,
+            bytes: config.log_max_bytes,
+            resume_within: config.resume_within,
+            owed_for: std::time::Duration::from_secs(5),
+        };
+        let sessions = Arc::new(Sessions {
+            link: connect::Link::new(config.clone(), ports.clock.clone()),
+            limits,
+            ports,
+            scripts: scripts::Scripts::new(),
+            cells: cells::Cells::new(),
+            metrics: metrics::Metrics::new(),
+            name: keys::router(random()),
+            watched: sweep::Watched::default(),
+            waiting: housekeeping::Waiting::default(),
+            tasks,
+            stop,
+            config,
+        });
+        sessions.link.check().await?;
+        sessions.tasks.spawn(sessions.clone().keep_house());
+        Ok(sessions)
+    }
+
+    /// How many calls were made so far: commits and reads of accounts, indexes, leases.
+    pub fn calls(&self) -> u64 {
+        self.link.calls()
+    }
+
+    pub(crate) fn random(&self) -> u64 {
+        random()
+    }
+}
+
+/// 64 bits that nobody guesses.
+#[expect(clippy::expect_used, reason = "without random bits ids can be guessed: better to stop")]
+fn random() -> u64 {
+    getrandom::u64().expect("the operating system gives random bits")
+}

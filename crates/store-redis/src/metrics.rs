@@ -1,0 +1,42 @@
+//! What is counted here. The only place that names these metrics.
+
+use std::time::Duration;
+
+use metrics::{Counter, counter, describe_counter, describe_histogram, histogram};
+
+/// Resolved once, but for those with a label.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    /// Connections made.
+    pub(crate) connections: Counter,
+    /// Steps decided again, because another router had written.
+    pub(crate) conflicts: Counter,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Metrics {
+        describe_counter!("starling_redis_connections_total", "Connections made to Redis");
+        describe_counter!(
+            "starling_redis_conflicts_total",
+            "Steps that were decided again because another router had changed the account"
+        );
+        describe_histogram!(
+            "starling_redis_request_duration_seconds",
+            "Time until Redis answered a call, or did not"
+        );
+        describe_counter!("starling_redis_failures_total", "Calls that Redis refused or did not answer");
+        Metrics {
+            connections: counter!("starling_redis_connections_total"),
+            conflicts: counter!("starling_redis_conflicts_total"),
+        }
+    }
+
+    /// A call has ended.
+    #[expect(clippy::unused_self, reason = "who calls it has described the metric")]
+    pub(crate) fn call(&self, name: &'static str, took: Duration, done: bool) {
+        histogram!("starling_redis_request_duration_seconds", "operation" => name).record(took);
+        if !done {
+            counter!("starling_redis_failures_total", "operation" => name).increment(1);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The scripts. Each declares all its keys, and decides nothing: that is done in Rust, on what they return.
+
+use redis::Script;
+
+/// Writes what a step has changed, if the record is still the one on which the step was decided.
+///
+/// KEYS: the record, the bodies. ARGV: the stamp of the record that the caller knows (empty: there is none); the new
+/// stamp (empty: only look); the incarnation of Redis under which the record was verified; how many milliseconds it may
+/// rest (0: for ever); the last body that the caller knows; then four lists, each behind its length: fields to set, fields
+/// to remove, bodies to add, bodies to remove.
+///
+/// Returns 1 and the time; or 0, the time, the record, and the bodies that the caller does not know.
+const STEP: &str = r"
+local held = redis.call('HGET', KEYS[1], 'v') or ''
+local time = redis.call('TIME')
+if string.sub(held, 1, 8) ~= ARGV[1] then
+  local bodies = {}
+  for _, name in ipairs(redis.call('HKEYS', KEYS[2])) do
+    if tonumber(name) > tonumber(ARGV[5]) then
+      bodies[#bodies + 1] = name
+      bodies[#bodies + 1] = redis.call('HGET', KEYS[2], name)
+    end
+  end
+  return {0, time[1], time[2], redis.call('HGETALL', KEYS[1]), bodies}
+end
+if ARGV[2] ~= '' then
+  redis.call('HSET', KEYS[1], 'v', ARGV[2] .. string.sub(held, 1, 248), 'i', ARGV[3])
+  local at = 6
+  for _, list in ipairs({{KEYS[1], 2}, {KEYS[1], 1}, {KEYS[2], 2}, {KEYS[2], 1}}) do
+    local last = at + tonumber(ARGV[at]) * list[2]
+    for n = at + 1, last, list[2] do
+      if list[2] == 2 then
+        redis.call('HSET', list[1], ARGV[n], ARGV[n + 1])
+      else
+        redis.call('HDEL', list[1], ARGV[n])
+      end
+    end
+    at = last + 1
+  end
+  for _, key in ipairs(KEYS) do
+    if ARGV[4] == '0' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ARGV[4]) end
+  end
+end
+return {1, time[1], time[2]}
+";
+
+/// Removes a member of a sorted set if its score is still the one that the caller saw.
+///
+/// KEYS: the set. ARGV: the member, the score.
+const REMOVE_IF: &str = r"
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) == ARGV[2] then
+  return redis.call('ZREM', KEYS[1], ARGV[1])
+end
+return 0
+";
+
+/// All of them, with their digests.
+pub(crate) struct Scripts {
+    pub(crate) step: Script,
+    pub(crate) remove_if: Script,
+}
+
+impl Scripts {
+    pub(crate) fn new() -> Scripts {
+        Scripts { step: Script::new(STEP), remove_if: Script::new(REMOVE_IF) }
+    }
+}

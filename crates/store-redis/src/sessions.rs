@@ -1,0 +1,312 @@
+//! The port `Sessions`: each method is one step in one slot, or a few.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use starling_jid::BareJid;
+use starling_ports::Result;
+use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
+use starling_ports::sessions::{
+    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Ended, Handed, Planned, Pulled,
+    Renewal, Renewed, SessionInfo, Sessions as Port, View, ViewVersion,
+};
+use starling_slot::{Context, Estate, Need, Owed, Slot};
+
+use crate::Sessions;
+use crate::step::Trust;
+
+/// After this time whoever is changing an account's lists has died over it.
+const UNSETTLED: Duration = Duration::from_secs(30);
+
+/// How many steps a pull makes that find nothing for its session, before it lets others work.
+const STEPS: usize = 32;
+
+fn known<T>(_: &T) -> Trust {
+    Trust::Known
+}
+
+fn asked<T>(_: &T) -> Trust {
+    Trust::Asked
+}
+
+impl Sessions {
+    /// Stores rows and notes that they are stored: with the next step of the account, or soon.
+    pub(crate) async fn store_rows(&self, account: &BareJid, owed: Vec<Owed>) -> Result<()> {
+        if owed.is_empty() {
+            return Ok(());
+        }
+        let stored = self.ports.store(account, owed).await?;
+        self.ride(account, |riders| riders.stored.extend(stored));
+        Ok(())
+    }
+
+    /// What is committed and not stored yet, and the last id given out, as Redis has it now.
+    pub(crate) async fn owed(&self, account: &BareJid) -> Result<(Vec<Owed>, u64)> {
+        self.step(account, asked, |slot, _| (slot.owed(), slot.last())).await
+    }
+
+    /// Stores what a session has left.
+    pub(crate) async fn settle_estate(&self, account: &BareJid, estate: Estate) -> Ended {
+        if let Err(error) = self.store_owed(account).await {
+            // It stays owed in the record: the next reader or writer of the account stores it.
+            tracing::warn!(%error, "what a session left is not stored yet");
+        }
+        estate.ended
+    }
+}
+
+#[async_trait]
+impl Port for Sessions {
+    async fn view(&self, account: &BareJid) -> Result<Arc<View>> {
+        let cell = self.cells.get(account);
+        let last = cell.view.lock().clone();
+        let view = match last {
+            Some(view) => view,
+            None => self.step(account, known, |slot, _| slot.view()).await?,
+        };
+        let Some(since) = cell.state.lock().unsettled else { return Ok(view) };
+        // Rule 23: somebody is changing them, or has died over it.
+        if since.elapsed() > UNSETTLED {
+            self.refresh(account).await?;
+            return self.step(account, known, |slot, _| slot.view()).await;
+        }
+        let (exists, blocked, preferences) = self.ports.lists(account).await?;
+        let (blocked, preferences) = (Arc::new(blocked), Arc::new(preferences));
+        Ok(Arc::new(View { exists, blocked, preferences, ..(*view).clone() }))
+    }
+
+    async fn commit(
+        &self,
+        account: &BareJid,
+        version: ViewVersion,
+        planned: Vec<Planned>,
+    ) -> Result<CommitReply> {
+        let trust = |reply: &CommitReply| match reply {
+            CommitReply::Done(_) | CommitReply::Stale(_) => Trust::Known,
+            CommitReply::Wait => Trust::Asked,
+        };
+        let reply =
+            self.step(account, trust, |slot, context| slot.commit(context, version, planned.clone())).await?;
+        match reply {
+            CommitReply::Done(outcomes) => Ok(CommitReply::Done(outcomes)),
+            CommitReply::Stale(_) => Ok(CommitReply::Stale(self.view(account).await?)),
+            CommitReply::Wait => {
+                // Rule 13: whoever is answered `wait` stores what is owed.
+                let tried = self.store_owed(account).await;
+                tried.unwrap_or_else(|error| tracing::debug!(%error, "the store still takes nothing"));
+                Ok(CommitReply::Wait)
+            }
+        }
+    }
+
+    async fn settle(
+        &self,
+        account: &BareJid,
+        stored: &[ArchiveId],
+        handled: Option<(SessionId, Epoch, Handled)>,
+    ) -> Result<()> {
+        let Some((session, epoch, h)) = handled else {
+            self.ride(account, |riders| riders.stored.extend(stored));
+            return Ok(());
+        };
+        let cell = self.cells.get(account);
+        let view = cell.view.lock().clone();
+        let is_told = view.is_none_or(|view| {
+            view.sessions.iter().find(|one| one.id == session).is_none_or(|one| one.flags.sm)
+        });
+        if is_told {
+            // Rule 6: what is told to the client is saved before.
+            let stored = stored.to_vec();
+            return self.step(account, asked, |slot, _| slot.settle(&stored, handled)).await;
+        }
+        self.ride(account, |riders| {
+            riders.stored.extend(stored);
+            riders.handled.insert(session, (epoch, h));
+        });
+        Ok(())
+    }
+
+    async fn bind(&self, bind: Bind) -> Result<Bound> {
+        let account = bind.jid.bare();
+        let (id, replaced) =
+            self.step(&account, known, |slot, context| slot.bind(context, bind.clone())).await?;
+        let replaced = match replaced {
+            Some(estate) => Some(self.settle_estate(&account, estate).await),
+            None => None,
+        };
+        Ok(Bound { id, epoch: Epoch(1), replaced })
+    }
+
+    async fn change(
+        &self,
+        account: &BareJid,
+        session: SessionId,
+        epoch: Epoch,
+        change: Change,
+    ) -> Result<Changed> {
+        self.step(account, asked, |slot, context| slot.change(context, session, epoch, change.clone())).await
+    }
+
+    async fn pull(
+        &self,
+        account: &BareJid,
+        session: SessionId,
+        epoch: Epoch,
+        after: LogNumber,
+        limit: usize,
+    ) -> Result<Pulled> {
+        for step in 1_usize.. {
+            if step.is_multiple_of(STEPS) {
+                tokio::task::yield_now().await;
+            }
+            let pull = |slot: &mut Slot, context: &mut Context<'_>| {
+                let need = slot.pull(context.limits, session, epoch, after, limit);
+                (need, slot.owed(), slot.last())
+            };
+            let (need, owed, last) = self.step(account, asked, pull).await?;
+            match need {
+                Need::Ready(pulled) => {
+                    let returned = |owed: &Owed| {
+                        pulled.entries.iter().any(|entry| entry.committed.id == Some(owed.row.id))
+                    };
+                    self.store_rows(account, owed.into_iter().filter(returned).collect()).await?;
+                    return Ok(pulled);
+                }
+                Need::Page(from) => {
+                    self.store_rows(account, owed).await?;
+                    let scan = self.ports.scan(account, from, last).await?;
+                    let absorb = |slot: &mut Slot, context: &mut Context<'_>| {
+                        slot.absorb(context, session, epoch, scan.clone(), limit)
+                    };
+                    if let Some(pulled) = self.step(account, asked, absorb).await? {
+                        return Ok(pulled);
+                    }
+                }
+            }
+        }
+        Ok(Pulled { entries: Vec::new(), more: true })
+    }
+
+    async fn acknowledge(
+        &self,
+        account: &BareJid,
+        session: SessionId,
+        epoch: Epoch,
+        upto: LogNumber,
+    ) -> Result<bool> {
+        let cell = self.cells.get(account);
+        let highest = cell.state.lock().highest.get(&(session, epoch)).copied();
+        if highest.is_some_and(|highest| upto.0 <= highest) {
+            self.ride(account, |riders| {
+                let known = riders.acknowledged.entry((session, epoch)).or_default();
+                *known = upto.max(*known);
+            });
+            return Ok(true);
+        }
+        // Another router may have handed out more.
+        self.step(account, asked, |slot, _| slot.acknowledge(session, epoch, upto)).await
+    }
+
+    async fn claim(&self, claim: Claim) -> Result<Claimed> {
+        let account = claim.account.clone();
+        let take = |slot: &mut Slot, _: &mut Context<'_>| {
+            let failed = Claimed::Failed { handled: slot.last_handled(claim.session) };
+            (slot.claim(&claim).unwrap_or(failed), slot.owed())
+        };
+        let (claimed, owed) = self.step(&account, asked, take).await?;
+        self.store_rows(&account, owed).await?; // rule 6: what `h` covers is stored before it is told
+        Ok(claimed)
+    }
+
+    async fn detach(
+        &self,
+        account: &BareJid,
+        session: SessionId,
+        epoch: Epoch,
+        why: Detach,
+    ) -> Result<Option<Ended>> {
+        let estate =
+            self.step(account, asked, |slot, context| slot.detach(context, session, epoch, why)).await?;
+        Ok(match estate {
+            Some(estate) => Some(self.settle_estate(account, estate).await),
+            None => None,
+        })
+    }
+
+    async fn renew(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
+        self.renew_lease(node, sessions).await
+    }
+
+    async fn expire(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>> {
+        self.sweep(now, limit).await
+    }
+
+    async fn store_owed(&self, account: &BareJid) -> Result<()> {
+        let (owed, _) = self.owed(account).await?;
+        self.store_rows(account, owed).await
+    }
+
+    async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<(BareJid, Vec<Handed>)>> {
+        self.store_overdue(now, limit).await
+    }
+
+    async fn end_all(&self, account: &BareJid, except: Option<SessionId>) -> Result<Vec<Ended>> {
+        let end = |slot: &mut Slot, context: &mut Context<'_>| -> Vec<Estate> {
+            let ids = slot.session_ids(except);
+            ids.into_iter().filter_map(|id| slot.end(context, id)).collect()
+        };
+        let mut ended = Vec::new();
+        for estate in self.step(account, asked, end).await? {
+            ended.push(self.settle_estate(account, estate).await);
+        }
+        Ok(ended)
+    }
+
+    async fn stored_up_to(&self, account: &BareJid) -> Result<ArchiveId> {
+        let (owed, last) = self.owed(account).await?;
+        self.store_rows(account, owed).await?;
+        Ok(ArchiveId { number: last, random: u64::MAX })
+    }
+
+    async fn unsettle(&self, account: &BareJid) -> Result<()> {
+        self.step(account, asked, |slot, _| slot.unsettle()).await
+    }
+
+    async fn refresh(&self, account: &BareJid) -> Result<()> {
+        let mut lists = self.ports.lists(account).await?;
+        loop {
+            let (exists, blocked, preferences) = lists.clone();
+            let refresh = |slot: &mut Slot, _: &mut Context<'_>| {
+                slot.refresh(exists, blocked.clone(), preferences.clone());
+            };
+            self.step(account, known, refresh).await?;
+            // They may have changed between the look at them and the write.
+            let now = self.ports.lists(account).await?;
+            if now == lists {
+                return Ok(());
+            }
+            lists = now;
+        }
+    }
+
+    async fn list(&self, account: Option<&BareJid>, limit: usize) -> Result<Vec<SessionInfo>> {
+        let accounts = match account {
+            Some(account) => vec![account.clone()],
+            None => self.accounts_with_sessions().await?,
+        };
+        let mut infos = Vec::new();
+        for account in accounts {
+            if infos.len() >= limit {
+                break;
+            }
+            infos.extend(self.step(&account, asked, |slot, _| slot.infos()).await?);
+        }
+        infos.truncate(limit);
+        Ok(infos)
+    }
+
+    async fn save(&self) -> Result<()> {
+        self.write_all().await
+    }
+}

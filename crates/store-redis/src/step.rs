@@ -1,0 +1,204 @@
+//! A step of a slot: run on what the router knows, written if the record is still that, run again if it is not.
+
+use std::time::{Duration, Instant};
+
+use starling_jid::BareJid;
+use starling_ports::Result;
+use starling_slot::{Context, Saved, Slot};
+
+use crate::Sessions;
+use crate::cells::{Cell, Inner, Loaded};
+use crate::connect::Live;
+use crate::error::{Failure, unavailable};
+use crate::record::{self, Answer, Record, Request, Stamp, Write};
+
+/// How long a record lies that nothing but the other stores is needed for.
+const REST: Duration = Duration::from_secs(24 * 3600);
+/// What is waited before a step is tried again over a connection that was lost, at first and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
+/// How often other routers may be quicker before somebody waits a little.
+const QUICKER: u32 = 3;
+
+/// How much a step that changes nothing trusts what the router knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// What it knows will do: whoever decides on it finds out when it commits.
+    Known,
+    /// Redis is asked whether it still holds.
+    Asked,
+}
+
+/// What an attempt came to.
+enum Attempt<T> {
+    Done(T),
+    /// Another router has written; its record is loaded now.
+    Overtaken,
+}
+
+impl Sessions {
+    /// Runs `act` on the account's slot, as often as it takes until what it did is written, or turns out to have been
+    /// written. A step whose reply was lost is found among the stamps of the record: it is never done twice.
+    pub(crate) async fn step<T: Send>(
+        &self,
+        account: &BareJid,
+        trust: impl Fn(&T) -> Trust + Send + Sync,
+        mut act: impl FnMut(&mut Slot, &mut Context<'_>) -> T + Send,
+    ) -> Result<T> {
+        let cell = self.cells.get(account);
+        let mut inner = cell.inner.lock().await;
+        let (begun, mut pause, mut overtaken) = (Instant::now(), AGAIN.0, 0);
+        // Writes of which it is not known whether they were done, with what they would have come to.
+        let mut unsure: Vec<(Stamp, T)> = Vec::new();
+        loop {
+            let error = match self.attempt(&cell, &mut inner, &mut unsure, &trust, &mut act).await {
+                Ok(Attempt::Done(done)) => return Ok(done),
+                Ok(Attempt::Overtaken) => {
+                    self.metrics.conflicts.increment(1);
+                    overtaken += 1;
+                    if overtaken > QUICKER {
+                        let jitter = Duration::from_micros(self.random() % 4000);
+                        tokio::time::sleep(jitter).await;
+                    }
+                    continue;
+                }
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Again(error)) => error,
+            };
+            if begun.elapsed() + pause > self.config.deadline {
+                return Err(unavailable(error));
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(AGAIN.1);
+        }
+    }
+
+    async fn attempt<T: Send>(
+        &self,
+        cell: &Cell,
+        inner: &mut Inner,
+        unsure: &mut Vec<(Stamp, T)>,
+        trust: &(impl Fn(&T) -> Trust + Send + Sync),
+        act: &mut (impl FnMut(&mut Slot, &mut Context<'_>) -> T + Send),
+    ) -> Result<Attempt<T>, Failure> {
+        // Taken out: whatever ends this early, nobody goes on with a slot that was changed and not written.
+        let known = inner.loaded.take().filter(|known| known.generation == self.link.generation());
+        let mut loaded = match known {
+            Some(known) => known,
+            None => self.read(cell).await?,
+        };
+        if loaded.is_fresh
+            && let Some(at) = unsure.iter().position(|(stamp, _)| loaded.stamps.contains(stamp))
+        {
+            let (_, done) = unsure.swap_remove(at);
+            self.keep(cell, inner, loaded);
+            return Ok(Attempt::Done(done));
+        }
+        let riders = cell.riders.lock().clone();
+        riders.apply(&mut loaded.slot);
+        let done = self.run(|context| act(&mut loaded.slot, context));
+        let mut delta = loaded.slot.delta(&loaded.saved);
+        let writes = !delta.is_empty() || loaded.is_verified_anew;
+        if !writes && (loaded.is_fresh || trust(&done) == Trust::Known) {
+            cell.riders.lock().done(&riders);
+            self.keep(cell, inner, loaded);
+            return Ok(Attempt::Done(done));
+        }
+        let live = self.link.live().await?;
+        if writes {
+            self.index(cell, inner, &loaded.slot).await?;
+            if loaded.stamp.is_none() {
+                (loaded.saved, delta) = loaded.slot.whole(&delta);
+            }
+        }
+        let stamp = self.random().to_be_bytes();
+        let rests = if loaded.slot.is_at_rest() { REST.as_millis() as u64 } else { 0 };
+        let write = Write { stamp, incarnation: &loaded.incarnation, rests, delta: &delta };
+        let request =
+            Request { expected: loaded.stamp, write: writes.then_some(write), known: loaded.saved.known() };
+        match record::ask(&self.link, &live, &self.scripts, &cell.keys, request).await {
+            Ok(Answer::Same) => {
+                if writes {
+                    loaded.saved.confirm(delta);
+                    loaded.stamp = Some(stamp);
+                    loaded.is_verified_anew = false;
+                }
+                cell.riders.lock().done(&riders);
+                self.keep(cell, inner, loaded);
+                Ok(Attempt::Done(done))
+            }
+            Ok(Answer::Other(record)) => {
+                let known = Some(&loaded.saved).filter(|_| live.generation == loaded.generation);
+                inner.loaded = Some(self.load(cell, &live, record, known).await?);
+                Ok(Attempt::Overtaken)
+            }
+            Err(failure) => {
+                unsure.push((stamp, done));
+                Err(failure)
+            }
+        }
+    }
+
+    /// Runs one step of a slot.
+    fn run<T>(&self, act: impl FnOnce(&mut Context<'_>) -> T) -> T {
+        let (now, clock) = self.link.now();
+        let mut random = || self.random();
+        let limits = &self.limits;
+        act(&mut Context { now, clock, limits, is_failing: false, random: &mut random })
+    }
+
+    /// The slot is as the record says; whoever asks next begins with it.
+    fn keep(&self, cell: &Cell, inner: &mut Inner, mut loaded: Loaded) {
+        loaded.is_fresh = false;
+        *cell.view.lock() = Some(loaded.slot.view());
+        cell.state.lock().learn(&loaded.slot);
+        inner.loaded = Some(loaded);
+    }
+
+    /// Reads the account's record, or makes a slot of what the other stores know.
+    async fn read(&self, cell: &Cell) -> Result<Loaded, Failure> {
+        let live = self.link.live().await?;
+        match record::ask(&self.link, &live, &self.scripts, &cell.keys, record::whole()).await? {
+            Answer::Other(record) => self.load(cell, &live, record, None).await,
+            Answer::Same => self.load(cell, &live, Record::default(), None).await,
+        }
+    }
+
+    async fn load(
+        &self,
+        cell: &Cell,
+        live: &Live,
+        record: Record,
+        known: Option<&Saved>,
+    ) -> Result<Loaded, Failure> {
+        let (now, _) = self.link.now();
+        let Record { stamps, incarnation, fields, bodies } = record;
+        let is_verified_anew = !stamps.is_empty() && *incarnation != *live.incarnation;
+        let (slot, saved) = if stamps.is_empty() {
+            // Rule 9: nothing is known of it, which does not mean that nothing was.
+            let facts = self.ports.facts(&cell.account, now).await?;
+            let mut slot = Slot::new(cell.account.clone(), facts, now.0, now);
+            slot.track(true);
+            let mut saved = Saved::nothing(now.0);
+            let made = slot.delta(&saved);
+            saved.confirm(made);
+            (slot, saved)
+        } else {
+            let (mut slot, saved) = Slot::load(&cell.account, &fields, &bodies, known, now)?;
+            slot.tidy(now, &self.limits);
+            if is_verified_anew {
+                slot.verify(self.ports.facts(&cell.account, now).await?);
+            }
+            (slot, saved)
+        };
+        Ok(Loaded {
+            slot,
+            saved,
+            stamp: stamps.first().copied(),
+            stamps,
+            generation: live.generation,
+            incarnation: live.incarnation.clone(),
+            is_verified_anew,
+            is_fresh: true,
+        })
+    }
+}

@@ -1,0 +1,249 @@
+//! Leases, and what is done when one is over: sessions that wait too long, nodes and routers that say nothing (rule 11).
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use starling_jid::BareJid;
+use starling_ports::Result;
+use starling_ports::ids::{NodeId, Timestamp};
+use starling_ports::sessions::{Detach, Ended, Handed, Renewal, Renewed};
+use starling_slot::{Context, Estate, Slot};
+
+use crate::Sessions;
+use crate::error::{Failure, unavailable};
+use crate::keys;
+use crate::step::Trust;
+
+/// How long a row may be owed before somebody else than its writer stores it.
+const OVERDUE: Duration = Duration::from_secs(2);
+
+/// Since when this router has watched without an interruption, and over which connection.
+#[derive(Default)]
+pub(crate) struct Watched(Mutex<Option<(u64, Instant)>>);
+
+fn ours(failure: Failure) -> starling_ports::StoreError {
+    match failure {
+        Failure::Again(error) => unavailable(error),
+        Failure::Final(error) => error,
+    }
+}
+
+impl Sessions {
+    /// Whether a full lease was watched: while Redis was away, nobody could renew.
+    fn has_watched(&self) -> bool {
+        let generation = self.link.generation();
+        let mut watched = self.watched.0.lock();
+        let (known, since) = watched.get_or_insert((generation, Instant::now()));
+        if *known != generation {
+            (*known, *since) = (generation, Instant::now());
+        }
+        since.elapsed() >= self.config.lease
+    }
+
+    /// See `Sessions::renew`. The index of the node is written anew each time: it heals what a sweeper took for over.
+    pub(crate) async fn renew_lease(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
+        let (now, _) = self.link.now();
+        let name = keys::node(node);
+        let accounts: BTreeSet<&str> = sessions.iter().map(|renewal| renewal.account.as_str()).collect();
+        let mut pipeline = redis::pipe();
+        pipeline.zadd(keys::NODES, &name, now.after(self.config.lease).0).ignore();
+        if !accounts.is_empty() {
+            pipeline.sadd(keys::accounts_of(&name), accounts.into_iter().collect::<Vec<_>>()).ignore();
+        }
+        self.link.pipeline::<()>("lease", &pipeline).await.map_err(ours)?;
+        let mut answers = Vec::with_capacity(sessions.len());
+        for renewal in sessions {
+            let limits = &self.limits;
+            let answer =
+                self.step(&renewal.account, |_| Trust::Asked, |slot, _| slot.renew(limits, &renewal)).await?;
+            answers.push(answer);
+        }
+        Ok(answers)
+    }
+
+    /// See `Sessions::expire`.
+    pub(crate) async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>> {
+        let now = self.link.shared(now);
+        let mut ended = Vec::new();
+        for (shard, account, at) in self.due(now, limit).await.map_err(ours)? {
+            if ended.len() >= limit {
+                return Ok(ended);
+            }
+            let end = |slot: &mut Slot, context: &mut Context<'_>| -> (Vec<Estate>, bool) {
+                let over = slot.expired(now);
+                let estates = over.into_iter().filter_map(|id| slot.end(context, id)).collect();
+                (estates, slot.next_deadline().is_some_and(|next| next.0 as f64 == at))
+            };
+            let (estates, still) = self.step(&account, |_| Trust::Asked, end).await?;
+            for estate in estates {
+                ended.push(self.settle_estate(&account, estate).await);
+            }
+            if !still {
+                self.not_due(shard, &account, at).await.map_err(ours)?;
+                self.due_again(&account).await?;
+            }
+        }
+        if self.has_watched() {
+            self.sweep_nodes(now, limit, &mut ended).await?;
+        }
+        Ok(ended)
+    }
+
+    /// Another session of the account still waits: its time takes the place of the one that was removed.
+    async fn due_again(&self, account: &BareJid) -> Result<()> {
+        let cell = self.cells.get(account);
+        cell.inner.lock().await.indexed.deadline = None;
+        let next = self.step(account, |_| Trust::Known, |slot, _| slot.next_deadline()).await?;
+        if let Some(next) = next {
+            let mut command = redis::cmd("ZADD");
+            command.arg(&cell.keys.deadlines).arg(next.0).arg(account.as_str());
+            self.link.command::<()>("index", &command).await.map_err(ours)?;
+        }
+        Ok(())
+    }
+
+    /// Sessions of nodes whose lease is over are detached, as if their connections had been lost.
+    async fn sweep_nodes(&self, now: Timestamp, limit: usize, ended: &mut Vec<Ended>) -> Result<()> {
+        let mut over = redis::cmd("ZRANGEBYSCORE");
+        over.arg(keys::NODES).arg("-inf").arg(now.0).arg("WITHSCORES").arg("LIMIT").arg(0).arg(16);
+        let over: Vec<(String, f64)> = self.link.command("nodes", &over).await.map_err(ours)?;
+        for (name, at) in over {
+            let Some(node) = keys::read_node(&name) else { continue };
+            let mut members = redis::cmd("SRANDMEMBER");
+            members.arg(keys::accounts_of(&name)).arg(limit);
+            let members: Vec<String> = self.link.command("nodes", &members).await.map_err(ours)?;
+            for member in &members {
+                let Ok(account) = BareJid::new(member) else { continue };
+                self.detach_node(&account, node, ended).await?;
+                let mut gone = redis::cmd("SREM");
+                gone.arg(keys::accounts_of(&name)).arg(member);
+                self.link.command::<()>("nodes", &gone).await.map_err(ours)?;
+                if ended.len() >= limit {
+                    return Ok(());
+                }
+            }
+            if members.is_empty() {
+                let live = self.link.live().await.map_err(ours)?;
+                let mut connection = live.connection.clone();
+                let mut call = self.scripts.remove_if.key(keys::NODES);
+                call.arg(&name).arg(format!("{at:.0}"));
+                let removed = self.link.call::<i64>(&live, "nodes", call.invoke_async(&mut connection)).await;
+                removed.map_err(ours)?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn detach_node(&self, account: &BareJid, node: NodeId, ended: &mut Vec<Ended>) -> Result<()> {
+        let detach = |slot: &mut Slot, context: &mut Context<'_>| -> Vec<Estate> {
+            let here: Vec<_> = slot
+                .sessions()
+                .iter()
+                .filter(|session| session.attached && session.node == node)
+                .map(|session| (session.id, session.epoch))
+                .collect();
+            let lost =
+                here.into_iter().filter_map(|(id, epoch)| slot.detach(context, id, epoch, Detach::Lost));
+            lost.collect()
+        };
+        for estate in self.step(account, |_| Trust::Asked, detach).await? {
+            ended.push(self.settle_estate(account, estate).await);
+        }
+        Ok(())
+    }
+
+    /// See `Sessions::overdue`: what this router owes for too long, and what a router owed that is no more.
+    pub(crate) async fn store_overdue(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<(BareJid, Vec<Handed>)>> {
+        let now = self.link.shared(now);
+        let since = Timestamp(now.0.saturating_sub(OVERDUE.as_micros() as u64));
+        let mut late = Vec::new();
+        self.cells.each(|cell| {
+            if late.len() < limit && cell.state.lock().owes_since.is_some_and(|at| at < since) {
+                late.push(cell.account.clone());
+            }
+        });
+        let mut stored = Vec::with_capacity(late.len());
+        for account in late {
+            stored.extend(self.store_late(account, since).await?);
+        }
+        if stored.len() < limit && self.has_watched() {
+            self.sweep_routers(now, limit - stored.len(), &mut stored).await?;
+        }
+        Ok(stored)
+    }
+
+    async fn store_late(&self, account: BareJid, since: Timestamp) -> Result<Option<(BareJid, Vec<Handed>)>> {
+        let look = |slot: &mut Slot, _: &mut Context<'_>| {
+            let is_late = slot.owes_since().is_some_and(|at| at < since);
+            let owed = if is_late { slot.owed() } else { Vec::new() };
+            let handed: Vec<Handed> = owed.iter().flat_map(|owed| slot.handed(owed.row.id)).collect();
+            (owed, handed)
+        };
+        let (owed, handed) = self.step(&account, |_| Trust::Asked, look).await?;
+        if owed.is_empty() {
+            return Ok(None);
+        }
+        self.store_rows(&account, owed).await?;
+        Ok(Some((account, handed)))
+    }
+
+    async fn sweep_routers(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        stored: &mut Vec<(BareJid, Vec<Handed>)>,
+    ) -> Result<()> {
+        let mut over = redis::cmd("ZRANGEBYSCORE");
+        over.arg(keys::ROUTERS).arg("-inf").arg(now.0).arg("LIMIT").arg(0).arg(4);
+        let over: Vec<String> = self.link.command("routers", &over).await.map_err(ours)?;
+        for name in over.into_iter().filter(|name| *name != self.name) {
+            let mut members = redis::cmd("SRANDMEMBER");
+            members.arg(keys::owed_by(&name)).arg(limit);
+            let members: Vec<String> = self.link.command("routers", &members).await.map_err(ours)?;
+            for member in &members {
+                let Ok(account) = BareJid::new(member) else { continue };
+                // That it is looked at is enough: what it has to save is from now on this router's to save.
+                stored.extend(self.store_late(account, now).await?);
+                let mut gone = redis::cmd("SREM");
+                gone.arg(keys::owed_by(&name)).arg(member);
+                self.link.command::<()>("routers", &gone).await.map_err(ours)?;
+            }
+            if members.is_empty() {
+                let mut gone = redis::cmd("ZREM");
+                gone.arg(keys::ROUTERS).arg(&name);
+                self.link.command::<()>("routers", &gone).await.map_err(ours)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// All accounts that an index names; some may have no session any more.
+    pub(crate) async fn accounts_with_sessions(&self) -> Result<Vec<BareJid>> {
+        let mut nodes = redis::cmd("ZRANGE");
+        nodes.arg(keys::NODES).arg(0).arg(-1);
+        let mut indexes: BTreeSet<String> =
+            self.link.command::<Vec<String>>("list", &nodes).await.map_err(ours)?.into_iter().collect();
+        self.cells.each(|cell| {
+            if let Ok(inner) = cell.inner.try_lock() {
+                indexes.extend(inner.indexed.nodes.iter().map(|node| keys::node(*node)));
+            }
+        });
+        let mut names = BTreeSet::new();
+        for index in indexes {
+            let mut members = redis::cmd("SMEMBERS");
+            members.arg(keys::accounts_of(&index));
+            names.extend(self.link.command::<Vec<String>>("list", &members).await.map_err(ours)?);
+        }
+        for shard in 0..keys::SHARDS {
+            let mut members = redis::cmd("ZRANGE");
+            members.arg(keys::deadlines(shard)).arg(0).arg(-1);
+            names.extend(self.link.command::<Vec<String>>("list", &members).await.map_err(ours)?);
+        }
+        Ok(names.into_iter().filter_map(|name| BareJid::new(&name).ok()).collect())
+    }
+}

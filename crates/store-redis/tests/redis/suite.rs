@@ -1,0 +1,39 @@
+//! The suite of the port `Sessions`.
+
+use starling_ports::clock::{Clock, SystemClock};
+use starling_ports::suite::sessions as suite;
+
+use crate::world::World;
+
+/// Runs suites on a router and, where they take it, its archive.
+macro_rules! suite {
+    ($($name:ident ( $($archive:ident)? );)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                let world = World::new();
+                let router = world.router().await;
+                suite::$name(&*router $(, &*world.$archive)?).await;
+            }
+        )*
+    };
+}
+
+suite! {
+    a_stale_view_commits_nothing(store);
+    a_message_goes_its_way(store);
+    a_renewal_tells_who_is_behind(store);
+    a_retry_is_answered(store);
+    a_reader_stores_what_is_committed(store);
+    offline_messages_wait_for_an_acknowledgement(store);
+    a_session_is_resumed(store);
+    an_ended_session_leaves_its_h();
+    all_sessions_of_an_account_end();
+}
+
+#[tokio::test]
+async fn a_waiting_session_expires() {
+    let world = World::new();
+    let router = world.router().await;
+    suite::a_waiting_session_expires(&*router, SystemClock.now()).await;
+}

@@ -1,0 +1,65 @@
+//! Routers on one Redis, with the embedded store for all that is not Redis.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use starling_ports::clock::SystemClock;
+use starling_ports::ids::NodeId;
+use starling_store_embedded::Store;
+use starling_store_redis::{Config, Ports, Sessions};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::server::Server;
+
+pub(crate) struct World {
+    pub(crate) server: Server,
+    pub(crate) store: Arc<Store>,
+    stop: CancellationToken,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let config = starling_store_embedded::Config {
+            data_dir: dir.path().to_owned(),
+            sync: false,
+            ..Default::default()
+        };
+        let store = Store::open(&config, Arc::new(SystemClock), NodeId::default()).unwrap();
+        World { server: Server::start(), store, stop: CancellationToken::new(), _dir: dir }
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        Config {
+            url: self.server.url(),
+            call_timeout: Duration::from_secs(10),
+            deadline: Duration::from_secs(60),
+            ..Config::default()
+        }
+    }
+
+    pub(crate) async fn router(&self) -> Arc<Sessions> {
+        self.router_with(self.config()).await
+    }
+
+    pub(crate) async fn router_with(&self, config: Config) -> Arc<Sessions> {
+        let store = self.store.clone();
+        let ports = Ports {
+            accounts: store.clone(),
+            blocklists: store.clone(),
+            preferences: store.clone(),
+            archive: store.clone(),
+            positions: store,
+            clock: Arc::new(SystemClock),
+        };
+        Sessions::connect(config, ports, TaskTracker::new(), self.stop.child_token()).await.unwrap()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}

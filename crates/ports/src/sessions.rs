@@ -293,7 +293,7 @@ pub trait Sessions: Send + Sync + 'static {
     /// Block list, preferences or account have changed in their store: the next view is read anew.
     async fn refresh(&self, account: &BareJid) -> Result<()>;
 
-    /// Sessions, of one account or of all, at most `limit`.
+    /// Sessions, of one account or of all, at most `limit`, as they are now. The next view of these accounts is no older.
     async fn list(&self, account: Option<&BareJid>, limit: usize) -> Result<Vec<SessionInfo>>;
 
     /// Saves what a clean stop must not lose; sockets are closed already.

@@ -124,6 +124,8 @@ pub(crate) struct State {
     pub(crate) unsettled: Option<Instant>,
     /// The highest numbers handed out, as far as this router knows.
     pub(crate) highest: HashMap<(SessionId, Epoch), u64>,
+    /// That of the record, as far as this router knows.
+    pub(crate) stamp: Option<Stamp>,
     /// What waits is to be read anew from here.
     pub(crate) refill: Option<ArchiveId>,
 }
@@ -137,12 +139,14 @@ impl State {
             is_scheduled: false,
             unsettled: None,
             highest: HashMap::new(),
+            stamp: None,
             refill: None,
         }
     }
 
     /// After a step.
-    pub(crate) fn learn(&mut self, slot: &Slot) {
+    pub(crate) fn learn(&mut self, slot: &Slot, stamp: Option<Stamp>) {
+        self.stamp = stamp;
         self.owes_since = slot.owes_since();
         self.has_changed = slot.has_changed();
         self.unsettled = slot.is_unsettled().then(|| self.unsettled.unwrap_or_else(Instant::now));

@@ -1,8 +1,9 @@
 //! The connection: one, multiplexed, made anew whenever it is lost; and what it has learnt of the Redis behind it.
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
@@ -29,13 +30,20 @@ pub(crate) struct Live {
     pub(crate) incarnation: Arc<str>,
 }
 
+/// What came of the last attempts to connect.
+#[derive(Default)]
+struct Dialling {
+    pause: Duration,
+    failed: Option<Instant>,
+}
+
 /// What is between a router and its Redis.
 pub(crate) struct Link {
     config: Config,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     live: Mutex<Option<Live>>,
-    dialling: tokio::sync::Mutex<Duration>,
+    dialling: tokio::sync::Mutex<Dialling>,
     generation: AtomicU64,
     calls: AtomicU64,
     /// Microseconds by which Redis's clock is ahead of ours.
@@ -49,7 +57,7 @@ impl Link {
             clock,
             metrics: Metrics::new(),
             live: Mutex::new(None),
-            dialling: tokio::sync::Mutex::new(Duration::ZERO),
+            dialling: tokio::sync::Mutex::default(),
             generation: AtomicU64::new(0),
             calls: AtomicU64::new(0),
             ahead: AtomicI64::new(0),
@@ -61,19 +69,25 @@ impl Link {
         if let Some(live) = self.live.lock().clone() {
             return Ok(live);
         }
-        let mut pause = self.dialling.lock().await;
+        let asked = Instant::now();
+        let mut dialling = self.dialling.lock().await;
         if let Some(live) = self.live.lock().clone() {
             return Ok(live);
         }
-        tokio::time::sleep(*pause).await;
+        if dialling.failed.is_some_and(|failed| failed >= asked) {
+            // One has tried for all that waited.
+            return Err(Failure::Again(RedisError::from(std::io::Error::from(ErrorKind::NotConnected))));
+        }
+        tokio::time::sleep(dialling.pause).await;
         match self.dial().await {
             Ok(live) => {
-                *pause = Duration::ZERO;
+                *dialling = Dialling::default();
                 *self.live.lock() = Some(live.clone());
                 Ok(live)
             }
             Err(error) => {
-                *pause = (*pause * 2).clamp(Duration::from_millis(20), LONGEST_PAUSE);
+                dialling.pause = (dialling.pause * 2).clamp(Duration::from_millis(20), LONGEST_PAUSE);
+                dialling.failed = Some(Instant::now());
                 tracing::warn!(%error, "redis cannot be reached, trying again");
                 Err(Failure::Again(error))
             }
@@ -130,10 +144,10 @@ impl Link {
         call: impl Future<Output = Result<T, RedisError>>,
     ) -> Result<T, Failure> {
         self.calls.fetch_add(1, Ordering::AcqRel);
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let result = tokio::time::timeout(self.config.call_timeout, call)
             .await
-            .unwrap_or_else(|_| Err(RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))));
+            .unwrap_or_else(|_| Err(RedisError::from(std::io::Error::from(ErrorKind::TimedOut))));
         self.metrics.call(name, begun.elapsed(), result.is_ok());
         result.map_err(|error| {
             if is_lost(&error) {

@@ -145,7 +145,12 @@ impl Sessions {
 
     /// All that waits is written now.
     pub(crate) async fn write_all(&self) -> Result<()> {
-        self.save_changed().await;
+        self.write_waiting().await?;
+        self.save_changed().await; // what was acknowledged is in the record only now
+        self.write_waiting().await
+    }
+
+    async fn write_waiting(&self) -> Result<()> {
         let mut cells = Vec::new();
         self.cells.each(|cell| {
             if !cell.riders.lock().is_empty() {

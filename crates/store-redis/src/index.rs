@@ -25,7 +25,11 @@ impl Sessions {
             attached.map(|session| session.node).filter(|node| !indexed.nodes.contains(node)).collect();
         for node in &nodes {
             lacks = true;
-            pipeline.sadd(keys::accounts_of(&keys::node(*node)), cell.account.as_str()).ignore();
+            let name = keys::node(*node);
+            // A node that dies before it has renewed anything is to be missed too.
+            let lease = self.link.now().0.after(self.config.lease).0;
+            pipeline.cmd("ZADD").arg(keys::NODES).arg("NX").arg(lease).arg(&name).ignore();
+            pipeline.sadd(keys::accounts_of(&name), cell.account.as_str()).ignore();
         }
         let deadline = slot.next_deadline().filter(|deadline| Some(*deadline) != indexed.deadline);
         if let Some(deadline) = deadline {

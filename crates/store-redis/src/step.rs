@@ -1,5 +1,6 @@
 //! A step of a slot: run on what the router knows, written if the record is still that, run again if it is not.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 use starling_jid::BareJid;
@@ -45,7 +46,9 @@ impl Sessions {
         mut act: impl FnMut(&mut Slot, &mut Context<'_>) -> T + Send,
     ) -> Result<T> {
         let cell = self.cells.get(account);
-        let mut inner = cell.inner.lock().await;
+        // Those that wait while Redis is away give up together, not one after the other.
+        let waited = tokio::time::timeout(self.config.deadline, cell.inner.lock()).await;
+        let mut inner = waited.map_err(|_| unavailable(std::io::Error::from(ErrorKind::TimedOut).into()))?;
         let (begun, mut pause, mut overtaken) = (Instant::now(), AGAIN.0, 0);
         // Writes of which it is not known whether they were done, with what they would have come to.
         let mut unsure: Vec<(Stamp, T)> = Vec::new();
@@ -113,8 +116,9 @@ impl Sessions {
         let stamp = self.random().to_be_bytes();
         let rests = if loaded.slot.is_at_rest() { REST.as_millis() as u64 } else { 0 };
         let write = Write { stamp, incarnation: &loaded.incarnation, rests, delta: &delta };
-        let request =
-            Request { expected: loaded.stamp, write: writes.then_some(write), known: loaded.saved.known() };
+        // Where there was no record, what this router would have called its stanzas means nothing to others.
+        let known = loaded.stamp.map_or(0, |_| loaded.saved.known());
+        let request = Request { expected: loaded.stamp, write: writes.then_some(write), known };
         match record::ask(&self.link, &live, &self.scripts, &cell.keys, request).await {
             Ok(Answer::Same) => {
                 if writes {
@@ -127,7 +131,8 @@ impl Sessions {
                 Ok(Attempt::Done(done))
             }
             Ok(Answer::Other(record)) => {
-                let known = Some(&loaded.saved).filter(|_| live.generation == loaded.generation);
+                let known = Some(&loaded.saved)
+                    .filter(|_| loaded.stamp.is_some() && live.generation == loaded.generation);
                 inner.loaded = Some(self.load(cell, &live, record, known).await?);
                 Ok(Attempt::Overtaken)
             }
@@ -150,7 +155,7 @@ impl Sessions {
     fn keep(&self, cell: &Cell, inner: &mut Inner, mut loaded: Loaded) {
         loaded.is_fresh = false;
         *cell.view.lock() = Some(loaded.slot.view());
-        cell.state.lock().learn(&loaded.slot);
+        cell.state.lock().learn(&loaded.slot, loaded.stamp);
         inner.loaded = Some(loaded);
     }
 

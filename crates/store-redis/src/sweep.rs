@@ -1,6 +1,7 @@
 //! Leases, and what is done when one is over: sessions that wait too long, nodes and routers that say nothing (rule 11).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -11,12 +12,16 @@ use starling_ports::sessions::{Detach, Ended, Handed, Renewal, Renewed};
 use starling_slot::{Context, Estate, Slot};
 
 use crate::Sessions;
+use crate::cells::Cell;
 use crate::error::{Failure, unavailable};
 use crate::keys;
 use crate::step::Trust;
 
 /// How long a row may be owed before somebody else than its writer stores it.
 const OVERDUE: Duration = Duration::from_secs(2);
+
+/// Of how many sessions the records are compared in one call.
+const RENEWALS: usize = 500;
 
 /// Since when this router has watched without an interruption, and over which connection.
 #[derive(Default)]
@@ -53,13 +58,30 @@ impl Sessions {
         }
         self.link.pipeline::<()>("lease", &pipeline).await.map_err(ours)?;
         let mut answers = Vec::with_capacity(sessions.len());
-        for renewal in sessions {
-            let limits = &self.limits;
-            let answer =
-                self.step(&renewal.account, |_| Trust::Asked, |slot, _| slot.renew(limits, &renewal)).await?;
-            answers.push(answer);
+        for renewals in sessions.chunks(RENEWALS) {
+            let trusts = self.compare(renewals).await.map_err(ours)?;
+            for (renewal, trust) in renewals.iter().zip(trusts) {
+                let renew = |slot: &mut Slot, context: &mut Context<'_>| slot.renew(context.limits, renewal);
+                answers.push(self.step(&renewal.account, |_| trust, renew).await?);
+            }
         }
         Ok(answers)
+    }
+
+    /// Of which accounts this router knows the record as it is: all are asked for in one call.
+    async fn compare(&self, renewals: &[Renewal]) -> Result<Vec<Trust>, Failure> {
+        let cells: Vec<_> = renewals.iter().map(|renewal| self.cells.get(&renewal.account)).collect();
+        let mut stamps = redis::pipe();
+        for cell in &cells {
+            stamps.hget(&cell.keys.record, "v");
+        }
+        let stamps: Vec<Option<Vec<u8>>> = self.link.pipeline("compare", &stamps).await?;
+        let trust = |(cell, held): (&Arc<Cell>, Option<Vec<u8>>)| {
+            let known = cell.state.lock().stamp;
+            let same = known.is_some_and(|known| held.is_some_and(|held| held.starts_with(&known)));
+            if same { Trust::Known } else { Trust::Asked }
+        };
+        Ok(cells.iter().zip(stamps).map(trust).collect())
     }
 
     /// See `Sessions::expire`.

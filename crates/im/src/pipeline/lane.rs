@@ -44,10 +44,15 @@ impl Pipeline {
     pub(super) async fn handle(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Handling> {
         let account = session.jid.bare();
         let _under_way = self.under_way.begin(session.id); // before it is known that the session is there (rule 4)
-        let view = self.cx.stores.sessions.view(&account).await?;
-        let Some(flags) = view.sessions.iter().find(|one| one.id == session.id).map(|one| one.flags) else {
-            return Ok(Handling::Fenced);
-        };
+        let flags_in =
+            |view: &View| view.sessions.iter().find(|one| one.id == session.id).map(|one| one.flags);
+        let mut view = self.cx.stores.sessions.view(&account).await?;
+        if flags_in(&view).is_none() {
+            // Another router may have bound it since this one looked at the account: a list is never an old one.
+            self.cx.stores.sessions.list(Some(&account), 1).await?;
+            view = self.cx.stores.sessions.view(&account).await?;
+        }
+        let Some(flags) = flags_in(&view) else { return Ok(Handling::Fenced) };
         let mut lane = Lane {
             pipeline: self,
             session,

@@ -1,6 +1,12 @@
 //! The slots of all accounts on a real Redis: the suite of the port, and what only several routers can get wrong.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "these are tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
 
+mod costs;
+mod histories;
+mod proxy;
+mod routers;
 mod server;
 mod suite;
+mod talk;
+mod trouble;
 mod world;

@@ -66,6 +66,14 @@ impl Server {
             child.wait().unwrap();
         }
     }
+
+    /// One command, for looking behind the curtain.
+    pub(crate) fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
+        let client = redis::Client::open(self.url()).unwrap();
+        let mut connection = client.get_connection().unwrap();
+        let (name, arguments) = command.split_first().unwrap();
+        redis::cmd(name).arg(arguments).query(&mut connection).unwrap()
+    }
 }
 
 impl Drop for Server {

@@ -45,6 +45,12 @@ impl World {
     }
 
     pub(crate) async fn router_with(&self, config: Config) -> Arc<Sessions> {
+        self.mortal_router(config).await.0
+    }
+
+    /// With what ends its tasks.
+    pub(crate) async fn mortal_router(&self, config: Config) -> (Arc<Sessions>, CancellationToken) {
+        let stop = self.stop.child_token();
         let store = self.store.clone();
         let ports = Ports {
             accounts: store.clone(),
@@ -54,7 +60,7 @@ impl World {
             positions: store,
             clock: Arc::new(SystemClock),
         };
-        Sessions::connect(config, ports, TaskTracker::new(), self.stop.child_token()).await.unwrap()
+        (Sessions::connect(config, ports, TaskTracker::new(), stop.clone()).await.unwrap(), stop)
     }
 }
 

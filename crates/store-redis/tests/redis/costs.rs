@@ -1,0 +1,60 @@
+//! How many calls a step costs, and which keys it leaves.
+
+use std::time::Duration;
+
+use starling_ports::ids::LogNumber;
+use starling_ports::sessions::{Detach, Sessions};
+use starling_ports::suite::fresh_user;
+use starling_store_redis::Config;
+
+use crate::talk::{commit, deliver, message, online, resumable, soon};
+use crate::world::World;
+
+#[tokio::test]
+async fn a_commit_costs_one_call_and_two_after_another_router() {
+    let world = World::new();
+    let account = fresh_user();
+    let quiet = || Config { lease: Duration::from_secs(3600), ..world.config() };
+    let (one, other) = (world.router_with(quiet()).await, world.router_with(quiet()).await);
+    let desk = online(&*one, &account, "desk").await;
+    // Each says once a minute that it may owe something there.
+    commit(&*one, &account, message(1, 1, &[desk.id])).await.unwrap();
+    commit(&*other, &account, message(2, 1, &[desk.id])).await.unwrap();
+    commit(&*one, &account, message(1, 2, &[desk.id])).await.unwrap();
+    let begun = one.calls();
+    for number in 3..=12 {
+        commit(&*one, &account, message(1, number, &[desk.id])).await.unwrap();
+    }
+    assert_eq!(one.calls() - begun, 10);
+    commit(&*other, &account, message(2, 2, &[desk.id])).await.unwrap();
+    let begun = one.calls();
+    commit(&*one, &account, message(1, 13, &[desk.id])).await.unwrap();
+    assert_eq!(one.calls() - begun, 2);
+    let begun = one.calls();
+    for _ in 0..10 {
+        one.view(&account).await.unwrap();
+    }
+    assert_eq!(one.calls() - begun, 0, "a view costs none");
+}
+
+/// Rule 10 and issue of memory: while there is a session its record stays; afterwards nothing stays for longer than a day.
+#[tokio::test]
+async fn no_key_of_an_account_outlives_it() {
+    let world = World::new();
+    let account = fresh_user();
+    let router = world.router().await;
+    let desk = resumable(&*router, &account, "desk").await;
+    deliver(&*router, &world.store, &account, message(1, 1, &[desk.id])).await;
+    let records = || world.server.ask::<Vec<String>>(&["KEYS", "?:{*"]);
+    let rests = |key: &String| world.server.ask::<i64>(&["TTL", key]);
+    let of_account = |key: &&String| key.starts_with("s:") || key.starts_with("b:");
+    assert!(records().iter().filter(of_account).count() == 2);
+    assert!(records().iter().filter(of_account).all(|key| rests(key) == -1), "they stay");
+    router.acknowledge(&account, desk.id, desk.epoch, LogNumber(1)).await.unwrap();
+    router.detach(&account, desk.id, desk.epoch, Detach::Closed).await.unwrap();
+    soon("the record rests", async || {
+        let keys: Vec<_> = records().into_iter().filter(|key| of_account(&key)).collect();
+        keys.len() == 1 && (1..=24 * 3600).contains(&rests(&keys[0]))
+    })
+    .await;
+}

@@ -1,0 +1,184 @@
+//! Two routers at one account, and what each of them must hear of the other.
+
+use std::sync::Arc;
+
+use starling_ports::blocklist::{BlockList, BlockLists};
+use starling_ports::clock::{Clock, SystemClock};
+use starling_ports::ids::{Handled, LogNumber};
+use starling_ports::sessions::{Change, Changed, Claim, Claimed, CommitReply, Outcome, Sessions};
+use starling_ports::suite::fresh_user;
+
+use crate::talk::{NODE, archived, commit, deliver, message, online, resumable, soon};
+use crate::world::World;
+
+/// Rules 1, 3 and the ids: whoever writes, each message has one id and one number.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn routers_that_write_at_once_lose_and_double_nothing() {
+    const EACH: u64 = 40;
+    let world = World::new();
+    let account = fresh_user();
+    let (one, other) = (world.router().await, world.router().await);
+    let desk = online(&*one, &account, "desk").await;
+    let mut writers = tokio::task::JoinSet::new();
+    for (sender, router) in [(1, one.clone()), (2, other.clone())] {
+        let (store, account) = (world.store.clone(), account.clone());
+        writers.spawn(async move {
+            let mut ids = Vec::new();
+            for number in 1..=EACH {
+                ids.push(deliver(&*router, &store, &account, message(sender, number, &[desk.id])).await);
+            }
+            ids
+        });
+    }
+    let mut ids: Vec<_> = writers.join_all().await;
+    assert!(ids.iter().all(|ids| ids.is_sorted()), "what one sender wrote is in its order");
+    let mut all: Vec<_> = ids.drain(..).flatten().collect();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len() as u64, 2 * EACH);
+    let pulled = other.pull(&account, desk.id, desk.epoch, LogNumber(0), 1000).await.unwrap();
+    let numbers: Vec<u64> = pulled.entries.iter().map(|entry| entry.number.0).collect();
+    assert_eq!(numbers, (1..=2 * EACH).collect::<Vec<_>>());
+    let rows: Vec<_> = archived(&*one, &world.store, &account).await.into_iter().map(|row| row.id).collect();
+    assert_eq!(rows, all);
+}
+
+/// Two routers meet an account of which there is no record: what the slower one had in mind is forgotten.
+#[tokio::test]
+async fn two_that_begin_a_record_at_once_go_on_with_one() {
+    let world = World::new();
+    let account = fresh_user();
+    let (one, other) = (world.router().await, world.router().await);
+    for router in [&one, &other] {
+        router.view(&account).await.unwrap();
+    }
+    for (sender, router) in [(1, &one), (2, &other), (3, &one)] {
+        commit(&**router, &account, message(sender, 1, &[])).await.unwrap();
+    }
+    assert_eq!(archived(&*other, &world.store, &account).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_decision_on_an_old_view_is_made_again() {
+    let world = World::new();
+    let account = fresh_user();
+    let (one, other) = (world.router().await, world.router().await);
+    let old = other.view(&account).await.unwrap();
+    let desk = online(&*one, &account, "desk").await;
+    let stale = other.commit(&account, old.version, vec![message(1, 1, &[])]).await.unwrap();
+    let CommitReply::Stale(view) = stale else { panic!("{stale:?}") };
+    assert_eq!(view.session("desk").map(|session| session.id), Some(desk.id));
+}
+
+/// Rule 3: the retry reaches another router, which has never heard of it.
+#[tokio::test]
+async fn a_retry_at_another_router_is_answered() {
+    let world = World::new();
+    let account = fresh_user();
+    let (one, other) = (world.router().await, world.router().await);
+    let desk = online(&*one, &account, "desk").await;
+    other.view(&account).await.unwrap();
+    let first = commit(&*one, &account, message(1, 1, &[desk.id])).await.unwrap();
+    let Outcome::Done { id, row: Some(_), .. } = first else { panic!("{first:?}") };
+    let again = commit(&*other, &account, message(1, 1, &[desk.id])).await.unwrap();
+    let Outcome::Seen { id: known, row: Some(_), handed } = again else { panic!("{again:?}") };
+    assert_eq!((known, handed.len()), (id, 1), "its row is still owed: it goes along");
+}
+
+/// Rule 21, and rule 6 across routers.
+#[tokio::test]
+async fn a_session_is_resumed_at_another_router() {
+    let world = World::new();
+    let account = fresh_user();
+    let (one, other) = (world.router().await, world.router().await);
+    let desk = resumable(&*one, &account, "desk").await;
+    other.view(&account).await.unwrap();
+    deliver(&*one, &world.store, &account, message(1, 1, &[desk.id])).await;
+    one.settle(&account, &[], Some((desk.id, desk.epoch, Handled(9)))).await.unwrap();
+    let claim = Claim { account: account.clone(), session: desk.id, node: NODE, h: 0, token: 5 };
+    let claimed = other.claim(claim).await.unwrap();
+    let Claimed::Resumed { epoch, handled, acknowledged, .. } = claimed else { panic!("{claimed:?}") };
+    assert_eq!((handled, acknowledged), (Handled(9), LogNumber(0)));
+    let pulled = other.pull(&account, desk.id, epoch, LogNumber(0), 10).await.unwrap();
+    assert_eq!(pulled.entries.len(), 1);
+    let fenced = one.change(&account, desk.id, desk.epoch, Change::Presence(None)).await.unwrap();
+    assert!(matches!(fenced, Changed::Fenced));
+    assert!(other.acknowledge(&account, desk.id, epoch, LogNumber(1)).await.unwrap());
+    soon("nothing waits any more", async || {
+        one.list(Some(&account), 10).await.unwrap()[0].unacknowledged == 0
+    })
+    .await;
+}
+
+/// Rule 23: whoever changes the list dies before it says so.
+#[tokio::test]
+async fn while_lists_are_changed_nobody_decides_on_old_ones() {
+    let world = World::new();
+    let account = fresh_user();
+    let (one, other) = (world.router().await, world.router().await);
+    online(&*one, &account, "desk").await;
+    other.view(&account).await.unwrap();
+    let blocked = BlockList { items: vec![starling_jid::Jid::new("mallory@example.org").unwrap()] };
+    one.unsettle(&account).await.unwrap();
+    world.store.put(&account, blocked.clone()).await.unwrap();
+    assert_eq!(*one.view(&account).await.unwrap().blocked, blocked);
+    let version = other.view(&account).await.unwrap().version;
+    let stale = other.commit(&account, version, vec![message(1, 1, &[])]).await.unwrap();
+    let CommitReply::Stale(view) = stale else { panic!("{stale:?}") };
+    assert_eq!(*view.blocked, blocked);
+    other.refresh(&account).await.unwrap();
+    let settled = other.view(&account).await.unwrap();
+    assert!(settled.version > view.version);
+    assert_eq!(*settled.blocked, blocked);
+}
+
+/// Rules 7 and 11: a node that says nothing for a lease has lost its sockets.
+#[tokio::test]
+async fn sessions_of_a_silent_node_are_let_go() {
+    let world = World::new();
+    let account = fresh_user();
+    let config = || {
+        let lease = std::time::Duration::from_secs(1);
+        starling_store_redis::Config { lease, ..world.config() }
+    };
+    let (one, other) = (world.router_with(config()).await, world.router_with(config()).await);
+    let desk = resumable(&*one, &account, "desk").await;
+    let phone = online(&*one, &account, "phone").await;
+    one.renew(NODE, Vec::new()).await.unwrap();
+    let gone = tokio::sync::Mutex::new(Vec::new());
+    soon("the phone has ended", async || {
+        let ended = other.expire(SystemClock.now(), 100).await.unwrap();
+        gone.lock().await.extend(ended.into_iter().map(|ended| ended.id));
+        !gone.lock().await.is_empty()
+    })
+    .await;
+    assert_eq!(*gone.lock().await, [phone.id]);
+    let left = one.list(Some(&account), 10).await.unwrap();
+    assert!(left.len() == 1 && left[0].id == desk.id && !left[0].attached, "the desk waits: {left:?}");
+}
+
+/// Rule 13: what a router owed that is no more is stored by another one.
+#[tokio::test]
+async fn what_a_dead_router_owed_is_stored_by_another() {
+    let world = World::new();
+    let account = fresh_user();
+    let lease = std::time::Duration::from_secs(1);
+    let config = starling_store_redis::Config { lease, ..world.config() };
+    let other = world.router_with(config.clone()).await;
+    let (one, stop) = world.mortal_router(config).await;
+    let desk = online(&*one, &account, "desk").await;
+    commit(&*one, &account, message(1, 1, &[desk.id])).await.unwrap();
+    stop.cancel();
+    let dead: Arc<_> = one;
+    drop(dead);
+    let stored = tokio::sync::Mutex::new(Vec::new());
+    soon("the row is stored", async || {
+        let late = other.overdue(SystemClock.now(), 100).await.unwrap();
+        stored.lock().await.extend(late);
+        !stored.lock().await.is_empty()
+    })
+    .await;
+    let stored = stored.into_inner();
+    assert!(stored[0].0 == account && stored[0].1.len() == 1, "it is pushed too: {stored:?}");
+    assert_eq!(archived(&*other, &world.store, &account).await.len(), 1);
+}

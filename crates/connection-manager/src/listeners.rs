@@ -188,13 +188,12 @@ impl Listeners {
         let (strangers, stalls, metrics) = (Arc::default(), Arc::default(), Metrics::new());
         let shared =
             Shared { hub, ingress, authentication, tls, limits, pool, bosh, strangers, stalls, metrics };
-        let present = Present::new(shared, config, domains, features, page);
+        let addresses: Vec<(Kind, SocketAddr)> = sockets.iter().map(|(kind, at, _)| (*kind, *at)).collect();
+        let present = Present::new(shared, bound(config, &addresses), domains, features, page);
         let present = Arc::new(RwLock::new(Arc::new(present)));
-        let mut addresses = Vec::new();
         let (doors, _) = watch::channel(true);
         for (kind, local, socket) in sockets {
             info!(address = %local, kind = kind.as_str(), "listening");
-            addresses.push((kind, local));
             let door = Door { kind, at: local, open: doors.subscribe() };
             tasks.spawn(accept(door, socket, present.clone(), tasks.clone(), stop.clone()));
         }
@@ -217,6 +216,7 @@ impl Listeners {
         let mut present = self.present.write();
         let shared = Shared { limits: config.limits.clone(), ..(*present.shared).clone() };
         let page = present.page;
+        let config = bound(config, &self.addresses);
         *present = Arc::new(Present::new(shared, config, domains, features, page));
     }
 }
@@ -229,6 +229,13 @@ async fn renew(present: Arc<RwLock<Arc<Present>>>, stop: CancellationToken) {
             warn!(%error, "cannot read the certificates");
         }
     }
+}
+
+/// The configuration with the ports that the system has chosen, for those who are told where to go.
+fn bound(mut config: Config, addresses: &[(Kind, SocketAddr)]) -> Config {
+    let https = addresses.iter().filter(|(kind, _)| *kind == Kind::Https);
+    config.listen.https = https.map(|(_, at)| *at).collect();
+    config
 }
 
 /// One way in, and whether clients may come in by it now.

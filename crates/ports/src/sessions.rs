@@ -256,7 +256,7 @@ pub trait Sessions: Send + Sync + 'static {
     /// Resumes a session.
     async fn claim(&self, claim: Claim) -> Result<Claimed>;
 
-    /// The socket is gone. The session waits, or, if it cannot be resumed, has ended.
+    /// The socket is gone. The session waits, or, if it cannot be resumed, has ended. `Closed` ends one that waits, too.
     async fn detach(
         &self,
         account: &BareJid,

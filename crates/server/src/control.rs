@@ -161,6 +161,7 @@ impl Control {
                     Ok(full) => self.pipeline()?.context().kick(&full.bare(), Some(full.resource())).await?,
                     Err(_) => self.pipeline()?.context().kick(&account(&jid)?, None).await?,
                 };
+                anyhow::ensure!(ended > 0, "{jid} has no session");
                 Ok(json!({"ended": ended}))
             }
             Request::Message { jid, id } => self.message(&account(&jid)?, &id).await,

@@ -250,7 +250,8 @@ impl Login {
 impl Authentication for Login {
     async fn step(&self, step: Step) -> Reply {
         let reply = self.answer(&step).await.unwrap_or_else(|failure| {
-            tracing::debug!(%failure, mechanism = step.mechanism.as_str(), "a login was refused");
+            let mechanism = step.mechanism.as_str();
+            tracing::info!(event = "login_refused", %failure, mechanism, peer = %step.peer, "a login was refused");
             Reply::Failure(failure)
         });
         metrics::login(step.mechanism, &reply);

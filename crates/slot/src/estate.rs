@@ -153,7 +153,8 @@ impl Slot {
         why: Detach,
     ) -> Option<Estate> {
         self.touched = context.now;
-        let session = self.owned_mut(id, epoch).filter(|session| session.attached)?;
+        let session =
+            self.owned_mut(id, epoch).filter(|session| session.attached || why == Detach::Closed)?;
         match (why, session.resume) {
             (Detach::Lost, Some(resume)) => {
                 session.attached = false;

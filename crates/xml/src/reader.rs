@@ -33,7 +33,8 @@ pub struct Reader {
     partial: Vec<u8>,
     scan: Scan,
     stream: Option<Box<Stream>>,
-    started: bool, // something was read: no declaration and no byte order mark may come any more
+    started: bool,  // something was read: no declaration and no byte order mark may come any more
+    is_again: bool, // what the client wrote behind the last element of the former stream may still come
     closed: bool,
 }
 
@@ -58,6 +59,7 @@ impl Reader {
             scan: Scan::default(),
             stream: None,
             started: false,
+            is_again: false,
             closed: false,
         }
     }
@@ -73,6 +75,7 @@ impl Reader {
         self.scan = Scan::default();
         self.stream = None;
         self.started = false;
+        self.is_again = true;
         self.closed = false;
     }
 
@@ -129,7 +132,8 @@ impl Reader {
     fn skip_space(&mut self, input: &mut &[u8]) -> Result<(), XmlError> {
         let space = input.iter().position(|byte| !is_space(*byte)).unwrap_or(input.len());
         *input = input.get(space..).unwrap_or_default();
-        self.started |= space > 0;
+        // Some clients end an element with a line break, and it comes when the stream has begun anew behind that element.
+        self.started |= space > 0 && !std::mem::replace(&mut self.is_again, false);
         match input.first() {
             None => Ok(()),
             Some(_) if self.closed => Err(XmlError::NotWellFormed("something after the end of the stream")),

@@ -253,6 +253,22 @@ fn a_frame_is_a_document_of_its_own() {
     assert!(events(&mut reader, b"</stream>").is_err());
 }
 
+/// Clients that write a line break behind `<auth/>`: it belongs to the stream that is over.
+#[test]
+fn white_space_before_a_stream_that_begins_anew_is_no_part_of_it() {
+    let header = "<?xml version='1.0'?><stream:stream xmlns='jabber:client' \
+        xmlns:stream='http://etherx.jabber.org/streams' to='a' version='1.0'>";
+    let mut reader = Reader::new(Framing::Stream, Limits::BEFORE_LOGIN);
+    assert!(
+        events(&mut reader, format!("\n{header}").as_bytes()).is_err(),
+        "a document begins with its declaration"
+    );
+    let mut reader = Reader::new(Framing::Stream, Limits::BEFORE_LOGIN);
+    assert_eq!(events(&mut reader, header.as_bytes()).unwrap().len(), 1);
+    reader.reset();
+    assert_eq!(events(&mut reader, format!("\n{header}").as_bytes()).unwrap().len(), 1);
+}
+
 #[test]
 fn a_bosh_body_gives_its_stanzas() {
     let body = b"<body xmlns='http://jabber.org/protocol/httpbind' xmlns:c='jabber:client' rid='1'> \

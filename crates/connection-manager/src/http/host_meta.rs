@@ -35,18 +35,49 @@ pub(super) fn answer(present: &Present, caller: &Caller, method: &Method, path: 
     Some(answer)
 }
 
-/// As the client came here, unless it is configured where clients are to come.
-fn links(present: &Present, caller: &Caller) -> [(&'static str, String); 2] {
+/// As the client came here, unless it is configured where clients are to come. Where nobody could sign in, as he came: at the
+/// first address that speaks TLS, or nowhere.
+fn links(present: &Present, caller: &Caller) -> Vec<(&'static str, String)> {
     let public = present.config.http.public_url.trim_end_matches('/');
     let (is_tls, host) = match public.split_once("://") {
         Some((scheme, host)) => (scheme == "https", host.to_owned()),
         None => {
             let domain = || present.domains.first().map(|domain| domain.as_str().to_owned());
-            (caller.is_tls, caller.host.clone().or_else(domain).unwrap_or_default())
+            let host = caller.host.clone().or_else(domain).unwrap_or_default();
+            match (caller.security, present.config.listen.https.first()) {
+                (Some(_), _) => (caller.is_tls, host),
+                (None, Some(https)) => (true, format!("{}:{}", without_port(&host), https.port())),
+                (None, None) => return Vec::new(),
+            }
         }
     };
     let secure = if is_tls { "s" } else { "" };
-    [(WEBSOCKET, format!("ws{secure}://{host}/ws")), (BOSH, format!("http{secure}://{host}/bosh"))]
+    vec![(WEBSOCKET, format!("ws{secure}://{host}/ws")), (BOSH, format!("http{secure}://{host}/bosh"))]
+}
+
+/// `example.org` of `example.org:5280`; an IPv6 address keeps its brackets.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !name.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_known_without_its_port() {
+        for (host, name) in [
+            ("example.org:5280", "example.org"),
+            ("example.org", "example.org"),
+            ("[::1]:5280", "[::1]"),
+            ("[::1]", "[::1]"),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
+    }
 }
 
 fn xrd(links: &[(&str, String)]) -> String {

@@ -5,7 +5,7 @@ use starling_ports::Result;
 use starling_ports::delivery::Command;
 use starling_ports::ids::NodeId;
 use starling_ports::ingress::{BindError, Resume, SessionRef};
-use starling_ports::sessions::{Bind, Change, Changed, Claim, Claimed, Flags, SmBase};
+use starling_ports::sessions::{Bind, Change, Changed, Claim, Claimed, Detach, Flags, SmBase};
 
 use crate::Context;
 use crate::config::most;
@@ -31,7 +31,7 @@ impl Context {
         let jid = jid.map_err(|_| BindError::BadRequest)?;
         let view = self.stores.sessions.view(account).await.map_err(unavailable)?;
         if view.session(jid.resource()).is_none() && view.sessions.len() >= most(self.config.max_sessions) {
-            return Err(BindError::ResourceConstraint);
+            self.make_room(account).await?;
         }
         let bound = self.stores.sessions.bind(Bind { jid: jid.clone(), node }).await.map_err(unavailable)?;
         let session = SessionRef { id: bound.id, jid, epoch: bound.epoch };
@@ -49,6 +49,19 @@ impl Context {
             self.finish(former, announced).await;
         }
         Ok(session)
+    }
+
+    /// Nobody is locked out by sessions that nobody holds: the oldest of those that wait to be resumed ends.
+    async fn make_room(&self, account: &BareJid) -> Result<(), BindError> {
+        let sessions = self.stores.sessions.list(Some(account), usize::MAX).await;
+        let sessions = sessions.map_err(|_| BindError::Unavailable)?;
+        let waiting = sessions.into_iter().filter(|session| !session.attached);
+        let oldest = waiting.min_by_key(|session| session.since).ok_or(BindError::ResourceConstraint)?;
+        let gone = self.stores.sessions.detach(account, oldest.id, oldest.epoch, Detach::Closed).await;
+        if let Some(ended) = gone.map_err(|_| BindError::Unavailable)? {
+            self.finish(ended, true).await;
+        }
+        Ok(())
     }
 
     pub(crate) async fn claim(&self, resume: Resume, node: NodeId) -> Result<Claimed> {

@@ -125,6 +125,17 @@ async fn sessions_are_listed_and_kicked() {
     assert_eq!(there.element("iq").await.unwrap().attr("id"), Some("p"));
     assert_eq!(ctl(&server, &["session", "kick", "alice@localhost"]), json!({"ended": 1}));
     assert_eq!(there.stream_error().await.unwrap(), "policy-violation");
+
+    let (away, _) = resumable(&server, "away").await;
+    away.cut();
+    while ctl(&server, &["session", "list", "alice@localhost"])["sessions"][0]["attached"] != false {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(
+        ctl(&server, &["session", "kick", "alice@localhost"]),
+        json!({"ended": 1}),
+        "though it only waits"
+    );
 }
 
 #[tokio::test]

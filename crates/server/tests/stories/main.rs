@@ -89,7 +89,7 @@ fn main() -> ExitCode {
         roster :: { a_client_sets_names_and_groups_only, a_removal_is_told_by_version, a_push_is_between_server_and_device, a_removed_contact_is_left_both_ways, anothers_roster_is_closed, a_roster_has_an_end, a_contact_is_added_and_pushed, versions_save_the_download, a_removed_contact_is_gone, bad_items_are_refused }
         rsm :: { what_can_be_asked_of_a_set, a_page_has_a_size }
         sasl :: { a_wrong_password_is_refused, an_unknown_user_looks_the_same, a_foreign_authzid_is_refused, strange_messages_get_an_answer, an_exchange_has_an_order, base64_is_strict, the_header_cannot_be_changed_later, channel_binding_is_offered_where_it_works, a_man_in_the_middle_is_noticed, plain_goes_only_under_tls, guessing_is_slowed_and_nobody_locked_out }
-        session :: { contacts_see_the_newer_session_only, a_waiting_session_gives_way_silently, nobody_is_left_behind_as_available, who_does_not_come_back_is_gone, an_account_has_so_many_sessions }
+        session :: { contacts_see_the_newer_session_only, a_waiting_session_gives_way_silently, nobody_is_left_behind_as_available, who_does_not_come_back_is_gone, an_account_has_so_many_sessions, sessions_that_wait_make_room_for_a_new_one }
         slow_readers :: { a_stalled_reader_loses_nothing_and_costs_nothing, who_answers_no_pings_is_served_on }
         sm :: { everything_handled_is_counted, a_cut_session_resumes_where_it_was, a_resumed_session_was_never_away, another_account_cannot_resume, too_high_an_h_is_refused, a_failed_resumption_leaves_the_stream_usable, what_was_under_way_counts_in_the_last_h, what_was_not_acknowledged_comes_again }
         stanza_ids :: { live_and_archive_agree, offline_and_archive_agree, forged_ids_are_stripped, an_origin_id_passes }

@@ -112,6 +112,18 @@ pub(crate) async fn an_account_has_so_many_sessions(_: &World) {
     assert!(third.bind("two").await.unwrap().ends_with("/two"));
 }
 
+/// A device that loses its connection again and again, and never resumes, does not lock its user out.
+pub(crate) async fn sessions_that_wait_make_room_for_a_new_one(_: &World) {
+    let world = impatient().await;
+    let account = world.user("alice").await;
+    for name in ["one", "two", "three", "four"] {
+        let device = account.quiet_device(name).await;
+        device.send("<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await;
+        assert_eq!(device.next().await.0.name, "enabled");
+        device.cut();
+    }
+}
+
 /// Rule 18 once more: nobody goes on believing in a session whose place was taken by one that never said it was there.
 pub(crate) async fn nobody_is_left_behind_as_available(world: &World) {
     let account = world.user("alice").await;

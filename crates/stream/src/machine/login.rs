@@ -17,7 +17,7 @@ use crate::feature::{bind, register, sm};
 use crate::sasl;
 
 /// RFC 6120 §6.4.5 wants a number between 2 and 5 here.
-const MAX_FAILURES: u8 = 3;
+const MAX_FAILURES: u8 = 5;
 
 /// What is known before login.
 #[derive(Debug, Default)]

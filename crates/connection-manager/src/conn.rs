@@ -73,6 +73,11 @@ pub(crate) async fn serve(shared: Arc<Shared>, start: Start, stop: CancellationT
 /// The end of a connection: the client learns why, the session that its socket is gone.
 pub(crate) async fn end(driver: &mut Driver<'_>, socket: &mut Socket, ended: io::Result<Ending>) {
     let ending = ended.unwrap_or_else(|error| {
+        match error.kind() {
+            io::ErrorKind::TimedOut => driver.metrics().dead.increment(1),
+            io::ErrorKind::InvalidData => driver.metrics().no_tls.increment(1),
+            _ => {}
+        }
         debug!(%error, "a connection was lost");
         Ending { detach: Some(Detach::Lost), linger: false }
     });

@@ -12,10 +12,12 @@ use starling_ports::delivery::Command;
 use starling_ports::ids::{LogNumber, SessionId};
 use starling_ports::ingress::{Handling, PulledBatch, SessionRef};
 use starling_ports::sessions::{Claimed, Detach};
+use starling_stanza::Draft;
 use starling_stream::{Attached, Effect, Ending, Input, Machine, Output, Settings};
 use tokio::time::Instant;
 use tracing::debug;
 
+use crate::metrics::{Metrics, State};
 use crate::outbox::Outbox;
 use crate::rate::{Bucket, Rate};
 use crate::shared::Shared;
@@ -62,6 +64,8 @@ pub(crate) struct Driver<'a> {
     starttls: bool,
     stranger: Option<Stranger>, // until it is bound
     is_refused: bool,           // and has not been told
+    state: State,               // as it is counted
+    submitted: Duration,        // when the batch under way was taken
     ending: Option<Ending>,
 }
 
@@ -76,9 +80,12 @@ impl<'a> Driver<'a> {
         if stranger.is_none() {
             shared.metrics.rejects.increment(1);
         }
+        shared.metrics.streams(State::Handshake).increment(1.0);
         Driver {
             shared,
             held,
+            state: State::Handshake,
+            submitted: Duration::ZERO,
             machine: Machine::new(settings, peer),
             peer,
             started: Instant::now(),
@@ -103,6 +110,11 @@ impl<'a> Driver<'a> {
     /// Time since the connection began, as of the last input or turn: the clock is not free, and a turn is short.
     pub(crate) fn now(&self) -> Duration {
         self.now
+    }
+
+    /// What is counted.
+    pub(crate) fn metrics(&self) -> &Metrics {
+        &self.shared.metrics
     }
 
     /// When the connection began.
@@ -189,6 +201,21 @@ impl<'a> Driver<'a> {
         }
         let now = self.now();
         self.machine.flush(now, out);
+        self.count();
+    }
+
+    /// Counts it where it has come to.
+    fn count(&mut self) {
+        let state = match (self.held.get(), self.is_authenticated()) {
+            (Some(_), _) => State::Bound,
+            (None, true) => State::Auth,
+            (None, false) => State::Handshake,
+        };
+        if state != self.state {
+            self.shared.metrics.streams(self.state).decrement(1.0);
+            self.shared.metrics.streams(state).increment(1.0);
+            self.state = state;
+        }
     }
 
     fn begin_jobs(&mut self) {
@@ -197,7 +224,9 @@ impl<'a> Driver<'a> {
         if self.submit.is_none() && self.machine.has_drafts() {
             let drafts = self.machine.take_drafts();
             self.stanzas.take(shared.stanza_rate(), now, drafts.len());
-            drafts.iter().for_each(|submitted| shared.metrics.received(submitted.draft.kind()));
+            let received = |draft: &Draft| shared.metrics.received(draft.kind(), draft.children().len());
+            drafts.iter().for_each(|submitted| received(&submitted.draft));
+            self.submitted = now;
             self.submit = Some(shared.ingress.submit(&held.session, drafts));
         }
         if self.pull.is_some() || self.retry_at.is_some_and(|at| now < at) {
@@ -220,6 +249,9 @@ impl<'a> Driver<'a> {
         if let Some(result) = poll_job(&mut self.submit, cx) {
             moved = true;
             self.is_unknown |= result.is_err();
+            if result.is_ok() {
+                self.shared.metrics.ack.record(self.started.elapsed().saturating_sub(self.submitted));
+            }
             let handling = result.inspect_err(|error| debug!(%error, "a store did not answer")).ok();
             self.handle(Input::Handled(handling), out);
         }
@@ -283,7 +315,7 @@ impl<'a> Driver<'a> {
             && let Some(outgoing) = held.outbox.take()
         {
             self.machine.deliver(now, &outgoing, out);
-            self.shared.metrics.sent(outgoing.wire.kind());
+            self.shared.metrics.sent(outgoing.wire.kind(), outgoing.wire.len());
             moved = true;
         }
         if let Some(command) = command {
@@ -397,6 +429,12 @@ impl<'a> Driver<'a> {
         {
             debug!(%error, "a session could not be told that its socket is gone");
         }
+    }
+}
+
+impl Drop for Driver<'_> {
+    fn drop(&mut self) {
+        self.shared.metrics.streams(self.state).decrement(1.0);
     }
 }
 

@@ -1,6 +1,9 @@
 //! What is counted here. The only place that names these metrics.
 
-use metrics::{Counter, Gauge, counter, describe_counter, describe_gauge, gauge};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
 use starling_stanza::Kind as Stanza;
 
 use crate::listeners::Kind;
@@ -10,6 +13,14 @@ use crate::listeners::Kind;
 pub(crate) struct Metrics {
     /// Connections refused because their address has too many strangers.
     pub(crate) rejects: Counter,
+    /// TLS that did not come about.
+    pub(crate) no_tls: Counter,
+    /// Connections whose client was found dead.
+    pub(crate) dead: Counter,
+    /// Seconds from taking a batch of stanzas until an ack may cover it.
+    pub(crate) ack: Histogram,
+    streams: [Gauge; 3],
+    sizes: [[Histogram; 3]; 2],
     received: [Counter; 3],
     sent: [Counter; 3],
 }
@@ -21,10 +32,33 @@ impl Metrics {
         describe_counter!("xmpp_cm_rejects_total", "Connections refused, by reason");
         describe_counter!("xmpp_stanza_received_total", "Stanzas read from clients, by kind");
         describe_counter!("xmpp_stanza_sent_total", "Stanzas written to clients, by kind");
+        describe_gauge!(
+            "xmpp_cm_streams",
+            "Streams that are open, by state: handshake, auth (signed in), bound"
+        );
+        describe_counter!(
+            "xmpp_cm_dead_total",
+            "Connections ended because the client's TCP answered nothing"
+        );
+        describe_histogram!(
+            "xmpp_ack_latency_seconds",
+            "Time from taking a batch of a client's stanzas until all is durable and an ack may cover it"
+        );
+        describe_histogram!("xmpp_stanza_size_bytes", "Sizes of stanzas, by kind and direction");
+        let size = |direction: &'static str| {
+            [Stanza::Message, Stanza::Presence, Stanza::Iq].map(|kind| {
+                histogram!("xmpp_stanza_size_bytes", "kind" => kind.as_str(), "direction" => direction)
+            })
+        };
         let received = |kind: Stanza| counter!("xmpp_stanza_received_total", "kind" => kind.as_str());
         let sent = |kind: Stanza| counter!("xmpp_stanza_sent_total", "kind" => kind.as_str());
         Metrics {
             rejects: counter!("xmpp_cm_rejects_total", "reason" => "address"),
+            no_tls: counter!("xmpp_cm_rejects_total", "reason" => "tls"),
+            dead: counter!("xmpp_cm_dead_total"),
+            ack: histogram!("xmpp_ack_latency_seconds"),
+            streams: ["handshake", "auth", "bound"].map(|state| gauge!("xmpp_cm_streams", "state" => state)),
+            sizes: ["in", "out"].map(size),
             received: [Stanza::Message, Stanza::Presence, Stanza::Iq].map(received),
             sent: [Stanza::Message, Stanza::Presence, Stanza::Iq].map(sent),
         }
@@ -40,18 +74,41 @@ impl Metrics {
         counter!("xmpp_cm_accepts_total", "listener" => kind.as_str())
     }
 
-    pub(crate) fn received(&self, kind: Stanza) {
-        let [message, presence, iq] = &self.received;
-        of(kind, message, presence, iq).increment(1);
+    /// Streams in that state.
+    pub(crate) fn streams(&self, state: State) -> &Gauge {
+        let [handshake, auth, bound] = &self.streams;
+        match state {
+            State::Handshake => handshake,
+            State::Auth => auth,
+            State::Bound => bound,
+        }
     }
 
-    pub(crate) fn sent(&self, kind: Stanza) {
-        let [message, presence, iq] = &self.sent;
-        of(kind, message, presence, iq).increment(1);
+    pub(crate) fn received(&self, kind: Stanza, bytes: usize) {
+        let [sizes, _] = &self.sizes;
+        of(kind, &self.received).increment(1);
+        of(kind, sizes).record(bytes as f64);
+    }
+
+    pub(crate) fn sent(&self, kind: Stanza, bytes: usize) {
+        let [_, sizes] = &self.sizes;
+        of(kind, &self.sent).increment(1);
+        of(kind, sizes).record(bytes as f64);
     }
 }
 
-fn of<'a>(kind: Stanza, message: &'a Counter, presence: &'a Counter, iq: &'a Counter) -> &'a Counter {
+/// How far a client has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Nobody has signed in yet.
+    Handshake,
+    /// It has no resource yet.
+    Auth,
+    /// It has a session.
+    Bound,
+}
+
+fn of<T>(kind: Stanza, [message, presence, iq]: &[T; 3]) -> &T {
     match kind {
         Stanza::Message => message,
         Stanza::Presence => presence,

@@ -27,6 +27,7 @@ pub(crate) async fn watch(pipeline: Option<Arc<Pipeline>>, stop: CancellationTok
             _ = clock.tick() => {}
         }
         process();
+        runtime();
         let Some(pipeline) = &pipeline else { continue };
         if let Ok(sessions) = pipeline.context().list_sessions(None, MOST_SESSIONS).await {
             let attached = sessions.iter().filter(|session| session.attached).count();
@@ -64,7 +65,21 @@ fn describe() {
     describe_gauge!("process_start_time_seconds", "When the process began, in seconds since 1970");
     describe_gauge!("process_resident_memory_bytes", "Memory of the process");
     describe_gauge!("process_open_fds", "File descriptors of the process");
+    describe_counter!("tokio_busy_seconds_total", "Whole seconds that all worker threads together were busy");
+    describe_gauge!("tokio_workers", "Worker threads");
+    describe_gauge!("tokio_alive_tasks", "Tasks that have not ended");
+    describe_gauge!("tokio_global_queue_depth", "Tasks that wait for a worker thread");
     describe_counter!("process_cpu_seconds_total", "Whole seconds of CPU time that the process has used");
+}
+
+/// The threads that do all the work: how busy they were, and what waits for them.
+fn runtime() {
+    let runtime = tokio::runtime::Handle::current().metrics();
+    let busy: Duration = (0..runtime.num_workers()).map(|n| runtime.worker_total_busy_duration(n)).sum();
+    counter!("tokio_busy_seconds_total").absolute(busy.as_secs());
+    gauge!("tokio_workers").set(runtime.num_workers() as f64);
+    gauge!("tokio_alive_tasks").set(runtime.num_alive_tasks() as f64);
+    gauge!("tokio_global_queue_depth").set(runtime.global_queue_depth() as f64);
 }
 
 fn process() {

@@ -76,7 +76,7 @@ pub struct Router {
     pub(crate) delivery: Arc<dyn Delivery>,
     clock: Arc<dyn Clock>,
     stopping: CancellationToken,
-    metrics: Metrics,
+    pub(crate) metrics: Metrics,
 }
 
 impl std::fmt::Debug for Router {
@@ -148,12 +148,16 @@ impl Router {
             match self.sessions.commit(account, view.version, planned).await? {
                 CommitReply::Done(outcomes) if !outcomes.is_empty() => {
                     decisions = 0;
+                    self.metrics.hit.increment(1);
                     self.carry_out(account, places, outcomes, &mut routed).await?;
                     if routed.len() < items.len() {
                         view = self.sessions.view(account).await?; // with what was taken now
                     }
                 }
-                CommitReply::Stale(newer) if decisions < MAX_DECISIONS => view = newer,
+                CommitReply::Stale(newer) if decisions < MAX_DECISIONS => {
+                    self.metrics.stale.increment(1);
+                    view = newer;
+                }
                 CommitReply::Done(_) | CommitReply::Stale(_) | CommitReply::Wait => {
                     let busy = Routed::Refused(StanzaError::wait(Condition::ResourceConstraint));
                     routed.extend(places.into_iter().map(|place| place.settled().unwrap_or(busy.clone())));
@@ -230,6 +234,7 @@ impl Router {
     /// Pushes entries that were handed out to the nodes that hold their sessions.
     pub fn push(&self, account: &BareJid, handed: Vec<Handed>) {
         if !handed.is_empty() {
+            self.metrics.delivered(false, self.clock.now(), handed.iter().map(|one| &one.entry));
             crate::dispatch::push(&*self.delivery, account, handed);
         }
     }

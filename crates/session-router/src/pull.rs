@@ -11,6 +11,7 @@ impl Router {
     pub async fn pull(&self, session: &SessionRef, after: LogNumber, limit: usize) -> Result<PulledBatch> {
         let account = session.jid.bare();
         let pulled = self.sessions.pull(&account, session.id, session.epoch, after, limit).await?;
+        self.metrics.delivered(true, self.clock().now(), pulled.entries.iter());
         let entries = pulled.entries.iter().map(|entry| render(&account, &session.jid, entry)).collect();
         Ok(PulledBatch { entries, more: pulled.more })
     }

@@ -84,6 +84,20 @@ async fn every_metric_is_documented_and_described() {
     client.bind("desk").await.unwrap();
     client.write("<presence/>").await.unwrap();
     client.element("presence").await.unwrap();
+    client
+        .write("<message to='alice@localhost/desk' type='chat'><body>note</body></message><iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>")
+        .await
+        .unwrap();
+    client.element("message").await.unwrap();
+    client.element("iq").await.unwrap();
+    let _stranger = starling_testkit::Connection::open(server.plain()).await.unwrap();
+    let counted = async || {
+        let (_, text) = ask(&server, "/metrics").await;
+        text.contains("xmpp_cm_streams{state=\"handshake\"} 1\n")
+            && text.contains("xmpp_ack_latency_seconds_count")
+            && text.contains("tokio_workers")
+    };
+    until("what has happened is counted", counted).await;
     let (status, text) = ask(&server, "/metrics").await;
     assert_eq!(status, 200);
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/metrics.md");
@@ -96,11 +110,20 @@ async fn every_metric_is_documented_and_described() {
         assert!(text.contains(&format!("# HELP {name} ")), "{name} is not described");
     }
     let value = |line: &str| text.lines().find_map(|one| one.strip_prefix(line)?.trim().parse::<f64>().ok());
-    assert_eq!(value("xmpp_cm_connections{listener=\"plain\"}"), Some(1.0), "{text}");
+    assert_eq!(value("xmpp_cm_connections{listener=\"plain\"}"), Some(2.0), "{text}");
     assert!(value("xmpp_auth_attempts_total{mechanism=\"PLAIN\",result=\"success\"}") >= Some(1.0), "{text}");
     assert!(value("xmpp_stanza_received_total{kind=\"presence\"}") >= Some(1.0), "{text}");
     assert!(value("starling_store_write_duration_seconds_count") >= Some(1.0), "{text}");
     assert!(value("xmpp_route_duration_seconds_count") >= Some(1.0), "{text}");
+    assert_eq!(value("xmpp_cm_streams{state=\"bound\"}"), Some(1.0), "{text}");
+    assert_eq!(value("xmpp_cm_streams{state=\"auth\"}"), Some(0.0), "{text}");
+    assert!(value("xmpp_message_delivery_duration_seconds_count{path=\"live\"}") >= Some(1.0), "{text}");
+    assert!(value("xmpp_route_decisions_total{result=\"hit\"}") >= Some(1.0), "{text}");
+    for direction in ["in", "out"] {
+        let sizes = format!("xmpp_stanza_size_bytes_count{{kind=\"message\",direction=\"{direction}\"}}");
+        assert!(value(&sizes) >= Some(1.0), "{sizes} in {text}");
+    }
+    assert!(value("tokio_workers") >= Some(1.0), "{text}");
     assert!(value("process_resident_memory_bytes") > Some(1e6), "{text}");
     assert!(value("tls_cert_expiry_seconds{domain=\"localhost\"}") > Some(1.8e9), "{text}");
     assert!(!text.contains("alice") && !text.contains("localhost/"), "{text}");

@@ -24,6 +24,8 @@ mod shutdown;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
+    // What is written, the libraries' files with it, belongs to its owner alone.
+    rustix::process::umask(rustix::fs::Mode::RWXG | rustix::fs::Mode::RWXO);
     let arguments = cli::Arguments::parse();
     match cli::run(arguments) {
         Ok(code) => code,

@@ -4,8 +4,9 @@ mod embedded;
 mod manager;
 mod router;
 
+use std::fs::Permissions;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -214,10 +215,29 @@ fn features(pipeline: &Pipeline) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// Only its owner reads what is kept; a directory that exists stays as it is.
+/// Only its owner reads what is kept: others lose what rights they had in the data directory and those below it.
 fn make_private(directory: &Path) -> Result<()> {
-    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory);
-    made.with_context(|| format!("making the data directory {}", directory.display()))
+    let wrong = || format!("making the data directory {}", directory.display());
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(wrong)?;
+    for private in ["", "store", "tls"].map(|name| directory.join(name)) {
+        let Ok(found) = std::fs::metadata(&private) else { continue };
+        let mode = found.permissions().mode();
+        if mode & 0o077 == 0 {
+            continue;
+        }
+        let path = private.display();
+        if mode & 0o1000 != 0 {
+            tracing::error!(%path, "others can read the data directory, which is shared with them; name another one");
+            continue;
+        }
+        match std::fs::set_permissions(&private, Permissions::from_mode(0o700)) {
+            Ok(()) => tracing::warn!(%path, "others could read the data directory: now its owner alone can"),
+            Err(error) => {
+                tracing::error!(%path, %error, "others can read the data directory, and that cannot be changed");
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The domains that are served.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
-use super::{Place, block_on, complain, say};
+use super::{Place, block_on, complain, denied, say};
 
 /// Ask a running server.
 #[derive(Debug, Args)]
@@ -135,12 +135,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
 
 /// One request and its answer; what the server refuses is an error.
 pub(super) async fn ask(socket: &Path, request: &Value) -> Result<Value> {
-    let stream = UnixStream::connect(socket).await.with_context(|| {
-        format!(
-            "no server answers at {}; start one with `starling run`, or name its --data-dir",
-            socket.display()
-        )
-    })?;
+    let stream = match UnixStream::connect(socket).await {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Err(denied(socket)),
+        other => other.with_context(|| {
+            format!(
+                "no server answers at {}; start one with `starling run`, or name its --data-dir",
+                socket.display()
+            )
+        })?,
+    };
     let (read, mut write) = stream.into_split();
     write.write_all(format!("{request}\n").as_bytes()).await?;
     let mut line = String::new();

@@ -6,7 +6,7 @@ mod store;
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
@@ -162,6 +162,11 @@ pub(crate) fn say(line: &str) {
 /// A line about what went wrong.
 pub(crate) fn complain(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// There is something, and it is not this user's.
+fn denied(path: &Path) -> anyhow::Error {
+    anyhow::anyhow!("permission denied at {}: run this as the server's user", path.display())
 }
 
 /// A runtime for one question.

@@ -1,17 +1,18 @@
 //! `starling store`: check, back up and restore the embedded store; make the tables of the CQL store.
 
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 use starling_ports::clock::SystemClock;
 use starling_ports::ids::NodeId;
-use starling_store_embedded::Store;
+use starling_store_embedded::{OpenError, Store};
 
-use super::{Place, block_on, say};
+use super::{Place, block_on, denied, say};
 use crate::config::Config;
 
 /// Look after the stores.
@@ -83,10 +84,19 @@ fn migrate(place: &Place) -> Result<ExitCode> {
 
 fn check(place: &Place, as_json: bool) -> Result<ExitCode> {
     let config = place.load()?;
-    let store = open(&config)?;
-    let report = store.check();
-    store.close();
-    let report = report.context("reading the store")?;
+    let checked = open(&config).and_then(|store| {
+        let report = store.check();
+        store.close();
+        report.context("reading the store")
+    });
+    let report = match checked {
+        Ok(report) => report,
+        Err(error) if as_json => {
+            say(&unreadable(&error).to_string());
+            return Ok(ExitCode::FAILURE);
+        }
+        Err(error) => return Err(error),
+    };
     if as_json {
         say(&json!({"values": report.values, "damaged": report.damaged, "places": report.places}).to_string());
     } else {
@@ -98,13 +108,37 @@ fn check(place: &Place, as_json: bool) -> Result<ExitCode> {
     Ok(if report.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// A store that cannot be opened at all.
+fn unreadable(error: &anyhow::Error) -> Value {
+    let mut answer = json!({"error": format!("{error:#}")});
+    let damage = error.downcast_ref::<OpenError>().filter(|error| error.is_damage());
+    if let (Some(damage), Some(object)) = (damage, answer.as_object_mut()) {
+        let place = format!("{}: {}", damage.path.display(), damage.reason);
+        object.extend([("damaged".to_owned(), json!(1)), ("places".to_owned(), json!([place]))]);
+    }
+    answer
+}
+
 /// The store, which must be there: looking makes none.
 fn open(config: &Config) -> Result<Arc<Store>> {
     let store = config.store();
-    if !store.data_dir.exists() {
-        bail!("there is no store at {}; name the data directory with --data-dir", store.data_dir.display());
+    match std::fs::read_dir(&store.data_dir) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(denied(&store.data_dir)),
+        Err(_) => {
+            bail!(
+                "there is no store at {}; name the data directory with --data-dir",
+                store.data_dir.display()
+            )
+        }
+        Ok(_) => {}
     }
     Ok(Store::open(&store, Arc::new(SystemClock), NodeId::default())?)
+}
+
+/// Whether somebody may answer there, but not to this user.
+fn is_denied(socket: &std::path::Path) -> bool {
+    let asked = std::os::unix::net::UnixStream::connect(socket);
+    asked.is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
 /// Whether somebody answers there.
@@ -120,7 +154,7 @@ fn backup(place: &Place, to: &std::path::Path) -> Result<ExitCode> {
     let asked = block_on(super::ctl::ask(&socket, &request));
     match asked {
         Ok(_) => {}
-        Err(error) if is_running(&socket) => return Err(error),
+        Err(error) if is_running(&socket) || is_denied(&socket) => return Err(error),
         Err(_) => {
             let store = open(&config)?;
             let done = store.backup(&absolute);

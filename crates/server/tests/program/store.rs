@@ -5,6 +5,10 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
 use serde_json::json;
 use starling_history::{Expect, Id};
 use starling_testkit::Connection;
@@ -58,7 +62,8 @@ async fn nothing_is_overwritten() {
     starling(&["store", "backup", "--data-dir", &path("old"), &path("copy")]).succeeded();
     let twice = starling(&["store", "backup", "--data-dir", &path("old"), &path("copy")]);
     assert_eq!(twice.code, Some(1), "{twice:?}");
-    assert!(twice.stderr.contains("is not empty"), "{twice:?}");
+    let plain = format!("starling: {} is not empty; name an empty directory", path("copy"));
+    assert!(twice.stderr.starts_with(&plain), "{twice:?}");
     drop(server);
     let over = starling(&["store", "restore", "--data-dir", &path("old"), &path("copy")]);
     assert_eq!(over.code, Some(1), "{over:?}");
@@ -66,6 +71,54 @@ async fn nothing_is_overwritten() {
     let nothing = starling(&["store", "restore", "--data-dir", &path("new"), &path("nowhere")]);
     assert_eq!(nothing.code, Some(1), "{nothing:?}");
     assert!(nothing.stderr.contains("there is no backup"), "{nothing:?}");
+}
+
+/// Every path under `directory` that others may do something with.
+fn open_to_others(directory: &Path) -> Vec<PathBuf> {
+    let entries = directory.read_dir().unwrap().map(|entry| entry.unwrap().path());
+    let (mut found, mut below) = (Vec::new(), Vec::new());
+    for path in entries {
+        if path.is_dir() {
+            below.extend(open_to_others(&path));
+        }
+        if path.metadata().unwrap().permissions().mode() & 0o077 != 0 {
+            found.push(path);
+        }
+    }
+    found.extend(below);
+    found
+}
+
+#[tokio::test]
+async fn what_is_kept_and_copied_is_for_its_owner_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let old = directory.path().join("old");
+    for name in ["", "store", "tls"] {
+        std::fs::create_dir_all(old.join(name)).unwrap();
+        std::fs::set_permissions(old.join(name), Permissions::from_mode(0o755)).unwrap();
+    }
+    let mut server = server_in(&old, "").await;
+    starling(&["store", "backup", "--data-dir", &path("old"), &path("copy")]).succeeded();
+    server.stop().await.unwrap();
+    starling(&["store", "restore", "--data-dir", &path("new"), &path("copy")]).succeeded();
+    let mut open = open_to_others(directory.path());
+    let of_this_test = ["server.log", "starling.toml"];
+    open.retain(|path| !of_this_test.iter().any(|name| path.ends_with(name)));
+    assert!(open.is_empty(), "{open:?}");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_opened_is_named_as_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = server_in(directory.path(), "").await;
+    server.stop().await.unwrap();
+    let data_dir = directory.path().to_str().unwrap();
+    std::fs::write(directory.path().join("store/store/format"), "none").unwrap();
+    let checked = starling(&["store", "check", "--json", "--data-dir", data_dir]);
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    let answer = checked.json();
+    assert!(answer["damaged"] == 1 && answer["places"][0].as_str().unwrap().contains("format"), "{answer}");
 }
 
 #[tokio::test]

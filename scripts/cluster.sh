@@ -48,6 +48,7 @@ configure() {
     case $part in
       router-*)
         echo 'roles = ["session-router"]'
+        echo 'stores = "embedded"'
         echo "listen = \"127.0.0.1:$(port "$part" 290)\""
         ;;
       manager-*)

@@ -7,6 +7,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::Role;
 
+/// Where a session router keeps everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stores {
+    /// In Redis and CQL, which all routers share.
+    #[default]
+    Shared,
+    /// In its own data directory: it is the only router.
+    Embedded,
+}
+
 /// A process among others. Looked at only with `mode = "cluster"`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -15,6 +26,9 @@ pub struct Config {
     pub roles: Vec<Role>,
     /// What this process is called: no other that lives at the same time may have the name. Empty: as the host is called.
     pub name: String,
+    /// Where a session router keeps everything: `shared`, in the servers of `[redis]` and `[scylla]`; `embedded`, in its own
+    /// data directory, and then the cluster has this one router.
+    pub stores: Stores,
     /// Where a session router waits for connection managers.
     pub listen: SocketAddr,
     /// Where session routers are, as `host:port`. All addresses of a host are used, and looked up again every few seconds.
@@ -37,6 +51,7 @@ impl Default for Config {
         Self {
             roles: Role::ALL.to_vec(),
             name: String::new(),
+            stores: Stores::default(),
             listen: SocketAddr::from((Ipv6Addr::UNSPECIFIED, 5290)),
             routers: Vec::new(),
             plaintext: false,
@@ -79,6 +94,10 @@ impl Config {
         if let Some(name) = self.routers.iter().find(is_place) {
             return Err(Invalid { field: "routers", why: format!("{name:?} is not host:port") });
         }
+        let shares = self.has(Role::SessionRouter) && self.stores == Stores::Shared;
+        if shares && self.secret.as_os_str().is_empty() {
+            return invalid("secret", "routers that share their stores need the same one");
+        }
         self.check_tls()
     }
 
@@ -108,6 +127,7 @@ mod tests {
             listen: "127.0.0.1:0".parse().unwrap(),
             routers: vec!["localhost:5290".to_owned()],
             plaintext: true,
+            stores: Stores::Embedded,
             ..Config::default()
         }
     }
@@ -124,6 +144,7 @@ mod tests {
         assert_eq!(manager.check(), Ok(()));
         assert_eq!(field(&Config { routers: Vec::new(), ..manager.clone() }), "routers");
         assert_eq!(field(&Config { routers: vec!["router".to_owned()], ..manager }), "routers");
+        assert_eq!(field(&Config { stores: Stores::Shared, ..on_loopback() }), "secret");
     }
 
     #[test]

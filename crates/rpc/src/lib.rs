@@ -11,7 +11,7 @@ mod pb;
 mod role;
 mod tls;
 
-pub use config::{Config, Invalid};
+pub use config::{Config, Invalid, Stores};
 pub use error::Error;
 pub use role::Role;
 pub use tls::Identity;

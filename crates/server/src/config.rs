@@ -11,6 +11,7 @@ use starling_jid::BareJid;
 use starling_rpc as rpc;
 use starling_rpc::Role;
 use starling_store_embedded as store_embedded;
+use starling_store_redis as store_redis;
 use starling_store_scylla as store_scylla;
 
 pub(crate) use fault::ConfigError;
@@ -43,6 +44,8 @@ pub(crate) struct Config {
     pub im: starling_im::Config,
     /// The embedded store.
     pub store: store_embedded::Config,
+    /// The Redis of a cluster.
+    pub redis: store_redis::Config,
     /// The CQL store of a cluster. `starling store migrate` makes its tables.
     pub scylla: store_scylla::Config,
     /// The part of this process in a cluster.
@@ -77,6 +80,7 @@ impl Default for Config {
             drain: Default::default(),
             im: Default::default(),
             store: Default::default(),
+            redis: Default::default(),
             scylla: Default::default(),
             cluster: Default::default(),
             admin: Default::default(),
@@ -145,6 +149,7 @@ impl Config {
         self.store()
             .check()
             .map_err(|invalid| Wrong::new(&format!("store.{}", invalid.field), invalid.why))?;
+        self.redis.check().map_err(|invalid| Wrong::new(&format!("redis.{}", invalid.field), invalid.why))?;
         self.scylla
             .check()
             .map_err(|invalid| Wrong::new(&format!("scylla.{}", invalid.field), invalid.why))?;
@@ -217,6 +222,11 @@ impl Config {
             resume_within: self.im.resume_within,
             ..self.store.clone()
         }
+    }
+
+    /// The part of Redis.
+    pub(crate) fn redis(&self) -> store_redis::Config {
+        store_redis::Config { resume_within: self.im.resume_within, ..self.redis.clone() }
     }
 
     /// The whole as TOML, without passwords.

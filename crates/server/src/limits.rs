@@ -49,6 +49,16 @@ const LIMITS: &[Limit] = &[
     limit("store.log-max-bytes", "what follows waits in the store until the client acknowledges", "0"),
     limit("store.archive-ttl", "archived messages are erased", "\"0s\""),
     limit("store.spool-ttl", "messages of an account without archive are erased", "\"0s\""),
+    limit(
+        "redis.log-max-stanzas",
+        "what follows waits in the store until the client acknowledges",
+        "1000000000",
+    ),
+    limit(
+        "redis.log-max-bytes",
+        "what follows waits in the store until the client acknowledges",
+        "1000000000000",
+    ),
     limit("scylla.archive-kept", "archived messages are erased", "\"7300d\""),
     limit("scylla.spool-kept", "messages of an account without archive are erased", "\"7300d\""),
     limit("scylla.request-timeout", "the store counts as unavailable", "\"60s\""),

@@ -66,7 +66,7 @@ impl Server {
             config: merged(&options.config, &format!("[cluster]\nplaintext = true\n{more}")),
             data_dir: None,
         };
-        let router = part("name = \"router-1\"\nlisten = \"127.0.0.1:0\"\n");
+        let router = part("name = \"router-1\"\nstores = \"embedded\"\nlisten = \"127.0.0.1:0\"\n");
         let router = Process::start(binary, &["--roles", "session-router"], &router).await?;
         let at = router.address("link").context("the router has no link address")?;
         let mut managers = Vec::new();

@@ -3,6 +3,7 @@
 mod embedded;
 mod manager;
 mod router;
+mod shared;
 
 use std::fs::Permissions;
 use std::net::SocketAddr;

@@ -9,11 +9,11 @@ use starling_connection_manager::Hub;
 use starling_im::Pipeline;
 use starling_ports::delivery::Delivery;
 use starling_rpc::link::server::{self, Downlinks};
-use starling_rpc::{Identity, Role};
+use starling_rpc::{Identity, Role, Stores};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{Base, Routing, embedded, features};
+use super::{Base, Routing, embedded, features, shared};
 use crate::admin::Health;
 use crate::config::Config;
 
@@ -31,7 +31,10 @@ pub(super) async fn start(
         return Ok((None, None));
     }
     let downlinks = Downlinks::new(hub.map(|hub| (base.node, hub as Arc<dyn Delivery>)));
-    let routing = embedded::open(config, base, downlinks.clone())?;
+    let routing = match config.cluster.stores {
+        Stores::Embedded => embedded::open(config, base, downlinks.clone())?,
+        Stores::Shared => shared::open(config, base, downlinks.clone()).await?,
+    };
     let address = server::start(server::Setup {
         node: base.node,
         ingress: routing.pipeline.clone(),

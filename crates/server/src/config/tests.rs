@@ -115,11 +115,11 @@ fn what_a_node_of_a_cluster_lacks_is_named() {
     let manager = "mode = 'cluster'\n[cluster]\nroles = ['connection-manager']\nplaintext = true\n";
     let wrong = complaint(manager);
     assert!(wrong.starts_with("starling.toml: cluster.routers: a connection manager"), "{wrong}");
-    let wrong = complaint("mode = 'cluster'\n[cluster]\nlisten = '127.0.0.1:0'\n");
+    let wrong = complaint("mode = 'cluster'\n[cluster]\nlisten = '127.0.0.1:0'\nstores = 'embedded'\n");
     assert!(wrong.starts_with("starling.toml: cluster.certificate: "), "{wrong}");
     let files = "certificate = '/no/such.pem'\nkey = '/no/such.key'\nauthority = '/no/such.ca'\n";
-    let wrong = complaint(&format!("mode = 'cluster'\n[cluster]\n{files}"));
-    assert!(wrong.starts_with("starling.toml:3: cluster.certificate: /no/such.pem: "), "{wrong}");
+    let wrong = complaint(&format!("mode = 'cluster'\n[cluster]\nstores = 'embedded'\n{files}"));
+    assert!(wrong.starts_with("starling.toml:4: cluster.certificate: /no/such.pem: "), "{wrong}");
     assert!(read(&format!("{manager}routers = ['router:5290']\n")).is_ok());
     assert!(read("[cluster]\nroles = []\n").is_ok(), "looked at in a cluster only");
 }
@@ -130,7 +130,11 @@ fn the_command_line_says_which_roles() {
     let wrong = config.clone().with_roles(&[Role::ConnectionManager]).unwrap_err();
     assert!(wrong.to_string().starts_with("--roles: cluster.routers: "), "{wrong}");
     let router = Config {
-        cluster: rpc::Config { listen: "127.0.0.1:0".parse().unwrap(), ..config.cluster.clone() },
+        cluster: rpc::Config {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            stores: rpc::Stores::Embedded,
+            ..config.cluster.clone()
+        },
         ..config
     };
     let router = router.with_roles(&[Role::SessionRouter]).unwrap();

@@ -1,0 +1,40 @@
+//! Deciding on stores that all session routers share: sessions on Redis, everything durable on CQL.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use starling_im::Stores;
+use starling_ports::delivery::Delivery;
+use starling_store_redis as store_redis;
+use starling_store_scylla as store_scylla;
+
+use super::{Base, Routing, embedded};
+use crate::config::Config;
+
+/// Connects to both stores, and builds on them what decides.
+pub(super) async fn open(config: &Config, base: &Base, delivery: Arc<dyn Delivery>) -> Result<Routing> {
+    let cql = store_scylla::Store::connect(&config.scylla).await.context("the CQL store")?;
+    let ports = store_redis::Ports {
+        accounts: cql.clone(),
+        blocklists: cql.clone(),
+        preferences: cql.clone(),
+        archive: cql.clone(),
+        positions: cql.clone(),
+        clock: base.clock.clone(),
+    };
+    let sessions =
+        store_redis::Sessions::connect(config.redis(), ports, base.services.clone(), base.stop.clone());
+    let sessions = sessions.await.context("Redis")?;
+    let stores = Stores {
+        accounts: cql.clone(),
+        archive: cql.clone(),
+        positions: cql.clone(),
+        rosters: cql.clone(),
+        blocklists: cql.clone(),
+        preferences: cql.clone(),
+        documents: cql.clone(),
+        last_activities: cql,
+        sessions,
+    };
+    embedded::routing(config, base, delivery, stores, &config.cluster.secret)
+}

@@ -63,23 +63,6 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_host_is_known_without_its_port() {
-        for (host, name) in [
-            ("example.org:5280", "example.org"),
-            ("example.org", "example.org"),
-            ("[::1]:5280", "[::1]"),
-            ("[::1]", "[::1]"),
-        ] {
-            assert_eq!(without_port(host), name);
-        }
-    }
-}
-
 fn xrd(links: &[(&str, String)]) -> String {
     let mut text =
         b"<?xml version='1.0' encoding='utf-8'?>\n<XRD xmlns='http://docs.oasis-open.org/ns/xri/xrd-1.0'>\n"
@@ -98,4 +81,21 @@ fn json(links: &[(&str, String)]) -> String {
     let links: Vec<String> =
         links.iter().map(|(rel, href)| format!("{{\"rel\":\"{rel}\",\"href\":\"{href}\"}}")).collect();
     format!("{{\"links\":[{}]}}\n", links.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_known_without_its_port() {
+        for (host, name) in [
+            ("example.org:5280", "example.org"),
+            ("example.org", "example.org"),
+            ("[::1]:5280", "[::1]"),
+            ("[::1]", "[::1]"),
+        ] {
+            assert_eq!(without_port(host), name);
+        }
+    }
 }

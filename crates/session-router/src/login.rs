@@ -225,6 +225,7 @@ impl Login {
             (Ok(_), Standing::Unknown) => Err(SaslFailure::NotAuthorized),
             (Err(failure), _) => Err(failure),
         };
+        tracing::debug!(account = %claim.account, passed = judged.is_ok(), "an account was claimed");
         match (&judged, &self.backoff) {
             (Ok(_), Some(backoff)) => backoff.succeeded(&claim.account, step.peer),
             (Err(_), Some(backoff)) => backoff.failed(step.peer, self.clock.now()),

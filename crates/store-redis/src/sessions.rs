@@ -60,11 +60,7 @@ impl Sessions {
 impl Port for Sessions {
     async fn view(&self, account: &BareJid) -> Result<Arc<View>> {
         let cell = self.cells.get(account);
-        let last = cell.view.lock().clone();
-        let view = match last {
-            Some(view) => view,
-            None => self.step(account, known, |slot, _| slot.view()).await?,
-        };
+        let view = self.step(account, |_| Trust::Asked, |slot, _| slot.view()).await?;
         let Some(since) = cell.state.lock().unsettled else { return Ok(view) };
         // Rule 23: somebody is changing them, or has died over it.
         if since.elapsed() > UNSETTLED {

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -24,7 +24,8 @@ pub struct ServerOptions {
 pub enum Preset {
     /// One, on the embedded store.
     Embedded,
-    /// Two connection managers, and a session router on the embedded store.
+    /// Two connection managers, and a session router on the embedded store; two on the stores that the TOML file
+    /// `STARLING_STORES` names, with the secret that they share.
     Cluster,
 }
 
@@ -66,16 +67,27 @@ impl Server {
             config: merged(&options.config, &format!("[cluster]\nplaintext = true\n{more}")),
             data_dir: None,
         };
-        let router = part("name = \"router-1\"\nstores = \"embedded\"\nlisten = \"127.0.0.1:0\"\n");
-        let router = Process::start(binary, &["--roles", "session-router"], &router).await?;
-        let at = router.address("link").context("the router has no link address")?;
+        let shared = std::env::var("STARLING_STORES").ok().map(std::fs::read_to_string).transpose()?;
+        let mut routers = Vec::new();
+        for number in 1..=if shared.is_some() { 2 } else { 1 } {
+            let stores = shared.as_deref().unwrap_or("[cluster]\nstores = \"embedded\"\n");
+            let router = part(&format!("name = \"router-{number}\"\nlisten = \"127.0.0.1:0\"\n"));
+            let router = ServerOptions { config: merged(&router.config, stores), ..router };
+            routers.push(Process::start(binary, &["--roles", "session-router"], &router).await?);
+        }
+        let at: Vec<String> = routers
+            .iter()
+            .filter_map(|router| router.address("link"))
+            .map(|at| format!("\"{at}\""))
+            .collect();
+        let at = at.join(", ");
         let mut managers = Vec::new();
         for number in 1..=2 {
-            let manager = part(&format!("name = \"manager-{number}\"\nrouters = [\"{at}\"]\n"));
+            let manager = part(&format!("name = \"manager-{number}\"\nrouters = [{at}]\n"));
             managers.push(Process::start(binary, &["--roles", "connection-manager"], &manager).await?);
         }
         let first = managers.remove(0);
-        Ok(Server { first, others: managers, routers: vec![router], next: AtomicUsize::new(0) })
+        Ok(Server { first, others: managers, routers, next: AtomicUsize::new(0) })
     }
 
     fn all(&self) -> impl Iterator<Item = &Process> {

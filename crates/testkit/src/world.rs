@@ -48,7 +48,9 @@ impl World {
     /// A fresh server of this binary, of the processes that `STARLING_PRESET` names.
     pub async fn start(binary: &Path, options: &ServerOptions) -> Result<World> {
         let server = Server::start_preset(binary, options, Preset::of_environment()?).await?;
-        Ok(World { server: Arc::new(server.into()), next: Arc::new(1.into()), names: Mutex::default() })
+        // Names that no former run has given to accounts of stores that it shares.
+        let first = std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_micros() as u64;
+        Ok(World { server: Arc::new(server.into()), next: Arc::new(first.into()), names: Mutex::default() })
     }
 
     /// The same server for another story: nobody is known there yet.

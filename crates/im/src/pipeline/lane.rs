@@ -1,6 +1,7 @@
 //! One batch of one session, in its order: grouped by receiving account, then the sender's own copies and answers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use starling_jid::{BareJid, Jid};
@@ -21,6 +22,9 @@ use crate::rules;
 
 /// No batch has so many bytes.
 const BATCH: u64 = 64 << 20;
+/// Clients that handle stanzas and the end of the stream in different threads, as Smack does, would miss an answer that the end follows
+/// at once.
+const TO_READ: Duration = Duration::from_millis(250);
 
 /// What is under way in one call of `submit`.
 struct Lane<'a> {
@@ -212,9 +216,7 @@ impl Lane<'_> {
         self.own.extend(later.stanzas.iter().map(Item::own));
         if later.end {
             self.flush().await?;
-            let ended = self.pipeline.cx.end_sessions(&self.account, None).await;
-            ended.unwrap_or_else(|error| tracing::warn!(%error, "the sessions of an erased account go on"));
-            self.is_over = true;
+            self.end().await;
         }
         Ok(())
     }
@@ -234,6 +236,16 @@ impl Lane<'_> {
             Ok(false) => Err(StanzaError::cancel(Condition::ServiceUnavailable)),
             Err(error) => Err(error.to_stanza_error()),
         }
+    }
+
+    /// The account is erased: its other devices go at once, the one that asked for it when it has read the answer.
+    async fn end(&mut self) {
+        let cx = &self.pipeline.cx;
+        let others = cx.end_sessions(&self.account, Some(self.session.id)).await;
+        tokio::time::sleep(TO_READ).await;
+        let own = cx.end_sessions(&self.account, None).await;
+        others.and(own).unwrap_or_else(|error| tracing::warn!(%error, "sessions of an erased account go on"));
+        self.is_over = true;
     }
 
     fn item(&self, number: u64, role: Role, stanza: Stanza) -> Item {

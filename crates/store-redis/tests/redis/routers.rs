@@ -117,13 +117,12 @@ async fn while_lists_are_changed_nobody_decides_on_old_ones() {
     let account = fresh_user();
     let (one, other) = (world.router().await, world.router().await);
     online(&*one, &account, "desk").await;
-    other.view(&account).await.unwrap();
+    let before = other.view(&account).await.unwrap().version;
     let blocked = BlockList { items: vec![starling_jid::Jid::new("mallory@example.org").unwrap()] };
     one.unsettle(&account).await.unwrap();
     world.store.put(&account, blocked.clone()).await.unwrap();
     assert_eq!(*one.view(&account).await.unwrap().blocked, blocked);
-    let version = other.view(&account).await.unwrap().version;
-    let stale = other.commit(&account, version, vec![message(1, 1, &[])]).await.unwrap();
+    let stale = other.commit(&account, before, vec![message(1, 1, &[])]).await.unwrap();
     let CommitReply::Stale(view) = stale else { panic!("{stale:?}") };
     assert_eq!(*view.blocked, blocked);
     other.refresh(&account).await.unwrap();

@@ -17,7 +17,7 @@ quick=target/quick/starling
 parts=(
   "units    crates                              units, suites and tidy"
   "docs     docs/reference/config.md            generated pages are fresh"
-  "stores   scripts/lib/cassandra.sh            the suites of the ports on the stores that are servers"
+  "stores   scripts/lib/cassandra.sh            stores that are servers: the ports' suites, and a cluster whose parts are killed"
   "stories  crates/server/tests/stories/main.rs stories on the embedded store"
   "cluster  crates/rpc                          the same stories on several processes"
   "kill     crates/server/tests/kill/main.rs    kill -9, and what is there afterwards"
@@ -40,7 +40,7 @@ part_units() {
   local other=() test code
   for test in crates/server/tests/*.rs crates/server/tests/*/main.rs; do
     test=${test#crates/server/tests/} test=${test%/main.rs} test=${test%.rs}
-    case $test in '*' | stories | kill | cql) ;; *) other+=(--test "$test") ;; esac
+    case $test in '*' | stories | kill | cql | fault) ;; *) other+=(--test "$test") ;; esac
   done
   # What `make check` keeps small has its full size here.
   STARLING_ARCHIVE_ROWS=1000000 cargo test --workspace --exclude starling-server --exclude starling-fuzz --exclude starling-store-scylla \
@@ -65,6 +65,8 @@ part_stores() {
   fi
   STARLING_TEST_ARCHIVE_ROWS=100000 cargo test -p starling-store-scylla --no-fail-fast || code=1
   cargo test -p starling-server --test cql || code=1
+  # A cluster on both: each role is killed while messages flow, STARLING_FAULT_ROUNDS (3) times.
+  cargo test -p starling-server --test fault -- --test-threads=1 || code=1
   [ -z "$started" ] || $cql clean
   return $code
 }

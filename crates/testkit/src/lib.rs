@@ -11,9 +11,11 @@
 
 mod bosh;
 mod client;
+mod cluster;
 pub mod numbered;
 mod pattern;
 mod process;
+mod redis;
 mod runner;
 mod scram;
 mod server;
@@ -24,7 +26,9 @@ mod world;
 
 pub use bosh::{Bosh, post};
 pub use client::{Connection, Received};
+pub use cluster::{Cluster, ClusterOptions, Part};
 pub use pattern::matches;
+pub use redis::Redis;
 pub use runner::{Story, run};
 pub use scram::{Hash, Scram};
 pub use server::{Preset, Server, ServerOptions};

@@ -47,6 +47,11 @@ impl Recipient {
         self.account == account
     }
 
+    /// Its account and its resource.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.account, self.resource)
+    }
+
     /// How many streams it has begun; a resumed one is the same stream.
     pub fn streams(&self) -> u32 {
         self.stream

@@ -1,0 +1,156 @@
+//! A cluster under load, and the history of all that its clients saw.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use starling_history::Expect;
+use starling_testkit::numbered::{Habit, Notes, PATIENCE, Readers, Recipient, Sender};
+use starling_testkit::{Cluster, ClusterOptions, Connection, Received};
+use tokio::task::JoinSet;
+
+/// Who sends; each to all receivers in turn.
+const SENDERS: [&str; 4] = ["anna", "ben", "cleo", "dora"];
+/// Who receives, on a phone that acknowledges what it is asked for.
+const RECEIVERS: [&str; 3] = ["rita", "sven", "tess"];
+/// A contact of all receivers, who sees them come and go.
+const CONTACT: &str = "wanda";
+/// How many messages are acknowledged before a part dies, and after it.
+const FLOW: usize = 400;
+
+/// What all parts run with: nothing but the promises limits these clients.
+const CONFIG: &str =
+    "[limits]\nstanzas-per-second = 0\nbytes-per-second = 0\n[im.quotas]\noffline-messages = 0\n";
+
+/// The program, or one that is broken on purpose.
+fn binary() -> PathBuf {
+    std::env::var_os("STARLING_BIN").map_or_else(|| env!("CARGO_BIN_EXE_starling").into(), PathBuf::from)
+}
+
+/// How often each part dies.
+pub(crate) fn rounds() -> usize {
+    std::env::var("STARLING_FAULT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
+}
+
+/// Named in the environment, or started by the script.
+fn cql() -> String {
+    if let Ok(given) = std::env::var("STARLING_TEST_CQL") {
+        return given;
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/lib/cassandra.sh");
+    let status = Command::new(script).arg("status").output().unwrap();
+    assert!(
+        status.status.success(),
+        "no CQL server: start one with `scripts/lib/cassandra.sh start`, or name one by STARLING_TEST_CQL=host:port"
+    );
+    String::from_utf8_lossy(&status.stdout).trim().to_owned()
+}
+
+/// The cluster, and everybody at work.
+pub(crate) struct Kit {
+    pub(crate) cluster: Cluster,
+    pub(crate) notes: Notes,
+    stop: Arc<AtomicBool>,
+    senders: JoinSet<Sender>,
+    recipients: JoinSet<Recipient>,
+}
+
+impl Kit {
+    /// Two connection managers, two session routers, Redis and CQL; everybody is there, and messages flow.
+    pub(crate) async fn start() -> Kit {
+        let options = ClusterOptions { managers: 2, routers: 2, cql: cql(), config: CONFIG.to_owned() };
+        let cluster = Cluster::start(&binary(), &options).await.unwrap();
+        for name in SENDERS.into_iter().chain(RECEIVERS).chain([CONTACT]) {
+            let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});
+            cluster.control(add).await.unwrap();
+        }
+        befriend(&cluster).await;
+        let (notes, stop) = (Notes::default(), Arc::new(AtomicBool::new(false)));
+        let (mut senders, mut recipients) = (JoinSet::new(), JoinSet::new());
+        for name in RECEIVERS.into_iter().chain([CONTACT]) {
+            let phone = Recipient::new(name, "phone", &notes);
+            recipients.spawn(phone.insist(cluster.hosts().clone(), Habit::Answers, stop.clone()));
+        }
+        for name in SENDERS {
+            let sender = Sender::new(name, &RECEIVERS, &notes);
+            senders.spawn(sender.insist(cluster.hosts().clone(), stop.clone()));
+        }
+        Kit { cluster, notes, stop, senders, recipients }
+    }
+
+    /// Waits until so many more messages are acknowledged, and says how many that was in a second.
+    pub(crate) async fn flow(&self, what: &str) {
+        let (before, begin) = (self.notes.acked(), Instant::now());
+        while self.notes.acked() < before + FLOW {
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "{what}: {} of {FLOW} messages were acknowledged in {PATIENCE:?}",
+                self.notes.acked() - before
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let rate = FLOW as f64 / begin.elapsed().as_secs_f64();
+        println!("{what}: {FLOW} messages acknowledged, {rate:.0} a second");
+    }
+
+    /// Nothing is sent any more, everything acknowledged is read, and the history is checked. Returns how many streams each
+    /// receiver has begun: 1 if it was always resumed.
+    pub(crate) async fn end(mut self) -> Vec<u32> {
+        self.stop.store(true, Ordering::Relaxed);
+        let address = self.cluster.hosts().nth(0);
+        while let Some(sender) = self.senders.join_next().await {
+            let mut sender = sender.unwrap();
+            let (stream, _) = sender.connect(address).await;
+            sender.finish(stream).await;
+        }
+        let mut streams = Vec::new();
+        while let Some(recipient) = self.recipients.join_next().await {
+            let mut recipient = recipient.unwrap();
+            let (mut stream, _) = recipient.connect(address).await;
+            recipient.read(&mut stream, Habit::Answers, Duration::from_secs(5), |_| false).await;
+            streams.push(recipient.streams());
+            self.notes.open().left(&recipient.name());
+            recipient.leave(stream).await;
+        }
+        let accounts: Vec<&str> = SENDERS.into_iter().chain(RECEIVERS).collect();
+        Readers::default().read(address, &accounts, &self.notes).await;
+        let panics: Vec<String> =
+            self.cluster.log().lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect();
+        assert!(panics.is_empty(), "{panics:?}");
+        self.notes.check(Expect { all_delivered: true, all_archived: true }, "at the end");
+        let (sent, acked, received) = self.notes.open().counts();
+        println!("{sent} sent, {acked} acked, {received} received");
+        streams
+    }
+}
+
+/// The contact sees all receivers: they approve in advance (RFC 6121 §3.4), then it asks.
+async fn befriend(cluster: &Cluster) {
+    for name in RECEIVERS {
+        let approval = format!("<presence to='{CONTACT}@localhost' type='subscribed'/>");
+        say(cluster, name, &approval).await;
+    }
+    let asks: String =
+        RECEIVERS.iter().map(|name| format!("<presence to='{name}@localhost' type='subscribe'/>")).collect();
+    say(cluster, CONTACT, &asks).await;
+}
+
+/// Signs in, says it, and leaves when it was handled.
+async fn say(cluster: &Cluster, name: &str, text: &str) {
+    let mut connection = Connection::open(cluster.hosts().nth(0)).await.unwrap();
+    connection.login("localhost", name, "secret").await.unwrap();
+    connection.bind("setup").await.unwrap();
+    let ping = "<iq type='get' id='done'><ping xmlns='urn:xmpp:ping'/></iq>";
+    connection.write(&format!("{text}{ping}")).await.unwrap();
+    loop {
+        match connection.next(PATIENCE).await.unwrap() {
+            Received::Element(tree, _) if tree.attr("id") == Some("done") => break,
+            Received::Element(..) => {}
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    connection.write("</stream:stream>").await.unwrap();
+}

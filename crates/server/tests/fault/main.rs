@@ -1,0 +1,9 @@
+//! The promises of a cluster: its parts are killed under load, and nobody notices.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test stops where it fails, and says how it went"
+)]
+
+mod kills;
+mod kit;

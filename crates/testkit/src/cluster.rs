@@ -1,0 +1,211 @@
+//! A cluster whose parts are killed, paused and started again, one at a time.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::numbered::Hosts;
+use crate::process::{Process, merged};
+use crate::{Redis, ServerOptions};
+
+/// How it is made.
+#[derive(Debug, Clone)]
+pub struct ClusterOptions {
+    /// How many connection managers.
+    pub managers: usize,
+    /// How many session routers.
+    pub routers: usize,
+    /// `host:port` of a CQL server, in which the cluster gets a keyspace of its own.
+    pub cql: String,
+    /// More TOML, for all of them.
+    pub config: String,
+}
+
+/// What can be killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// The connection manager of that place.
+    Manager(usize),
+    /// The session router of that place.
+    Router(usize),
+}
+
+/// Its processes. Each starts again on the ports and in the directory that it had.
+#[derive(Debug)]
+pub struct Cluster {
+    /// What holds the sessions.
+    pub redis: Redis,
+    managers: Vec<Member>,
+    routers: Vec<Member>,
+    hosts: Hosts,
+    _directory: tempfile::TempDir,
+}
+
+#[derive(Debug)]
+struct Member {
+    binary: PathBuf,
+    role: &'static str,
+    options: ServerOptions,
+    process: Option<Process>,
+}
+
+impl Member {
+    async fn start(&mut self) -> Result<()> {
+        self.process = None; // killed, if it still runs
+        let arguments = ["--roles", self.role];
+        self.process = Some(Process::start(&self.binary, &arguments, &self.options).await?);
+        Ok(())
+    }
+
+    fn process(&mut self) -> Result<&mut Process> {
+        self.process.as_mut().context("it is not running")
+    }
+}
+
+impl Cluster {
+    /// Starts `binary` in all roles, with a Redis, on a CQL server that is there.
+    pub async fn start(binary: &Path, options: &ClusterOptions) -> Result<Cluster> {
+        let directory = tempfile::tempdir()?;
+        let root = directory.path();
+        let redis = Redis::start(&root.join("redis"), free_port()?).await?;
+        let secret = root.join("secret");
+        std::fs::write(&secret, [7; 32])?;
+        let keyspace = format!("test_{}_{}", std::process::id(), redis.address().port());
+        let stores = format!(
+            "[redis]\nurl = \"redis://{}/0\"\n[scylla]\nnodes = [\"{}\"]\nkeyspace = \"{keyspace}\"\nrequest-timeout = \"20s\"\n",
+            redis.address(),
+            options.cql,
+        );
+        migrate(binary, root, &stores)?;
+        let member = |role, name: String, more: &str| -> Result<Member> {
+            let cluster = format!("[cluster]\nplaintext = true\nname = \"{name}\"\n{more}");
+            let config = merged(&options.config, &cluster);
+            let options = ServerOptions { config, data_dir: Some(root.join(name)) };
+            Ok(Member { binary: binary.to_owned(), role, options, process: None })
+        };
+        let ports: Vec<u16> = (0..options.routers).map(|_| free_port()).collect::<Result<_>>()?;
+        let (mut routers, mut managers) = (Vec::new(), Vec::new());
+        for (number, port) in ports.iter().enumerate() {
+            let more = format!("listen = \"127.0.0.1:{port}\"\nsecret = \"{}\"\n{stores}", secret.display());
+            routers.push(member("session-router", format!("router-{number}"), &more)?);
+        }
+        let named: Vec<String> = ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
+        for number in 0..options.managers {
+            let more = format!("routers = [{}]\n", named.join(", "));
+            managers.push(member("connection-manager", format!("manager-{number}"), &more)?);
+        }
+        for member in routers.iter_mut().chain(&mut managers) {
+            member.start().await?;
+        }
+        let hosts = managers.iter().map(plain).collect::<Result<_>>()?;
+        Ok(Cluster { redis, managers, routers, hosts: Hosts::new(hosts), _directory: directory })
+    }
+
+    /// Where clients come in.
+    pub fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    fn member(&mut self, part: Part) -> Result<&mut Member> {
+        let (members, place) = match part {
+            Part::Manager(place) => (&mut self.managers, place),
+            Part::Router(place) => (&mut self.routers, place),
+        };
+        members.get_mut(place).context("there are not so many")
+    }
+
+    /// kill -9, and waits until it is gone.
+    pub async fn kill(&mut self, part: Part) -> Result<()> {
+        let member = self.member(part)?;
+        member.process()?.kill().await?;
+        member.process = None;
+        Ok(())
+    }
+
+    /// Starts it again.
+    pub async fn start_again(&mut self, part: Part) -> Result<()> {
+        let member = self.member(part)?;
+        member.start().await?;
+        if let Part::Manager(place) = part {
+            let address = plain(member)?;
+            self.hosts.moved(place, address);
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, and waits until it has left by itself.
+    pub async fn stop(&mut self, part: Part) -> Result<()> {
+        let member = self.member(part)?;
+        member.process()?.signal(Signal::TERM)?;
+        member.process()?.stopped().await?;
+        member.process = None;
+        Ok(())
+    }
+
+    /// SIGSTOP: it lives, and does nothing.
+    pub fn pause(&mut self, part: Part) -> Result<()> {
+        self.member(part)?.process()?.signal(Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&mut self, part: Part) -> Result<()> {
+        self.member(part)?.process()?.signal(Signal::CONT)
+    }
+
+    /// One request on the control socket of the first router that answers.
+    pub async fn control(&self, request: Value) -> Result<Value> {
+        let mut said = None;
+        for process in self.routers.iter().filter_map(|member| member.process.as_ref()) {
+            match process.control(request.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => said = Some(error),
+            }
+        }
+        Err(said.context("no router runs")?)
+    }
+
+    /// Everything that its processes have logged, in the order of their names.
+    pub fn log(&self) -> String {
+        let members = self.managers.iter().chain(&self.routers);
+        members.filter_map(|member| member.process.as_ref()).map(Process::log).collect()
+    }
+}
+
+fn plain(member: &Member) -> Result<SocketAddr> {
+    let process = member.process.as_ref().context("it is not running")?;
+    process.address("plain").context("it has no listener for clients")
+}
+
+/// Makes the tables.
+fn migrate(binary: &Path, root: &Path, stores: &str) -> Result<()> {
+    let config = root.join("migrate.toml");
+    std::fs::write(&config, stores)?;
+    let mut command = Command::new(binary);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STARLING_")) {
+        command.env_remove(name);
+    }
+    let done = command.args(["store", "migrate", "--config"]).arg(&config).output()?;
+    ensure!(done.status.success(), "no tables: {}", String::from_utf8_lossy(&done.stderr));
+    Ok(())
+}
+
+/// One that nobody listens on now. Below those that the system gives to clients, so that it stays free while its process is dead.
+fn free_port() -> Result<u16> {
+    for _ in 0..200 {
+        let port = 10_000 + random()? % 10_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    anyhow::bail!("no free port was found")
+}
+
+fn random() -> Result<u16> {
+    let mut bytes = [0; 2];
+    aws_lc_rs::rand::fill(&mut bytes).ok().context("no random numbers")?;
+    Ok(u16::from_le_bytes(bytes))
+}

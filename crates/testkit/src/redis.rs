@@ -1,0 +1,78 @@
+//! A Redis of a test's own.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+/// A running server, on loopback, with its append-only file in a directory that outlives it.
+#[derive(Debug)]
+pub struct Redis {
+    child: Child,
+    directory: PathBuf,
+    port: u16,
+}
+
+impl Redis {
+    /// Starts Debian's `redis-server` and waits until it answers.
+    pub async fn start(directory: &Path, port: u16) -> Result<Redis> {
+        std::fs::create_dir_all(directory)?;
+        let child = Command::new("redis-server")
+            .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"])
+            .arg(directory)
+            .args(["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""])
+            .args(["--maxmemory-policy", "noeviction", "--daemonize", "no", "--logfile", "redis.log"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .context("starting redis-server, of Debian's package of that name")?;
+        let mut redis = Redis { child, directory: directory.to_owned(), port };
+        for _ in 0..600 {
+            if let Some(status) = redis.child.try_wait()? {
+                bail!("redis-server ended with {status}");
+            }
+            if redis.ask("PING").await.is_ok_and(|answer| answer.starts_with("+PONG")) {
+                return Ok(redis);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("redis-server does not answer")
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.port))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap_or_default()
+    }
+
+    /// One command without arguments that have spaces, and the first line of its answer.
+    pub async fn ask(&self, command: &str) -> Result<String> {
+        let mut socket = TcpStream::connect(self.address()).await?;
+        socket.write_all(format!("{command}\r\n").as_bytes()).await?;
+        let mut answer = vec![0; 4096];
+        let length = socket.read(&mut answer).await?;
+        answer.truncate(length);
+        Ok(String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// kill -9, and waits until it is gone.
+    pub async fn kill(&mut self) -> Result<()> {
+        self.child.kill().await.context("kill")
+    }
+
+    /// The same directory and port again.
+    pub async fn start_again(&mut self) -> Result<()> {
+        *self = Redis::start(&self.directory.clone(), self.port).await?;
+        Ok(())
+    }
+}

@@ -65,7 +65,7 @@ impl Default for ListenConfig {
 }
 
 /// How clients leave a connection manager that is stopped while others can take them. Where this process is the only one, it
-/// stops at once, and its sessions are saved.
+/// stops at once, and its sessions are saved. Not in effect yet: every process stops at once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DrainConfig {

@@ -12,6 +12,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use starling_telemetry::Metrics;
 use tokio::net::TcpListener;
@@ -38,7 +39,8 @@ impl Default for Config {
 pub(crate) struct Health {
     started: AtomicBool,
     ready: AtomicBool,
-    cut_off: AtomicBool,
+    /// What this process cannot do without and does not have.
+    lacks: Mutex<Option<&'static str>>,
 }
 
 impl Health {
@@ -47,12 +49,13 @@ impl Health {
         self.started.store(true, Ordering::Release);
         self.ready.store(true, Ordering::Release);
     }
-    /// Whether what this process cannot do without is there: a router for its clients, or its stores.
-    pub(crate) fn reaches(&self, what_it_needs: bool) {
-        self.cut_off.store(!what_it_needs, Ordering::Release);
+    /// What this process cannot do without and does not have, such as a router or a store; `None`: it has all.
+    pub(crate) fn lacks(&self, what: Option<&'static str>) {
+        *self.lacks.lock() = what;
     }
-    fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Acquire) && !self.cut_off.load(Ordering::Acquire)
+    /// Why no client is to come in.
+    fn obstacle(&self) -> Option<&'static str> {
+        if self.ready.load(Ordering::Acquire) { *self.lacks.lock() } else { Some("not yet") }
     }
     /// No new clients, please.
     pub(crate) fn not_ready(&self) {
@@ -105,9 +108,11 @@ async fn answer(
     health: Arc<Health>,
     metrics: Metrics,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
-    let claim = |holds: bool| {
-        if holds { (StatusCode::OK, "ok\n") } else { (StatusCode::SERVICE_UNAVAILABLE, "not yet\n") }
+    let claim = |obstacle: Option<&'static str>| match obstacle {
+        None => (StatusCode::OK, "ok"),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
     };
+    let is_started = health.started.load(Ordering::Acquire);
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => {
             let mut response = Response::new(Full::new(metrics.render().into()));
@@ -116,13 +121,13 @@ async fn answer(
                 .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("text/plain; version=0.0.4"));
             return Ok(response);
         }
-        (&Method::GET, "/livez") => (StatusCode::OK, "ok\n"),
-        (&Method::GET, "/startupz") => claim(health.started.load(Ordering::Acquire)),
-        (&Method::GET, "/readyz") => claim(health.is_ready()),
-        (&Method::GET, _) => (StatusCode::NOT_FOUND, "not found\n"),
-        _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET\n"),
+        (&Method::GET, "/livez") => (StatusCode::OK, "ok"),
+        (&Method::GET, "/startupz") => claim((!is_started).then_some("not yet")),
+        (&Method::GET, "/readyz") => claim(health.obstacle()),
+        (&Method::GET, _) => (StatusCode::NOT_FOUND, "not found"),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET"),
     };
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    let mut response = Response::new(Full::new(Bytes::from(format!("{text}\n"))));
     *response.status_mut() = status;
     Ok(response)
 }

@@ -47,6 +47,7 @@ const LIMITS: &[Limit] = &[
     limit("im.registration.per-address-and-hour", "registration is refused with `resource-constraint`", "0"),
     limit("store.log-max-stanzas", "what follows waits in the store until the client acknowledges", "0"),
     limit("store.log-max-bytes", "what follows waits in the store until the client acknowledges", "0"),
+    limit("store.min-free-bytes", "senders get `resource-constraint`, `/readyz` says no", "0"),
     limit("store.archive-ttl", "archived messages are erased", "\"0s\""),
     limit("store.spool-ttl", "messages of an account without archive are erased", "\"0s\""),
     limit(

@@ -23,6 +23,9 @@ pub struct Config {
     /// How long archived messages are kept. Those that still wait to be collected are kept for `spool-ttl`, too.
     #[serde(with = "humantime_serde")]
     pub archive_ttl: Duration,
+    /// Below so many free bytes on the disk nothing new is taken: senders get `resource-constraint`, `/readyz` says no. What was
+    /// taken before is still written, and devices may still acknowledge.
+    pub min_free_bytes: u64,
     /// Believe the clock at this start, however far it is beyond the newest time that the store has seen. Otherwise nothing
     /// expires by a clock that is more than 7 days beyond it until it has gone on for 24 hours. For one start.
     pub accept_clock: bool,
@@ -51,6 +54,7 @@ impl Default for Config {
             resume_within: Duration::from_secs(300),
             spool_ttl: YEAR,
             archive_ttl: YEAR,
+            min_free_bytes: 64 * 1024 * 1024,
             accept_clock: false,
             sync: true,
             commit_delay: Duration::ZERO,
@@ -94,6 +98,9 @@ impl Config {
             if ttl > AGE {
                 return wrong(field, "must not be longer than 1000years");
             }
+        }
+        if i64::try_from(self.min_free_bytes).is_err() {
+            return wrong("min-free-bytes", "no disk is so large");
         }
         if self.commit_delay > MAX_DELAY {
             return wrong("commit-delay", "must not be longer than 10s: it is for tests");

@@ -125,6 +125,12 @@ impl Store {
         self.disk.close();
     }
 
+    /// Whether it takes what is new: the disk has room, and the last write was good. Without asking long: the caller has a
+    /// deadline.
+    pub async fn can_write(&self) -> Result<()> {
+        self.writer.probe().await
+    }
+
     /// The account's slot.
     pub(crate) fn slot(&self, account: &BareJid) -> Result<Shared> {
         if let Some(slot) = self.slots.loaded(account) {

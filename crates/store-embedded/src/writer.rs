@@ -13,6 +13,7 @@ use crate::disk::{Disk, Op};
 use crate::error::{OpenError, unavailable};
 use crate::journal::Journalled;
 use crate::metrics::Metrics;
+use crate::room::Room;
 use starling_slot::Promise;
 
 /// How many writes wait at most; whoever comes then waits for a place.
@@ -41,6 +42,7 @@ enum Request {
 /// The way to the writer.
 pub(crate) struct Writer {
     queue: mpsc::Sender<Request>,
+    room: Arc<Room>,
     failing: Arc<AtomicBool>,
     thread: parking_lot::Mutex<Option<JoinHandle<()>>>,
 }
@@ -54,8 +56,10 @@ impl Writer {
         let (queue, requests) = mpsc::channel(QUEUE);
         let root = disk.root().to_owned();
         let failing = Arc::new(AtomicBool::new(false));
+        let room = Arc::new(Room::new(&root, config.min_free_bytes));
         let work = Work {
             failing: failing.clone(),
+            room: room.clone(),
             disk,
             journalled,
             sync: config.sync,
@@ -67,7 +71,7 @@ impl Writer {
         let thread = std::thread::Builder::new().name("store-writer".to_owned());
         let thread = thread.spawn(move || work.run(requests));
         let thread = thread.map_err(|error| OpenError::new(&root, error, "raise the limit of threads"))?;
-        Ok(Writer { queue, failing, thread: parking_lot::Mutex::new(Some(thread)) })
+        Ok(Writer { queue, room, failing, thread: parking_lot::Mutex::new(Some(thread)) })
     }
 
     /// Returns when `ops` are on the disk, all or none.
@@ -88,12 +92,12 @@ impl Writer {
         }
     }
 
-    /// Whether the last write failed.
+    /// Whether nothing new is to be taken: the last write failed, or the next one may.
     pub(crate) fn is_failing(&self) -> bool {
-        self.failing.load(Ordering::Relaxed)
+        self.failing.load(Ordering::Relaxed) || self.room.is_short()
     }
 
-    /// Writes nothing, to see whether it could.
+    /// Whether what is new could be written; after a failure it is tried.
     pub(crate) async fn probe(&self) -> Result<()> {
         self.send(Vec::new()).await
     }
@@ -189,6 +193,7 @@ impl Group {
 
 /// What the thread owns.
 struct Work {
+    room: Arc<Room>,
     failing: Arc<AtomicBool>,
     disk: Arc<Disk>,
     journalled: Journalled,
@@ -208,18 +213,14 @@ impl Work {
             if Promise::StoreBeforeAck.is_broken() {
                 std::thread::sleep(Duration::from_millis(50)); // as on a slow disk: a kill finds something to lose
             }
-            if !self.delay.is_zero() && !group.waiting.is_empty() {
+            if !self.delay.is_zero() && !group.waiting.is_empty() && !group.ops.is_empty() {
                 std::thread::sleep(self.delay);
             }
             let later = if group.later.len() <= KEPT { group.later } else { Vec::new() };
-            let (urgent, idle) = (!group.waiting.is_empty(), group.ops.is_empty());
-            let result = if idle && !urgent { Ok(()) } else { self.group(group.ops, urgent) };
-            self.failing.store(result.is_err(), Ordering::Relaxed);
-            self.metrics.waiting.record(group.waiting.len() as f64);
-            if result.is_err() {
-                self.metrics.failures.increment(1);
-                self.kept = later;
-            }
+            let result = match group.ops.is_empty() {
+                true => self.probe(group.waiting.is_empty()),
+                false => self.write(group.ops, &group.waiting, later),
+            };
             for done in group.waiting {
                 let _ = done.send(result.clone()); // nobody waits any more
             }
@@ -229,10 +230,39 @@ impl Work {
         }
     }
 
-    /// One batch. After a failure the database is opened again before the next one, but not more often than once a `PAUSE`.
+    /// Could something new be written? After a failure it is tried; `idle`: nobody asks.
+    fn probe(&mut self, idle: bool) -> Result<(), Refused> {
+        if idle {
+            return Ok(());
+        }
+        if self.room.is_short() {
+            return Err(Refused("the disk is full or read-only".into()));
+        }
+        if self.failed.is_none() {
+            return Ok(());
+        }
+        let tried = self.group(Vec::new(), true);
+        self.failing.store(tried.is_err(), Ordering::Relaxed);
+        tried
+    }
+
+    /// Also where the room is short: what was taken is written if it can be.
+    fn write(&mut self, ops: Vec<Op>, waiting: &[Done], later: Vec<Op>) -> Result<(), Refused> {
+        let result = self.group(ops, !waiting.is_empty());
+        self.failing.store(result.is_err(), Ordering::Relaxed);
+        self.metrics.waiting.record(waiting.len() as f64);
+        if result.is_err() {
+            self.metrics.failures.increment(1);
+            self.kept = later;
+        }
+        result
+    }
+
+    /// One batch. After a failure the database is opened again before the next one, but not more often than once a `PAUSE`,
+    /// and not without room: what is open can be read at least.
     fn group(&mut self, mut ops: Vec<Op>, urgent: bool) -> Result<(), Refused> {
         if let Some((since, why)) = &self.failed {
-            if since.elapsed() < PAUSE {
+            if since.elapsed() < PAUSE || self.room.is_short() {
                 return Err(why.clone());
             }
             self.attempt(|work| work.disk.reopen())?;

@@ -82,6 +82,6 @@ fn listen(
 async fn watch(uplinks: Arc<Uplinks>, health: Arc<Health>, stop: CancellationToken) {
     let mut clock = tokio::time::interval(LOOKED_EVERY);
     while stop.run_until_cancelled(clock.tick()).await.is_some() {
-        health.reaches(uplinks.count() > 0);
+        health.lacks((uplinks.count() == 0).then_some("no session router is reached"));
     }
 }

@@ -4,6 +4,7 @@ mod embedded;
 mod manager;
 mod router;
 mod shared;
+mod stores;
 
 use std::fs::Permissions;
 use std::net::SocketAddr;
@@ -155,6 +156,9 @@ pub(crate) async fn assemble(
         routing.as_ref().map(|routing| routing.pipeline.clone()),
         base.stop.clone(),
     ));
+    if let Some(routing) = &routing {
+        base.services.spawn(stores::watch(routing.clone(), base.health.clone(), base.stop.clone()));
+    }
     let control = Arc::new(Control { routing, addresses: addresses.clone(), reload, since: Instant::now() });
     Ok(base.into_node(config, addresses, control))
 }

@@ -1,60 +1,21 @@
 //! The disk: full, and then not; and a directory that is another process's.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use starling_history::Expect;
+use starling_testkit::SmallDisk;
 use starling_testkit::numbered::{Habit, Hosts, PATIENCE, Readers, Recipient, Sender};
 
 use crate::setup::{Kit, binary, until};
 
-/// A file system in memory, of a size that is soon full. Mounting wants root, as in the container of `make ci`.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount() -> SmallDisk {
-        let path = tempfile::tempdir().unwrap().keep();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=160m", "tmpfs"]).arg(&path).status();
-        assert!(
-            mounted.is_ok_and(|status| status.success()),
-            "a tmpfs cannot be mounted: this test wants root"
-        );
-        SmallDisk(path)
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.0.join("filler")
-    }
-
-    /// Takes all the space there is, to the last byte.
-    fn fill(&self) {
-        let mut file = fs::File::options().create(true).append(true).open(self.filler()).unwrap();
-        for size in [1 << 20, 1 << 12, 1] {
-            while std::io::Write::write_all(&mut file, &vec![b'x'; size]).is_ok() {}
-        }
-    }
-
-    fn free(&self) {
-        fs::remove_file(self.filler()).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-        let _ = fs::remove_dir(&self.0);
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_told_to_senders_and_nothing_acked_is_lost() {
     let disk = SmallDisk::mount();
-    let kit = Kit::start_in(&disk.0.join("data"), "", &["anna", "ben", "cleo", "bob"]).await;
+    let kit = Kit::start_in(&disk.path().join("data"), "", &["anna", "ben", "cleo", "bob"]).await;
     let address = kit.server.plain();
     let hosts = Hosts::new(vec![address]);
     let stop = Arc::new(AtomicBool::new(false));

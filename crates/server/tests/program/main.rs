@@ -8,6 +8,7 @@ mod dead_peer;
 mod descriptors;
 mod doctor;
 mod first_run;
+mod full_disk;
 mod logs;
 mod quickstart;
 mod reload;

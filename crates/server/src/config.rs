@@ -2,6 +2,8 @@
 
 mod environment;
 mod fault;
+mod strict;
+mod words;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +18,7 @@ use starling_store_scylla as store_scylla;
 
 pub(crate) use fault::ConfigError;
 use fault::Source;
+pub(crate) use strict::useless;
 
 /// `EX_USAGE`: what a bad configuration ends with.
 pub(crate) const EXIT_USAGE: u8 = 64;
@@ -93,11 +96,16 @@ impl Default for Config {
 struct Wrong {
     key: Vec<String>,
     why: String,
+    /// Where the default is not it.
+    mend: Option<String>,
 }
 
 impl Wrong {
     fn new(key: &str, why: impl Into<String>) -> Wrong {
-        Wrong { key: key.split('.').map(str::to_owned).collect(), why: why.into() }
+        Wrong { key: key.split('.').map(str::to_owned).collect(), why: why.into(), mend: None }
+    }
+    fn mend(self, mend: impl Into<String>) -> Wrong {
+        Wrong { mend: Some(mend.into()), ..self }
     }
 }
 
@@ -107,10 +115,28 @@ impl Config {
         file: Option<&Path>,
         environment: impl Iterator<Item = (String, String)>,
     ) -> Result<Config, ConfigError> {
+        Config::load_checked(file, environment, Config::check)
+    }
+
+    /// The same, and everything else that `starling config check` looks at.
+    pub(crate) fn load_strictly(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+    ) -> Result<Config, ConfigError> {
+        Config::load_checked(file, environment, |config| {
+            config.check().and_then(|()| config.check_strictly())
+        })
+    }
+
+    fn load_checked(
+        file: Option<&Path>,
+        environment: impl Iterator<Item = (String, String)>,
+        check: impl Fn(&Config) -> Result<(), Wrong>,
+    ) -> Result<Config, ConfigError> {
         let mut source = Source::read(file)?;
         let config: Config = toml::from_str(&source.text).map_err(|error| source.explain(&error))?;
         let config = environment::overlay(config, environment, &mut source)?;
-        config.check().map_err(|wrong| source.error(&wrong.key, wrong.why))?;
+        check(&config).map_err(|wrong| source.error(wrong))?;
         Ok(config)
     }
 
@@ -121,10 +147,10 @@ impl Config {
         }
         self.mode = Mode::Cluster;
         self.cluster.roles = roles.to_vec();
-        let named = |Wrong { key, why }| ConfigError {
+        let named = |Wrong { key, why, mend }| ConfigError {
             place: format!("--roles: {}", key.join(".")),
             why,
-            mend: None,
+            mend,
         };
         self.check().map_err(named)?;
         Ok(self)
@@ -194,12 +220,14 @@ impl Config {
         for (domain, files) in &self.tls.certificates {
             let key = vec!["tls".to_owned(), "certificates".to_owned(), domain.clone()];
             if !self.domains.contains(domain) {
-                return Err(Wrong {
-                    key,
-                    why: format!("{domain:?} is not among the `domains` that are served"),
-                });
+                let why = format!("{domain:?} is not among the `domains` that are served");
+                let mend = Some("add it there, or remove this section".to_owned());
+                return Err(Wrong { key, why, mend });
             }
-            connection_manager::check_files(files).map_err(|error| Wrong { key, why: error.to_string() })?;
+            connection_manager::check_files(files).map_err(|error| {
+                let mend = "name files in PEM form that belong together and that the server's user may read";
+                Wrong { key, why: error.to_string(), mend: Some(mend.to_owned()) }
+            })?;
         }
         Ok(())
     }

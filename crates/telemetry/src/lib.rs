@@ -4,5 +4,5 @@
 mod log;
 mod metrics;
 
-pub use log::{Config, Format, LogHandle, TelemetryError, init};
+pub use log::{Config, Format, LogHandle, TelemetryError, init, parts};
 pub use metrics::{Metrics, install};

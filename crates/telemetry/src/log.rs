@@ -36,6 +36,8 @@ impl Default for Config {
     }
 }
 
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
 /// At `info` the libraries of the store tell of every file. Who wants to see that names them: the later directive wins.
 const LIBRARIES: &str = "fjall=warn,lsm_tree=warn";
 
@@ -58,6 +60,13 @@ impl Config {
     pub fn check(&self) -> Result<(), TelemetryError> {
         filter(&self.level).map(|_| ())
     }
+}
+
+/// The parts that a level names, as they are written: `starling_im` of `info,starling_im=debug`.
+pub fn parts(level: &str) -> Vec<&str> {
+    let names = level.split(',').map(|one| one.split(['=', '[']).next().unwrap_or_default().trim());
+    let is_level = |name: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(name));
+    names.filter(|name| !name.is_empty() && !is_level(name)).collect()
 }
 
 /// Changes the level of a running process.
@@ -94,8 +103,7 @@ pub fn init(config: &Config) -> Result<LogHandle, TelemetryError> {
 
 fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
     let wrong = || TelemetryError::Level { level: level.to_owned() };
-    let plain = ["error", "warn", "info", "debug", "trace", "off"];
-    if !level.contains('=') && !level.contains(',') && !plain.contains(&level) {
+    if !level.contains('=') && !level.contains(',') && !LEVELS.contains(&level) {
         return Err(wrong());
     }
     EnvFilter::try_new(level).map_err(|_| wrong())?;
@@ -116,6 +124,13 @@ mod tests {
         for level in ["", "loud", "info,starling_im=loud"] {
             assert!(filter(level).is_err(), "{level}");
         }
+    }
+
+    #[test]
+    fn the_parts_of_a_level_are_named() {
+        assert!(parts("info").is_empty() && parts("WARN, off").is_empty());
+        let level = "info,starling_im::xep=debug,fjall,[span{a=b}]=trace,starling_rpc[span]=warn";
+        assert_eq!(parts(level), ["starling_im::xep", "fjall", "starling_rpc"]);
     }
 
     #[test]

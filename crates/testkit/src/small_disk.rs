@@ -27,6 +27,12 @@ impl SmallDisk {
         &self.0
     }
 
+    /// From now on nobody writes to it.
+    pub fn make_read_only(&self) {
+        let mounted = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).status();
+        assert!(mounted.is_ok_and(|status| status.success()), "it cannot be mounted again");
+    }
+
     fn filler(&self) -> PathBuf {
         self.0.join("filler")
     }

@@ -135,7 +135,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             shutdown::serve(origin.load()?, origin)
         }
         Command::Config { action: ConfigAction::Check { place } } => {
-            place.load()?;
+            Config::load_strictly(place.config.as_deref(), std::env::vars())?;
             say("the configuration can be used");
             Ok(ExitCode::SUCCESS)
         }

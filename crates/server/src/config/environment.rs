@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::fault::{ConfigError, Source, nearest};
-use super::{Config, Wrong};
+use super::{Config, Wrong, words};
 
 const PREFIX: &str = "STARLING_";
 /// Tables whose keys are the operator's own words: set as a whole, as an inline table.
@@ -33,7 +33,7 @@ pub(super) fn overlay(
             return Err(ConfigError { place: name, why: "no such key".to_owned(), mend: Some(mend) });
         };
         source.variables.push((path.clone(), name));
-        (table, config) = with(&table, path, &value).map_err(|wrong| source.error(&wrong.key, wrong.why))?;
+        (table, config) = with(&table, path, &value).map_err(|wrong| source.error(wrong))?;
     }
     Ok(config)
 }
@@ -52,7 +52,8 @@ fn with(table: &toml::Table, path: &[String], text: &str) -> Result<(toml::Table
         Some(value) => attempt(value).or_else(|error| as_text().map_err(|_| error)),
         None => as_text(),
     };
-    done.map_err(|error| Wrong { key: path.to_vec(), why: error.message().to_owned() })
+    let key = path.last().map(String::as_str);
+    done.map_err(|error| Wrong { key: path.to_vec(), why: words::plain(error.message(), key), mend: None })
 }
 
 fn variable(path: &[String]) -> String {

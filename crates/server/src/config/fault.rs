@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Config;
+use super::{Config, Wrong, words};
 
 /// How alike two names must be for one to be meant by the other.
 const ALIKE: f64 = 0.75;
@@ -64,12 +64,17 @@ impl Source {
         if let Some((why, mend)) = unknown_field(message) {
             return ConfigError { place, why, mend: Some(mend) };
         }
-        let key = at.and_then(|at| self.key_at(at));
-        ConfigError { place, why: message.to_owned(), mend: key.and_then(|key| default_of(&key)) }
+        let Some(key) = at.and_then(|at| self.key_at(at)) else {
+            return ConfigError { place, why: words::plain(message, None), mend: None };
+        };
+        let why = words::plain(message, key.last().map(String::as_str));
+        ConfigError { place: format!("{place}: {}", key.join(".")), why, mend: default_of(&key) }
     }
 
     /// What is wrong with the value of `key`.
-    pub(super) fn error(&self, key: &[String], why: String) -> ConfigError {
+    pub(super) fn error(&self, wrong: Wrong) -> ConfigError {
+        let Wrong { key, why, mend } = wrong;
+        let key = key.as_slice();
         let name = key.join(".");
         let variable = self.variables.iter().find(|(set, _)| set.starts_with(key) || key.starts_with(set));
         let place = match (variable, self.position(key)) {
@@ -77,7 +82,7 @@ impl Source {
             (None, Some(at)) => format!("{}: {name}", self.line(at)),
             (None, None) => format!("{}: {name}", self.name),
         };
-        ConfigError { place, why, mend: default_of(key) }
+        ConfigError { place, why, mend: mend.or_else(|| default_of(key)) }
     }
 
     fn line(&self, at: usize) -> String {

@@ -63,8 +63,15 @@ fn a_value_that_cannot_be_is_named_with_its_line_its_reason_and_its_default() {
 #[test]
 fn a_value_of_the_wrong_type_is_named_with_its_line_and_its_default() {
     let wrong = complaint("[im]\narchive = 'perhaps'\n");
-    assert!(wrong.starts_with("starling.toml:2: invalid type"), "{wrong}");
-    assert!(wrong.ends_with("; the default is true"), "{wrong}");
+    let said =
+        "starling.toml:2: im.archive: must be true or false, not the text \"perhaps\"; the default is true";
+    assert_eq!(wrong, said);
+    let wrong = complaint("[im]\nresume-within = 30\n");
+    let said = "must be a time in quotes, such as \"30s\", \"5m\", \"1h 30m\" or \"365d\", not the number 30";
+    assert!(wrong.contains(said), "{wrong}");
+    let wrong = with(&[("STARLING_LIMITS_STANZA_BYTES", "256k")]).unwrap_err().to_string();
+    let said = "STARLING_LIMITS_STANZA_BYTES: must be a whole number of bytes, 0 or more, not the text \"256k\"; the default is 262144";
+    assert_eq!(wrong, said);
 }
 
 #[test]

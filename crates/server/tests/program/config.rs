@@ -33,11 +33,16 @@ fn every_complaint_has_place_reason_and_mend() {
     let directory = tempfile::tempdir().unwrap();
     for (text, place, reason, mend) in [
         ("[limits]\nstanza-bytes = 1\n", "starling.toml:2", "RFC 6120", "the default is 262144"),
-        ("[im]\narchive = 3\n", "starling.toml:2", "invalid type: integer `3`", "the default is true"),
+        (
+            "[im]\narchive = 3\n",
+            "starling.toml:2",
+            "must be true or false, not the number 3",
+            "the default is true",
+        ),
         (
             "[admin]\nlisten = 'here'\n",
             "starling.toml:2",
-            "socket address",
+            "an address and a port, such as",
             "the default is \"127.0.0.1:5281\"",
         ),
         ("domain = 'x'\n", "starling.toml:1", "unknown key `domain`", "did you mean `domains`?"),
@@ -47,6 +52,42 @@ fn every_complaint_has_place_reason_and_mend() {
             "starling.toml:2",
             "not a loopback address",
             "the default is []",
+        ),
+        (
+            "[log]\nlevel = 'info,straling_im=debug'\n",
+            "starling.toml:2: log.level",
+            "there is no part \"straling_im\" of the server",
+            "did you mean starling_im?",
+        ),
+        (
+            "[log]\nlevel = 'info,loud'\n",
+            "starling.toml:2: log.level",
+            "no part \"loud\"",
+            "parts are starling, ",
+        ),
+        (
+            "[listen]\nc2s = ['192.0.2.1:5222']\n",
+            "starling.toml:2: listen.c2s",
+            "192.0.2.1:5222 cannot be listened on",
+            "name an address of this machine",
+        ),
+        (
+            "[listen]\nplain = ['127.0.0.1:5223']\n",
+            "starling.toml:2: listen.plain",
+            "127.0.0.1:5223 is taken already by [::]:5223 of listen.direct-tls",
+            "give one of them another port",
+        ),
+        (
+            "[im]\nresume-within = 300\n",
+            "starling.toml:2: im.resume-within",
+            "such as \"30s\"",
+            "the default is \"5m\"",
+        ),
+        (
+            "[limits]\nstanza-bytes = '1M'\n",
+            ":2: limits.stanza-bytes",
+            "a whole number of bytes",
+            "the default is 262144",
         ),
     ] {
         written(directory.path(), text);

@@ -8,6 +8,7 @@ use rcgen::{CertificateParams, KeyPair};
 use serde_json::Value;
 use simple_dns::rdata::{A, RData, SRV};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, ResourceRecord, TYPE};
+use starling_testkit::SmallDisk;
 
 use crate::starling::{Outcome, PORTS, server_in, starling_in};
 
@@ -130,6 +131,51 @@ fn certificates_are_read() {
     let outcome = examine(directory.path(), &config, &[]);
     assert_eq!(outcome.code, Some(64), "{outcome:?}");
     assert!(outcome.stdout.contains("a.key: is not the key of a.crt"), "{outcome:?}");
+}
+
+/// The same is wrong for `config check`, which says where.
+#[test]
+fn config_check_refuses_a_certificate_that_clients_would_refuse() {
+    let directory = tempfile::tempdir().unwrap();
+    let check = |config: &str| {
+        std::fs::write(directory.path().join("check.toml"), config).unwrap();
+        starling_in(directory.path(), &["config", "check", "--config", "check.toml"], PORTS)
+    };
+    check(&certified(directory.path(), "chat.localhost", 100)).succeeded();
+    for (name, days, why) in [
+        ("chat.localhost", -3, "it has expired; get a new one"),
+        ("other.localhost", 100, "it is for other.localhost; get one for this domain"),
+    ] {
+        let config = certified(directory.path(), name, days);
+        let refused = check(&config);
+        assert_eq!(refused.code, Some(64), "{refused:?}");
+        let place = "check.toml:2: tls.certificates.chat.localhost: a.crt: ";
+        assert!(refused.stderr.contains(&format!("{place}{why}")), "{}", refused.stderr);
+        let dumped = starling_in(directory.path(), &["config", "dump", "--config", "check.toml"], PORTS);
+        assert_eq!(dumped.code, Some(0), "a start is not refused for it: {dumped:?}");
+    }
+    let config = certified(directory.path(), "chat.localhost", 100);
+    std::fs::write(directory.path().join("a.key"), KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let refused = check(&config);
+    assert!(
+        refused.code == Some(64) && refused.stderr.contains("a.key: is not the key of a.crt; name files"),
+        "{refused:?}"
+    );
+    std::fs::remove_file(directory.path().join("a.key")).unwrap();
+    let refused = check(&config);
+    assert!(refused.code == Some(64) && refused.stderr.contains("a.key: "), "{refused:?}");
+}
+
+#[test]
+fn a_data_directory_that_cannot_be_written_is_found() {
+    let disk = SmallDisk::mount();
+    std::fs::create_dir(disk.path().join("data")).unwrap();
+    let config = format!("data-dir = '{}'\n", disk.path().join("data").display());
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(trouble(&examine(directory.path(), &config, &[]), "rights", "data"), None);
+    disk.make_read_only();
+    let found = trouble(&examine(directory.path(), &config, &[]), "rights", "data").unwrap();
+    assert!(found.starts_with("it cannot be written: "), "{found}");
 }
 
 /// A name server that knows a few names, until the test ends.

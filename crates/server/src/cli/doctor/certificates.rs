@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use starling_connection_manager::{files_of, inspect};
 
 use super::Finding;
-use crate::config::Config;
+use crate::config::{Config, useless};
 
 const CHECK: &str = "certificate";
 const DAY: u64 = 24 * 3600;
@@ -40,17 +40,7 @@ fn one(config: &Config, domain: &str) -> Finding {
         left.as_secs() / DAY,
         if certificate.self_signed { "; it is self-signed, clients will ask about it" } else { "" }
     );
-    let renew = "get a new one, then `starling ctl config reload`";
-    let trouble = if now < certificate.not_before {
-        Some(("it does not hold yet".to_owned(), "wait, or check the clock"))
-    } else if left.is_zero() {
-        Some(("it has expired".to_owned(), renew))
-    } else if !certificate.is_for(domain) {
-        Some((format!("it is for {}", certificate.names.join(", ")), "get one for this domain"))
-    } else if left < SOON {
-        Some(("it expires soon".to_owned(), renew))
-    } else {
-        None
-    };
+    let soon = || ("it expires soon".to_owned(), "get a new one, then `starling ctl config reload`");
+    let trouble = useless(&certificate, domain, now).or_else(|| (left < SOON).then(soon));
     Finding::of(CHECK, what, trouble)
 }

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use rustix::fs::Access;
 use serde_json::{Value, json};
 use starling_connection_manager::Descriptors;
 use starling_ports::clock::SystemClock;
@@ -82,6 +83,7 @@ pub(super) fn ports_and_store(config: &Config) -> Vec<Finding> {
         Err(_) => free(config),
     };
     findings.push(room(&config.data_dir));
+    findings.extend(rights(&config.data_dir));
     if asked.is_ok() {
         findings.push(Finding::sound("store", "in use by the running server"));
     } else {
@@ -136,6 +138,19 @@ fn room(data_dir: &Path) -> Finding {
             "set data-dir to a directory that this user may write",
         ),
     }
+}
+
+/// Whether this user may write what is kept; a file system that is read-only takes nothing from root either.
+fn rights(data_dir: &Path) -> Option<Finding> {
+    let kept = [data_dir.to_owned(), data_dir.join("store")];
+    let there = kept.iter().rev().find(|path| path.exists())?;
+    let what = there.display().to_string();
+    let error = rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK).err();
+    let mend = "give the directory to the server's user, or mount its disk for writing";
+    Some(match error {
+        None => Finding::sound("rights", format!("{what} can be written")),
+        Some(error) => Finding::trouble("rights", what, format!("it cannot be written: {error}"), mend),
+    })
 }
 
 fn store(config: &Config) -> Finding {

@@ -85,8 +85,9 @@ impl Context {
         if self.stores.accounts.get(jid).await?.is_none() {
             return Ok(false);
         }
-        self.leave_contacts(jid).await?;
+        // In this order contacts hear `unavailable` once: of who has gone when it goes, of who is still there when it is left.
         self.end_sessions(jid, except).await?;
+        self.leave_contacts(jid).await?;
         self.stores.sessions.unsettle(jid).await?;
         let removed = self.stores.accounts.remove(jid).await?;
         self.stores.sessions.refresh(jid).await?;

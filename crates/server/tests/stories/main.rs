@@ -73,7 +73,6 @@ fn main() -> ExitCode {
         jid_escaping :: { an_escaped_name_is_a_name, no_name_ends_with_a_space }
         large_archive :: { a_large_archive_is_read_from_both_ends }
         last_activity :: { a_contact_asks_when_somebody_went, a_stranger_may_not_ask, a_device_answers_for_itself, the_server_says_how_long_it_runs }
-        limits :: { who_does_not_sign_in_is_let_go, a_stanza_takes_no_longer_than_allowed, too_fast_is_slowed_and_never_dropped, strangers_of_one_address_are_few, memory_stays_flat_under_hostile_input, idle_connections_hold_no_buffers, who_came_and_went_left_nothing, certificates_are_reloaded_without_a_restart }
         limits_off :: { an_account_has_no_limits, a_log_and_a_page_have_no_limits, a_failed_login_is_not_slowed_down }
         mam :: { both_sides_find_what_was_said, what_is_no_conversation_is_not_archived, pages_go_both_ways, a_page_is_flipped, an_unknown_id_is_not_found, with_filters_by_the_other, filters_hold_together, the_form_is_told_and_held_to, anothers_archive_is_closed, metadata_tells_the_ends, an_account_says_that_it_has_an_archive, preferences_are_kept, preferences_hold_for_both_directions, the_roster_decides_where_the_user_wants_it, paging_misses_none_while_others_write }
         message_routing :: { the_table_holds_row_by_row, order_holds_over_all_kinds, a_request_to_an_account_is_answered, anothers_resource_is_forged_too, an_error_is_never_answered, a_malformed_stanza_is_answered, a_bare_jid_reaches_all_who_are_there, a_full_jid_reaches_one, a_normal_message_to_a_missing_resource_goes_nowhere_else, a_negative_priority_gets_nothing_for_the_account, a_headline_is_not_kept, a_groupchat_message_bounces, nobody_by_that_name_is_an_error, a_request_of_a_stranger_tells_nothing, an_iq_to_a_missing_resource_bounces, from_is_stamped, a_forged_from_ends_the_stream, order_is_kept }
@@ -84,7 +83,7 @@ fn main() -> ExitCode {
         private_xml :: { what_is_kept_comes_back, nobody_else_reads_it, what_names_nothing_is_refused, there_is_a_limit }
         processing_hints :: { no_store_leaves_no_trace, no_permanent_store_waits_but_is_not_archived, no_copy_is_not_copied, store_keeps_what_would_not_be_kept }
         quotas :: { so_many_messages_wait, a_batch_is_counted_one_by_one, so_many_bytes_wait, an_archive_has_a_size }
-        register :: { an_account_is_made_and_signs_in, a_name_is_given_once, one_address_makes_so_many_accounts, who_is_registered_is_told_so, a_password_is_changed, a_password_is_changed_for_oneself_only, an_account_is_erased, an_erased_name_begins_anew }
+        register :: { an_account_is_made_and_signs_in, a_name_is_given_once, one_address_makes_so_many_accounts, who_is_registered_is_told_so, a_password_is_changed, a_password_is_changed_for_oneself_only, an_account_is_erased, contacts_of_an_erased_account_see_it_go_once, an_erased_name_begins_anew }
         proxy :: { tls_at_the_proxy_is_tls, without_tls_at_the_proxy_nobody_signs_in, a_stranger_is_no_proxy }
         roster :: { a_client_sets_names_and_groups_only, a_removal_is_told_by_version, a_push_is_between_server_and_device, a_removed_contact_is_left_both_ways, anothers_roster_is_closed, a_roster_has_an_end, a_contact_is_added_and_pushed, versions_save_the_download, a_removed_contact_is_gone, bad_items_are_refused }
         rsm :: { what_can_be_asked_of_a_set, a_page_has_a_size }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
+use serde_json::json;
 use starling_testkit::{Connection, Device, Received, ServerOptions, Tree, World};
 
 use super::subscription::befriend;
@@ -224,6 +225,31 @@ pub(crate) async fn an_account_is_erased(world: &World) {
     assert!(!signs_in(world, account.jid(), "secret").await);
     let gone = bob.ask("<iq type='get' to='${alice}' id='v1'><vCard xmlns='vcard-temp'/></iq>").await;
     assert_eq!(condition(&gone), Some("service-unavailable"), "{gone}");
+}
+
+/// RFC 6121 §4.5.2: whoever erases it, each device goes once.
+pub(crate) async fn contacts_of_an_erased_account_see_it_go_once(world: &World) {
+    for by_its_owner in [true, false] {
+        let account = world.user("alice").await;
+        let (phone, tablet) = (account.device("phone").await, account.device("tablet").await);
+        let bob = world.user("bob").await.device("desk").await;
+        befriend(&phone, &bob).await;
+        if by_its_owner {
+            let remove = "<iq type='set' id='u1'><query xmlns='jabber:iq:register'><remove/></query></iq>";
+            phone.send(remove).await;
+        } else {
+            let request = json!({"op": "user-remove", "jid": account.jid()});
+            world.server().await.control(request).await.unwrap();
+        }
+        let mut gone = Vec::new();
+        while let Some(Received::Element(stanza, _)) = bob.poll(Duration::from_millis(700)).await {
+            if stanza.attr("type") == Some("unavailable") {
+                gone.push(stanza.attr("from").unwrap().to_owned());
+            }
+        }
+        gone.sort();
+        assert_eq!(gone, [phone.jid(), tablet.jid()], "by its owner: {by_its_owner}");
+    }
 }
 
 /// Who takes the name of an erased account finds nothing of it.

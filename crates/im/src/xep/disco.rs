@@ -32,13 +32,13 @@ impl Xep for Disco {
 #[async_trait]
 impl OnIq for Disco {
     async fn on_iq(&self, cx: &Context, request: &Request<'_>) -> Answer {
-        if request.is_set() {
-            return Err(StanzaError::cancel(Condition::NotAllowed));
-        }
         let visible = match request.at {
             At::Server | At::Own => true,
             At::Account => sees(cx, request).await?,
         };
+        if request.is_set() {
+            return Err(if visible { StanzaError::cancel(Condition::NotAllowed) } else { unavailable() });
+        }
         let is_items = request.payload.ns() == ns::DISCO_ITEMS;
         let node = request.payload.attr("node").filter(|node| !node.is_empty());
         if !visible {

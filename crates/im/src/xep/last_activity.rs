@@ -29,7 +29,7 @@ impl Xep for LastActivity {
         XepInfo { numbers: &[12], server: &[ns::LAST], account: &[ns::LAST] }
     }
     fn attach(self: Arc<Self>, hooks: &mut Hooks) {
-        hooks.guard(ns::LAST, &[IqType::Get]);
+        hooks.guard(ns::LAST, &[IqType::Get, IqType::Set]);
         hooks.admit(ns::LAST, self.clone());
         for at in [At::Server, At::Own, At::Account] {
             hooks.iq(at, ns::LAST, "query", self.clone());
@@ -40,13 +40,14 @@ impl Xep for LastActivity {
 #[async_trait]
 impl OnIq for LastActivity {
     async fn on_iq(&self, cx: &Context, request: &Request<'_>) -> Answer {
+        if request.at == At::Account {
+            check(cx, &request.to, &request.from().bare()).await?;
+        }
         if request.is_set() {
             return Err(StanzaError::cancel(Condition::NotAllowed));
         }
-        match request.at {
-            At::Server => return Ok(Some(answer(self.since.elapsed().as_secs(), ""))), // §5: uptime
-            At::Own => {}
-            At::Account => check(cx, &request.to, &request.from().bare()).await?,
+        if request.at == At::Server {
+            return Ok(Some(answer(self.since.elapsed().as_secs(), ""))); // §5: uptime
         }
         let unavailable = |error: starling_ports::StoreError| error.to_stanza_error();
         let view = cx.stores.sessions.view(&request.to).await.map_err(unavailable)?;

@@ -52,10 +52,13 @@ pub(crate) fn read(request: &Element) -> Result<Wish, StanzaError> {
     })
 }
 
-/// The `<set/>` of an answer, with the ids of the first and the last item of the page, if it has any (§2.2). The count is
-/// left out, as §2.7 allows where it would cost much.
-pub(crate) fn page(ends: Option<(&str, &str)>) -> Element {
+/// The `<set/>` of an answer, with the ids of the first and the last item of the page, if it has any (§2.2), and the count,
+/// which may be left out where it would cost much.
+pub(crate) fn page(ends: Option<(&str, &str)>, count: Option<u64>) -> Element {
     let set = Element::new(ns::RSM, "set");
+    if let Some(count) = count {
+        return set.with_child(Element::new(ns::RSM, "count").with_text(&count.to_string()));
+    }
     let Some((first, last)) = ends else { return set };
     set.with_child(Element::new(ns::RSM, "first").with_text(first))
         .with_child(Element::new(ns::RSM, "last").with_text(last))
@@ -99,8 +102,10 @@ mod tests {
 
     #[test]
     fn an_empty_page_names_no_ends() {
-        assert_eq!(page(None).children().count(), 0);
-        let page = page(Some(("a", "b")));
+        assert_eq!(page(None, None).children().count(), 0);
+        let counted = page(None, Some(7));
+        assert_eq!(counted.child(ns::RSM, "count").map(Element::text).as_deref(), Some("7"));
+        let page = page(Some(("a", "b")), None);
         assert_eq!(page.child(ns::RSM, "first").map(Element::text).as_deref(), Some("a"));
         assert_eq!(page.child(ns::RSM, "last").map(Element::text).as_deref(), Some("b"));
     }

@@ -47,6 +47,7 @@ mod session;
 mod slow_readers;
 mod sm;
 mod stanza_ids;
+mod strangers;
 mod stream;
 mod subscription;
 mod subscription_states;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         jid_escaping :: { an_escaped_name_is_a_name, no_name_ends_with_a_space }
         large_archive :: { a_large_archive_is_read_from_both_ends }
         last_activity :: { a_contact_asks_when_somebody_went, a_stranger_may_not_ask, a_device_answers_for_itself, the_server_says_how_long_it_runs }
+        limits :: { who_does_not_sign_in_is_let_go, a_stanza_takes_no_longer_than_allowed, too_fast_is_slowed_and_never_dropped, strangers_of_one_address_are_few, memory_stays_flat_under_hostile_input, idle_connections_hold_no_buffers, who_came_and_went_left_nothing, certificates_are_reloaded_without_a_restart }
         limits_off :: { an_account_has_no_limits, a_log_and_a_page_have_no_limits, a_failed_login_is_not_slowed_down }
         mam :: { both_sides_find_what_was_said, what_is_no_conversation_is_not_archived, pages_go_both_ways, a_page_is_flipped, an_unknown_id_is_not_found, with_filters_by_the_other, filters_hold_together, the_form_is_told_and_held_to, anothers_archive_is_closed, metadata_tells_the_ends, an_account_says_that_it_has_an_archive, preferences_are_kept, preferences_hold_for_both_directions, the_roster_decides_where_the_user_wants_it, paging_misses_none_while_others_write }
         message_routing :: { the_table_holds_row_by_row, order_holds_over_all_kinds, a_request_to_an_account_is_answered, anothers_resource_is_forged_too, an_error_is_never_answered, a_malformed_stanza_is_answered, a_bare_jid_reaches_all_who_are_there, a_full_jid_reaches_one, a_normal_message_to_a_missing_resource_goes_nowhere_else, a_negative_priority_gets_nothing_for_the_account, a_headline_is_not_kept, a_groupchat_message_bounces, nobody_by_that_name_is_an_error, a_request_of_a_stranger_tells_nothing, an_iq_to_a_missing_resource_bounces, from_is_stamped, a_forged_from_ends_the_stream, order_is_kept }
@@ -92,6 +94,7 @@ fn main() -> ExitCode {
         slow_readers :: { a_stalled_reader_loses_nothing_and_costs_nothing, who_answers_no_pings_is_served_on }
         sm :: { everything_handled_is_counted, a_cut_session_resumes_where_it_was, a_resumed_session_was_never_away, another_account_cannot_resume, too_high_an_h_is_refused, a_failed_resumption_leaves_the_stream_usable, what_was_under_way_counts_in_the_last_h, what_was_not_acknowledged_comes_again }
         stanza_ids :: { live_and_archive_agree, offline_and_archive_agree, forged_ids_are_stripped, an_origin_id_passes }
+        strangers :: { no_answer_tells_whether_there_is_an_account }
         stream :: { a_stream_says_who_it_is, an_unknown_host_is_refused, an_old_version_is_unsupported, a_header_is_of_the_right_namespaces, domains_do_not_mix, each_domain_shows_its_certificate, direct_tls_speaks_alpn, login_without_tls_is_not_offered_to_the_world, what_was_said_before_tls_is_forgotten, tls_begins_once, a_stanza_before_login_ends_the_stream, a_stream_begins_anew_after_login, a_stanza_before_binding_ends_the_stream, closing_is_answered, white_space_says_nothing }
         subscription :: { a_repeated_request_is_shown_once, a_subscription_is_between_accounts, rosters_that_differ_agree_again, a_probe_mends_a_roster, asking_and_approving, refusing, cancelling, unsubscribing, a_request_waits_for_the_next_login, approval_in_advance }
         subscription_states :: { subscribe_in_every_state, unsubscribe_in_every_state, subscribed_in_every_state, unsubscribed_in_every_state }

@@ -23,6 +23,7 @@ pub(crate) async fn what_can_be_asked_of_a_set(world: &World) {
     let fin = none.iq.child("fin").unwrap();
     assert_eq!(fin.attr("complete"), None, "there is more: {fin}");
     assert!(fin.child("set").is_some_and(|set| set.child("first").is_none() && set.child("last").is_none()));
+    assert_eq!(none.end("count").as_deref(), Some("3"), "§2.6: {fin}");
 
     assert_eq!(query(&phone, &set("<max>2</max><before/>")).await.bodies(), ["1", "2"]);
     let ids = query(&phone, "").await.ids();

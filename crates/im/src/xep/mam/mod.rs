@@ -11,7 +11,7 @@ use starling_ports::archive::{Direction, Table};
 use starling_ports::preferences::{DefaultPreference, Preferences};
 use starling_ports::sessions::{Keep, View};
 use starling_session_router::Plan;
-use starling_stanza::{Condition, Message, MessageType, StanzaError};
+use starling_stanza::{Condition, IqType, Message, MessageType, StanzaError};
 use starling_xml::{Ns, ns};
 
 use super::processing_hints::{Storing, storing};
@@ -28,9 +28,9 @@ impl Xep for Mam {
         XepInfo { numbers: &[313, 441], server: &[], account: &[ns::MAM, ns::MAM_EXTENDED] }
     }
     fn attach(self: Arc<Self>, hooks: &mut Hooks) {
+        hooks.guard(ns::MAM, &[IqType::Get, IqType::Set]); // §8: an archive is its owner's alone
         for name in ["query", "metadata", "prefs"] {
             hooks.iq(At::Own, ns::MAM, name, self.clone());
-            hooks.iq(At::Account, ns::MAM, name, self.clone());
         }
         hooks.message(Stage::Keep, self);
     }

@@ -87,6 +87,15 @@ impl Wanted {
         bounds.into_iter().flatten().chain(self.ids.iter().flatten().copied()).collect()
     }
 
+    /// Whether only some of the archive is asked for.
+    pub(super) fn is_filtered(&self) -> bool {
+        let bounds = [self.before_id, self.after_id];
+        self.with.is_some()
+            || self.start.is_some()
+            || self.end.is_some()
+            || bounds.iter().any(Option::is_some)
+    }
+
     /// How many results there are at most.
     pub(super) fn limit(&self, most: usize) -> usize {
         self.max.unwrap_or(most).min(most)

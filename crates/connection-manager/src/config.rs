@@ -130,6 +130,9 @@ pub struct LimitsConfig {
     pub bytes_at_once: u32,
     /// How many connections one address may have that have not signed in.
     pub unauthenticated_per_address: u32,
+    /// How many connections there may be in all that have not signed in; never more than half of what the file descriptors of
+    /// the process allow.
+    pub unauthenticated: u32,
 }
 
 impl Default for LimitsConfig {
@@ -147,6 +150,7 @@ impl Default for LimitsConfig {
             bytes_per_second: 1024 * 1024,
             bytes_at_once: 8 * 1024 * 1024,
             unauthenticated_per_address: 1000,
+            unauthenticated: 10_000,
         }
     }
 }

@@ -18,6 +18,7 @@ use tracing::debug;
 
 use crate::driver::Driver;
 use crate::rate::{Bucket, Rate};
+use crate::room::Place;
 use crate::scratch::Scratch;
 use crate::shared::Shared;
 use crate::socket::{Chunk, Socket};
@@ -36,6 +37,7 @@ pub(crate) const LINGER_BYTES: usize = 1024 * 1024;
 pub(crate) struct Start {
     pub(crate) tcp: TcpStream,
     pub(crate) peer: IpAddr,
+    pub(crate) place: Place,
     pub(crate) settings: Arc<Settings>,
     /// TLS from the first byte.
     pub(crate) tls: Option<Arc<ServerConfig>>,
@@ -54,7 +56,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, start: Start, stop: CancellationT
         return;
     }
     let mut conn = Conn {
-        driver: Driver::new(&shared, &held, start.settings, start.peer),
+        driver: Driver::new(&shared, &held, start.settings, start.peer, Some(start.place)),
         shared: &shared,
         socket,
         begin: start.read,
@@ -138,6 +140,9 @@ impl Conn<'_, '_> {
             self.driver.handle(Input::Bytes(&begin), out);
         }
         for round in 0.. {
+            if !self.socket.is_handshaking() {
+                self.driver.turn_away(out);
+            }
             let room = MAX_UNSENT.saturating_sub(self.socket.unsent());
             self.driver.turn(cx, room, out);
             if self.driver.take_starttls() {

@@ -20,6 +20,7 @@ use tracing::debug;
 use crate::metrics::{Metrics, State};
 use crate::outbox::Outbox;
 use crate::rate::{Bucket, Rate};
+use crate::room::Place;
 use crate::shared::Shared;
 use crate::strangers::Stranger;
 
@@ -62,10 +63,11 @@ pub(crate) struct Driver<'a> {
     retry_at: Option<Duration>,
     stanzas: Bucket,
     starttls: bool,
-    stranger: Option<Stranger>, // until it is bound
-    is_refused: bool,           // and has not been told
-    state: State,               // as it is counted
-    submitted: Duration,        // when the batch under way was taken
+    stranger: Option<Stranger>,    // until it is bound
+    place: Option<Place>,          // of its connection, if it has one of its own
+    refusal: Option<&'static str>, // that it has not been told
+    state: State,                  // as it is counted
+    submitted: Duration,           // when the batch under way was taken
     ending: Option<Ending>,
 }
 
@@ -75,11 +77,18 @@ impl<'a> Driver<'a> {
         held: &'a OnceLock<Held>,
         settings: Arc<Settings>,
         peer: IpAddr,
+        place: Option<Place>,
     ) -> Driver<'a> {
         let stranger = shared.strangers.enter(peer, shared.limits.unauthenticated_per_address);
-        if stranger.is_none() {
-            shared.metrics.rejects.increment(1);
-        }
+        let refusal = match place.as_ref().is_some_and(Place::is_refused) {
+            true => Some(("resource-constraint", &shared.metrics.full)),
+            false if stranger.is_none() => Some(("policy-violation", &shared.metrics.rejects)),
+            false => None,
+        };
+        let refusal = refusal.map(|(condition, count)| {
+            count.increment(1);
+            condition
+        });
         shared.metrics.streams(State::Handshake).increment(1.0);
         Driver {
             shared,
@@ -101,8 +110,9 @@ impl<'a> Driver<'a> {
             retry_at: None,
             stanzas: Bucket::new(shared.stanza_rate()),
             starttls: false,
-            is_refused: stranger.is_none(),
+            refusal,
             stranger,
+            place,
             ending: None,
         }
     }
@@ -184,13 +194,17 @@ impl<'a> Driver<'a> {
         self.ending
     }
 
+    /// Sends a client away that is one too many. To be called when it can hear why.
+    pub(crate) fn turn_away(&mut self, out: &mut Output) {
+        if let Some(condition) = self.refusal.take() {
+            debug!(condition, "a client is one too many");
+            self.handle(Input::Command(Command::Close(condition)), out);
+        }
+    }
+
     /// Runs whatever can run without the socket; writes as long as less than `room` bytes are in `out`.
     pub(crate) fn turn(&mut self, cx: &mut Context<'_>, room: usize, out: &mut Output) {
         self.now = self.started.elapsed();
-        if std::mem::take(&mut self.is_refused) {
-            debug!("an address has too many connections that have not signed in");
-            self.handle(Input::Command(Command::Close("policy-violation")), out);
-        }
         loop {
             self.begin_jobs();
             let mut moved = self.poll_jobs(cx, out);
@@ -376,6 +390,7 @@ impl<'a> Driver<'a> {
                 Effect::Attached(attached) => {
                     let Attached { session, acknowledged } = *attached;
                     self.stranger = None;
+                    self.place.iter().for_each(Place::is_known);
                     let outbox = Arc::new(Outbox::new(session.epoch, acknowledged));
                     shared.hub.register(&session, outbox.clone());
                     let _ = self.held.set(Held { session, outbox });

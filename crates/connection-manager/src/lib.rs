@@ -16,6 +16,7 @@ mod network;
 mod outbox;
 mod proxy;
 mod rate;
+mod room;
 mod scratch;
 mod shared;
 mod socket;

@@ -14,6 +14,7 @@ use starling_stream::{Security, Settings};
 use starling_xml::{Framing, Limits};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
@@ -26,6 +27,7 @@ use crate::http::{self, Page};
 use crate::hub::Hub;
 use crate::metrics::Metrics;
 use crate::proxy;
+use crate::room::{AtDoor, Place, Room};
 use crate::scratch::Pool;
 use crate::shared::Shared;
 use crate::tls::Tls;
@@ -37,6 +39,8 @@ const BACKLOG: i32 = 1024;
 const RENEW: Duration = Duration::from_secs(24 * 3600);
 /// How long no connection is accepted when the system has no file descriptor left.
 const REST: Duration = Duration::from_millis(100);
+/// How long a client that is one too many may take to hear so.
+const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A way in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -181,13 +185,26 @@ impl Listeners {
                 sockets.push((kind, local, socket));
             }
         }
-        Descriptors::raise().log();
+        let descriptors = Descriptors::raise();
+        descriptors.log();
         let limits = config.limits.clone();
+        let room = Room::new(descriptors, limits.unauthenticated, sockets.len());
         let pool = Arc::new(Pool::default());
         let bosh = Arc::new(bosh::Sessions::new(tasks.clone(), stop.clone()));
         let (strangers, stalls, metrics) = (Arc::default(), Arc::default(), Metrics::new());
-        let shared =
-            Shared { hub, ingress, authentication, tls, limits, pool, bosh, strangers, stalls, metrics };
+        let shared = Shared {
+            hub,
+            ingress,
+            authentication,
+            tls,
+            limits,
+            pool,
+            bosh,
+            strangers,
+            room,
+            stalls,
+            metrics,
+        };
         let addresses: Vec<(Kind, SocketAddr)> = sockets.iter().map(|(kind, at, _)| (*kind, *at)).collect();
         let present = Present::new(shared, bound(config, &addresses), domains, features, page);
         let present = Arc::new(RwLock::new(Arc::new(present)));
@@ -214,7 +231,9 @@ impl Listeners {
     /// Other limits and domains, for connections from now on. Addresses and certificates are not changed by it.
     pub fn reload(&self, config: Config, domains: Vec<BareJid>, features: String) {
         let mut present = self.present.write();
-        let shared = Shared { limits: config.limits.clone(), ..(*present.shared).clone() };
+        let limits = config.limits.clone();
+        let room = present.shared.room.with_strangers(limits.unauthenticated);
+        let shared = Shared { limits, room, ..(*present.shared).clone() };
         let page = present.page;
         let config = bound(config, &self.addresses);
         *present = Arc::new(Present::new(shared, config, domains, features, page));
@@ -271,13 +290,15 @@ async fn accept(
             }
             continue;
         };
+        let room = present.read().shared.room.clone();
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
             changed = door.open.changed() => if changed.is_err() { return } else { continue },
-            accepted = listening.accept() => accepted,
+            accepted = accept_one(listening, &room) => accepted,
         };
-        let (tcp, peer) = match accepted {
-            Ok(accepted) => accepted,
+        let (tcp, peer, at_door) = match accepted {
+            Ok(Some(accepted)) => accepted,
+            Ok(None) => return,
             Err(error) => {
                 if !std::mem::replace(&mut refused, true) {
                     warn!(%error, kind = kind.as_str(), "cannot accept clients");
@@ -294,7 +315,52 @@ async fn accept(
         }
         Metrics::accepts(kind).increment(1);
         let peer = peer.ip().to_canonical();
-        tasks.spawn(counted(kind, serve(now, kind, tcp, peer, stop.clone())));
+        tasks.spawn(counted(kind, admit(now, kind, tcp, peer, at_door, stop.clone())));
+    }
+}
+
+/// The next client, when there is room at the door; `None` if the door is shut for good.
+async fn accept_one(
+    listening: &TcpListener,
+    room: &Room,
+) -> std::io::Result<Option<(TcpStream, SocketAddr, AtDoor)>> {
+    let Some(at_door) = room.open_door().await else { return Ok(None) };
+    listening.accept().await.map(|(tcp, peer)| Some((tcp, peer, at_door)))
+}
+
+/// Serves a client that finds a place, and tells one that finds none.
+fn admit(
+    present: Arc<Present>,
+    kind: Kind,
+    tcp: TcpStream,
+    peer: IpAddr,
+    at_door: AtDoor,
+    stop: CancellationToken,
+) -> impl Future<Output = ()> {
+    let admitted = present.shared.room.try_admit(at_door);
+    async move {
+        match admitted {
+            Ok(place) => serve(present, kind, tcp, peer, place, stop).await,
+            Err(at_door) => Box::pin(admit_late(present, kind, tcp, peer, at_door, stop)).await,
+        }
+    }
+}
+
+async fn admit_late(
+    present: Arc<Present>,
+    kind: Kind,
+    tcp: TcpStream,
+    peer: IpAddr,
+    at_door: AtDoor,
+    stop: CancellationToken,
+) {
+    let place = present.shared.room.admit(at_door).await;
+    let is_refused = place.is_refused();
+    let serving = serve(present, kind, tcp, peer, place, stop);
+    if is_refused {
+        let _ = timeout(REFUSED_WITHIN, serving).await;
+    } else {
+        serving.await;
     }
 }
 
@@ -311,7 +377,14 @@ async fn bind_again(door: &Door, stop: &CancellationToken) -> Option<TcpListener
 }
 
 /// Serves a connection by what its listener is for, and by what a trusted proxy says before anything else.
-async fn serve(present: Arc<Present>, kind: Kind, mut tcp: TcpStream, peer: IpAddr, stop: CancellationToken) {
+async fn serve(
+    present: Arc<Present>,
+    kind: Kind,
+    mut tcp: TcpStream,
+    peer: IpAddr,
+    place: Place,
+    stop: CancellationToken,
+) {
     let is_proxy = present.config.listen.trusted_proxies.iter().any(|network| network.contains(peer));
     let said = match is_proxy {
         true => Box::pin(proxy::take(&mut tcp)).await,
@@ -329,16 +402,16 @@ async fn serve(present: Arc<Present>, kind: Kind, mut tcp: TcpStream, peer: IpAd
         (Kind::Plain, None) => Security::Plain,
         // Whoever comes from afar is not on loopback, whatever the listener is bound to.
         (Kind::PlainHttp, Some(_)) => {
-            return Box::pin(http::serve(present, Kind::Http, tcp, peer, stop)).await;
+            return Box::pin(http::serve(present, Kind::Http, tcp, peer, place, stop)).await;
         }
         (Kind::Http | Kind::Https | Kind::PlainHttp, _) => {
             // In a box: it is bigger than the future of an idle TCP client, which would have to make room for it.
-            return Box::pin(http::serve(present, kind, tcp, peer, stop)).await;
+            return Box::pin(http::serve(present, kind, tcp, peer, place, stop)).await;
         }
     };
     let settings = present.settings(security, Transport::Tcp);
     let tls = (kind == Kind::DirectTls).then(|| present.shared.tls.direct.clone());
-    let start = Start { tcp, peer, settings, tls, read: Vec::new() };
+    let start = Start { tcp, peer, place, settings, tls, read: Vec::new() };
     conn::serve(present.shared.clone(), start, stop).await;
 }
 

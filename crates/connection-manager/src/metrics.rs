@@ -13,6 +13,8 @@ use crate::listeners::Kind;
 pub(crate) struct Metrics {
     /// Connections refused because their address has too many strangers.
     pub(crate) rejects: Counter,
+    /// Connections refused because too many clients are here.
+    pub(crate) full: Counter,
     /// TLS that did not come about.
     pub(crate) no_tls: Counter,
     /// Connections whose client was found dead.
@@ -54,6 +56,7 @@ impl Metrics {
         let sent = |kind: Stanza| counter!("xmpp_stanza_sent_total", "kind" => kind.as_str());
         Metrics {
             rejects: counter!("xmpp_cm_rejects_total", "reason" => "address"),
+            full: counter!("xmpp_cm_rejects_total", "reason" => "full"),
             no_tls: counter!("xmpp_cm_rejects_total", "reason" => "tls"),
             dead: counter!("xmpp_cm_dead_total"),
             ack: histogram!("xmpp_ack_latency_seconds"),

@@ -8,6 +8,7 @@ use starling_ports::ingress::Ingress;
 use crate::config::LimitsConfig;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
+use crate::room::Room;
 use crate::scratch::Pool;
 use crate::strangers::Strangers;
 use crate::tls::Tls;
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) limits: LimitsConfig,
     pub(crate) pool: Arc<Pool>,
     pub(crate) strangers: Arc<Strangers>,
+    pub(crate) room: Room,
     pub(crate) bosh: Arc<bosh::Sessions>,
     pub(crate) stalls: Arc<Stalls>,
     pub(crate) metrics: Metrics,

@@ -15,10 +15,21 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use starling_telemetry::Metrics;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
+
+/// How many may ask at once: each takes one of the descriptors that clients do not get.
+const AT_ONCE: usize = 32;
+/// How long a request may take to say what it wants.
+const HEADER_WITHIN: Duration = Duration::from_secs(5);
+/// How long one connection is kept, whatever it does.
+const KEPT: Duration = Duration::from_secs(30);
+/// How long nothing is accepted when the system has no descriptor left.
+const REST: Duration = Duration::from_millis(100);
 
 /// Health and metrics over HTTP.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -74,33 +85,49 @@ pub(crate) async fn start(
     let listener = TcpListener::bind(config.listen).await?;
     let address = listener.local_addr()?;
     let connections = tasks.clone();
+    let places = Arc::new(Semaphore::new(AT_ONCE));
     tasks.spawn(async move {
         let mut upkeep = tokio::time::interval(Duration::from_secs(5));
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => return,
                 _ = upkeep.tick() => { metrics.upkeep(); continue }
-                accepted = listener.accept() => accepted,
+                accepted = accept(&listener, &places) => accepted,
             };
-            let Ok((socket, peer)) = accepted else {
-                tokio::time::sleep(Duration::from_millis(100)).await; // out of descriptors: it passes
+            let Ok((socket, peer, place)) = accepted else {
+                tokio::time::sleep(REST).await;
                 continue;
             };
             let (health, metrics, stop) = (health.clone(), metrics.clone(), stop.clone());
             connections.spawn(async move {
-                let service = service_fn(move |request| answer(request, health.clone(), metrics.clone()));
-                let connection = hyper::server::conn::http1::Builder::new()
-                    .timer(TokioTimer::new())
-                    .header_read_timeout(Duration::from_secs(5))
-                    .serve_connection(TokioIo::new(socket), service);
-                tokio::select! {
-                    () = stop.cancelled() => {}
-                    ended = connection => if let Err(error) = ended { debug!(%peer, %error, "admin connection ended") },
-                }
+                let serving = timeout(KEPT, serve(socket, peer, health, metrics));
+                stop.run_until_cancelled(serving).await;
+                drop(place);
             });
         }
     });
     Ok(address)
+}
+
+/// The next one, when there is a place for it.
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let (socket, peer) = listener.accept().await?;
+    Ok((socket, peer, place))
+}
+
+async fn serve(socket: TcpStream, peer: SocketAddr, health: Arc<Health>, metrics: Metrics) {
+    let service = service_fn(move |request| answer(request, health.clone(), metrics.clone()));
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_WITHIN)
+        .serve_connection(TokioIo::new(socket), service);
+    if let Err(error) = connection.await {
+        debug!(%peer, %error, "admin connection ended");
+    }
 }
 
 async fn answer(

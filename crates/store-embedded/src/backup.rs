@@ -14,6 +14,8 @@ use crate::{Store, private};
 
 /// How many bytes are copied in one step.
 const STEP: usize = 1024 * 1024;
+/// Files of a copy that are open at once: it is made beside a server that needs its descriptors.
+const FEW_FILES: usize = 32;
 
 /// Why there is no copy.
 #[derive(Debug, thiserror::Error)]
@@ -40,7 +42,7 @@ impl Store {
             return Err(BackupError::NotEmpty(dir.to_owned()));
         }
         let snapshot = self.disk.read()?.db().snapshot();
-        let (copy, mut journalled) = Disk::open(dir).map_err(BackupError::Target)?;
+        let (copy, mut journalled) = Disk::open(dir, FEW_FILES).map_err(BackupError::Target)?;
         let mut number = journalled.last;
         for space in Space::ALL.into_iter().filter(|space| *space != Space::Meta) {
             let mut rows = {
@@ -102,7 +104,7 @@ pub fn restore(backup: &Path, data_dir: &Path) -> Result<(), OpenError> {
 fn verify(half: &Path, from: &Path) -> Result<(), OpenError> {
     let bad =
         |reason: String| OpenError::new(from, reason, "restore a backup that is whole; nothing was changed");
-    let (disk, _) = Disk::open(half).map_err(|error| bad(error.reason))?;
+    let (disk, _) = Disk::open(half, FEW_FILES).map_err(|error| bad(error.reason))?;
     let report = disk.check();
     disk.close();
     let report = report.map_err(|error| bad(error.to_string()))?;

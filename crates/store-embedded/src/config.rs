@@ -10,6 +10,9 @@ pub struct Config {
     /// The directory of the store; made if it is missing. One process at a time opens it.
     #[serde(skip)]
     pub data_dir: PathBuf,
+    /// How many of its files are kept open at once, at most.
+    #[serde(skip)]
+    pub max_open_files: usize,
     /// How many stanzas a session may leave unacknowledged before the rest waits in the store.
     pub log_max_stanzas: usize,
     /// How many bytes of stanzas a session may leave unacknowledged before the rest waits in the store.
@@ -49,6 +52,7 @@ impl Default for Config {
     fn default() -> Config {
         Config {
             data_dir: PathBuf::from("data"),
+            max_open_files: 900,
             log_max_stanzas: 1000,
             log_max_bytes: 1024 * 1024,
             resume_within: Duration::from_secs(300),

@@ -58,9 +58,9 @@ pub(crate) struct Tables {
 }
 
 impl Tables {
-    fn open(path: &Path) -> fjall::Result<Tables> {
+    fn open(path: &Path, files: usize) -> fjall::Result<Tables> {
         // One worker: with several, 3.1 can stall when journals rotate under load.
-        let db = Database::builder(path).worker_threads(1).open()?;
+        let db = Database::builder(path).worker_threads(1).max_cached_files(Some(files)).open()?;
         let options = || KeyspaceCreateOptions::default().max_memtable_size(16 * 1024 * 1024);
         let open = |space: Space| db.keyspace(space.name(), options);
         let [meta, accounts, archive, with, spool, data, sessions] = Space::ALL.map(open);
@@ -105,12 +105,14 @@ pub(crate) enum Op {
 /// opened again.
 pub(crate) struct Disk {
     root: PathBuf,
+    files: usize, // that are kept open at once
     tables: RwLock<Option<Tables>>,
 }
 
 impl Disk {
-    /// Opens the store in `data_dir`, or makes one. Also returns the number of its last group, for the writer.
-    pub(crate) fn open(data_dir: &Path) -> Result<(Disk, Journalled), OpenError> {
+    /// Opens the store in `data_dir`, or makes one; keeps at most so many `files` open. Also returns the number of its last group,
+    /// for the writer.
+    pub(crate) fn open(data_dir: &Path, files: usize) -> Result<(Disk, Journalled), OpenError> {
         let root = data_dir.join("store");
         make_private(&root)
             .map_err(|error| OpenError::new(&root, error, "check that the directory can be made"))?;
@@ -122,7 +124,7 @@ impl Disk {
         let db = root.join("db");
         let ends = Ends::of(&db)
             .map_err(|error| OpenError::new(&root, error, "check that its files can be read"))?;
-        let tables = Tables::open(&db).map_err(|error| OpenError::of(&root, &error))?;
+        let tables = Tables::open(&db, files).map_err(|error| OpenError::of(&root, &error))?;
         let journalled = Journalled::open(&root, &tables)?;
         let torn = ends.torn();
         if torn > 0 {
@@ -132,7 +134,7 @@ impl Disk {
             );
         }
         migrate(&root, &tables, format)?;
-        Ok((Disk { root, tables: RwLock::new(Some(tables)) }, journalled))
+        Ok((Disk { root, files, tables: RwLock::new(Some(tables)) }, journalled))
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -163,7 +165,7 @@ impl Disk {
     pub(crate) fn reopen(&self) -> Result<()> {
         let mut tables = self.tables.write();
         drop(tables.take());
-        *tables = Some(Tables::open(&self.root.join("db")).map_err(unavailable)?);
+        *tables = Some(Tables::open(&self.root.join("db"), self.files).map_err(unavailable)?);
         Ok(())
     }
 

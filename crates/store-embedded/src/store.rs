@@ -64,7 +64,7 @@ impl Store {
     /// Opens the store in `config.data_dir`, or makes one; no other process may have it open. An older format is
     /// migrated, a newer one refused. Sessions that a clean stop saved wait to be resumed on `node`.
     pub fn open(config: &Config, clock: Arc<dyn Clock>, node: NodeId) -> Result<Arc<Store>, OpenError> {
-        let (disk, journalled) = Disk::open(&config.data_dir)?;
+        let (disk, journalled) = Disk::open(&config.data_dir, config.max_open_files)?;
         let disk = Arc::new(disk);
         let limits = Limits {
             stanzas: most(config.log_max_stanzas),

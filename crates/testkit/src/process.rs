@@ -40,6 +40,23 @@ listen = "127.0.0.1:0"
 impl Process {
     /// Starts `binary run` with these arguments and waits until it can be asked.
     pub(crate) async fn start(binary: &Path, arguments: &[&str], options: &ServerOptions) -> Result<Process> {
+        let command = Command::new(binary);
+        let process = Process::launch(command, arguments, options).await;
+        process.with_context(|| format!("starting {}", binary.display()))
+    }
+
+    /// The same for a process that may have so many file descriptors and no more.
+    pub(crate) async fn start_limited(
+        binary: &Path,
+        descriptors: u64,
+        options: &ServerOptions,
+    ) -> Result<Process> {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n \"$0\" && exec \"$@\""]).arg(descriptors.to_string()).arg(binary);
+        Process::launch(command, &[], options).await
+    }
+
+    async fn launch(mut command: Command, arguments: &[&str], options: &ServerOptions) -> Result<Process> {
         let (directory, data_dir) = match &options.data_dir {
             Some(given) => (None, given.clone()),
             None => {
@@ -52,7 +69,6 @@ impl Process {
         let config = data_dir.join("starling.toml");
         std::fs::write(&config, merged(CONFIG, &options.config))?;
         let log = std::fs::File::options().create(true).append(true).open(data_dir.join("server.log"))?;
-        let mut command = Command::new(binary);
         // What the tests are told by such variables is not meant for the server.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("STARLING_") {
@@ -70,8 +86,7 @@ impl Process {
             .stdout(log.try_clone()?)
             .stderr(log)
             .kill_on_drop(true)
-            .spawn()
-            .with_context(|| format!("starting {}", binary.display()))?;
+            .spawn()?;
         let mut process = Process { child, data_dir, _directory: directory, addresses: Value::Null };
         process.wait_until_ready().await?;
         Ok(process)

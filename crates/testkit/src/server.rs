@@ -58,6 +58,12 @@ impl Server {
         Ok(Server { first, others: Vec::new(), routers: Vec::new(), next: AtomicUsize::new(0) })
     }
 
+    /// The same, with so many file descriptors and no more.
+    pub async fn start_limited(binary: &Path, options: &ServerOptions, descriptors: u64) -> Result<Server> {
+        let first = Process::start_limited(binary, descriptors, options).await?;
+        Ok(Server { first, others: Vec::new(), routers: Vec::new(), next: AtomicUsize::new(0) })
+    }
+
     /// Starts the processes of a preset. Those of a cluster have directories of their own.
     pub async fn start_preset(binary: &Path, options: &ServerOptions, preset: Preset) -> Result<Server> {
         if preset == Preset::Embedded {

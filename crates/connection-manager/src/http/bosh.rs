@@ -17,6 +17,7 @@ use super::caller::Caller;
 use super::handshake::is_allowed;
 use super::route::{NOT_WITHOUT_TLS, closing, plain, refuse};
 use crate::listeners::Present;
+use crate::room::Place;
 use crate::transport::bosh;
 
 /// How long a body may take.
@@ -25,14 +26,19 @@ const BODY_WITHIN: Duration = Duration::from_secs(30);
 const SID_WITHIN: usize = 1024;
 
 /// Answers a request to the connection manager of XEP-0124.
-pub(super) async fn answer(present: &Present, caller: &Caller, request: Request<Incoming>) -> Answer {
+pub(super) async fn answer(
+    present: &Present,
+    caller: &Caller,
+    place: &Place,
+    request: Request<Incoming>,
+) -> Answer {
     let origin = request.headers().get(ORIGIN).cloned();
     if !is_allowed(request.headers(), &present.config.http.origins) {
         return refuse(StatusCode::FORBIDDEN, "not from that page");
     }
     let mut answer = match *request.method() {
         Method::OPTIONS => preflight(),
-        Method::POST => post(present, caller, request).await,
+        Method::POST => post(present, caller, place, request).await,
         _ => {
             let mut answer = refuse(StatusCode::METHOD_NOT_ALLOWED, "here is BOSH (XEP-0124): only POST");
             answer.headers_mut().insert(ALLOW, plain("POST, OPTIONS"));
@@ -58,7 +64,7 @@ fn preflight() -> Answer {
     answer
 }
 
-async fn post(present: &Present, caller: &Caller, request: Request<Incoming>) -> Answer {
+async fn post(present: &Present, caller: &Caller, place: &Place, request: Request<Incoming>) -> Answer {
     let Some(security) = caller.security else {
         return closing(refuse(StatusCode::FORBIDDEN, NOT_WITHOUT_TLS));
     };
@@ -67,6 +73,9 @@ async fn post(present: &Present, caller: &Caller, request: Request<Incoming>) ->
         Ok(Err(status)) => return closing(refuse(status, "the body cannot be taken")),
         Err(_) => return closing(refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
     };
+    if bosh::sid_in(&body).is_some_and(|sid| present.shared.bosh.is_authenticated(sid)) {
+        place.is_known();
+    }
     let text = bosh::answer(present, security, caller.peer, &body).await;
     let mut answer = Response::new(Full::new(text));
     // Never what `content` asks for: as `text/html` a message could become a page of this origin.

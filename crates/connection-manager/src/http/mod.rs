@@ -27,6 +27,7 @@ use tracing::debug;
 
 use crate::conn::{LINGER, LINGER_BYTES};
 use crate::listeners::{Kind, Present};
+use crate::room::Place;
 use crate::transport::{Transport, websocket};
 use caller::Caller;
 use io::HttpIo;
@@ -54,10 +55,11 @@ pub(crate) async fn serve(
     kind: Kind,
     tcp: TcpStream,
     peer: IpAddr,
+    place: Place,
     stop: CancellationToken,
 ) {
     // What only HTTP needs is given back before a WebSocket begins.
-    let Some((start, stop)) = Box::pin(requests(present.clone(), kind, tcp, peer, stop)).await else {
+    let Some((start, stop)) = Box::pin(requests(present.clone(), kind, tcp, peer, place, stop)).await else {
         return;
     };
     websocket::serve(present.shared.clone(), start, stop).await;
@@ -68,6 +70,7 @@ async fn requests(
     kind: Kind,
     tcp: TcpStream,
     peer: IpAddr,
+    place: Place,
     stop: CancellationToken,
 ) -> Option<(websocket::Start, CancellationToken)> {
     let tls = (kind == Kind::Https).then(|| present.shared.tls.https.clone());
@@ -77,7 +80,7 @@ async fn requests(
     let upgrade = Arc::new(Mutex::new(None));
     let service = service_fn(|request: Request<Incoming>| {
         let caller = caller::of(kind, peer, &present.config.listen.trusted_proxies, request.headers());
-        Box::pin(route::answer(present.clone(), caller, request, upgrade.clone()))
+        Box::pin(route::answer(present.clone(), caller, &place, request, upgrade.clone()))
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -105,7 +108,8 @@ async fn requests(
             let (socket, exporter, mut read) = io.into_parts();
             let exporter = exporter.filter(|_| caller.has_own_tls());
             read.splice(..0, parts.read_buf);
-            Some((websocket::Start { socket, peer: caller.peer, settings, exporter, read }, stop.clone()))
+            let peer = caller.peer;
+            Some((websocket::Start { socket, peer, place, settings, exporter, read }, stop.clone()))
         }
         (ended, _) => {
             if let Err(error) = ended {

@@ -5,23 +5,33 @@ use std::sync::Arc;
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING};
 use hyper::{Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
 
 use super::caller::Caller;
 use super::{Answer, Upgrade, bosh, handshake, host_meta, page};
 use crate::listeners::Present;
+use crate::room::Place;
 
+/// After so many seconds a client that was one too many may come again.
+const RETRY: &str = "10";
 pub(super) const NOT_WITHOUT_TLS: &str = "not without TLS: use https or wss";
 
 /// Answers; a granted WebSocket is left in `upgrade`.
 pub(super) async fn answer(
     present: Arc<Present>,
     caller: Caller,
+    place: &Place,
     request: Request<Incoming>,
     upgrade: Arc<Mutex<Option<Upgrade>>>,
 ) -> Result<Answer, Infallible> {
+    if place.is_refused() {
+        present.shared.metrics.full.increment(1);
+        let mut answer = refuse(StatusCode::SERVICE_UNAVAILABLE, "too many clients are here");
+        answer.headers_mut().insert(RETRY_AFTER, plain(RETRY));
+        return Ok(closing(answer));
+    }
     // RFC 9112 §6.1: where a length is given two ways, a proxy may have read another request than we do. What is
     // sent here has a length.
     if request.headers().contains_key(TRANSFER_ENCODING) {
@@ -39,7 +49,7 @@ pub(super) async fn answer(
             }
             answer
         }
-        (_, "/bosh" | "/bosh/") => bosh::answer(&present, &caller, request).await,
+        (_, "/bosh" | "/bosh/") => bosh::answer(&present, &caller, place, request).await,
         (_, "/ws" | "/ws/") => refuse(StatusCode::METHOD_NOT_ALLOWED, "only GET"),
         (method, path) => host_meta::answer(&present, &caller, method, path)
             .or_else(|| page::answer(present.page?, method, path))

@@ -17,6 +17,7 @@ use super::frame::{self, Decoder, FrameError, Message, code};
 use crate::conn::{self, MAX_READS, MAX_UNSENT};
 use crate::driver::Driver;
 use crate::rate::{Bucket, Rate};
+use crate::room::Place;
 use crate::scratch::Scratch;
 use crate::shared::Shared;
 use crate::socket::{Chunk, Socket};
@@ -29,6 +30,7 @@ const PINGS: Rate = Rate { per_second: 10, at_once: 100 };
 pub(crate) struct Start {
     pub(crate) socket: Socket,
     pub(crate) peer: IpAddr,
+    pub(crate) place: Place,
     pub(crate) settings: Arc<Settings>,
     /// Where TLS ended here: what a login can be bound to.
     pub(crate) exporter: Option<[u8; 32]>,
@@ -40,7 +42,7 @@ pub(crate) struct Start {
 pub(crate) async fn serve(shared: Arc<Shared>, start: Start, stop: CancellationToken) {
     let held = OnceLock::new();
     let mut websocket = WebSocket {
-        driver: Driver::new(&shared, &held, start.settings, start.peer),
+        driver: Driver::new(&shared, &held, start.settings, start.peer, Some(start.place)),
         shared: &shared,
         socket: start.socket,
         exporter: start.exporter,
@@ -103,6 +105,7 @@ impl WebSocket<'_, '_> {
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<Option<Ending>> {
         let Scratch { raw, decrypted, out, wire, frames } = scratch;
         self.begin(cx, out)?;
+        self.driver.turn_away(out);
         for round in 0.. {
             let room = MAX_UNSENT.saturating_sub(self.socket.unsent());
             self.driver.turn(cx, room, out);

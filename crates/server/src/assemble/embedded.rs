@@ -4,17 +4,21 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
+use starling_connection_manager::Descriptors;
 use starling_im::{Domains, Pipeline, Stores};
 use starling_ports::delivery::Delivery;
 use starling_session_router::Login;
-use starling_store_embedded::Store;
+use starling_store_embedded::{self as store_embedded, Store};
 
 use super::{Base, Routing};
 use crate::config::Config;
 
 /// Opens the store of the data directory, and builds on it what decides.
 pub(super) fn open(config: &Config, base: &Base, delivery: Arc<dyn Delivery>) -> Result<Routing> {
-    let store = Store::open(&config.store(), base.clock.clone(), base.node)?;
+    // Read before a client comes: what clients leave to the store is shared out by it.
+    let files = usize::try_from(Descriptors::raise().store()).unwrap_or(usize::MAX);
+    let limited = store_embedded::Config { max_open_files: files, ..config.store() };
+    let store = Store::open(&limited, base.clock.clone(), base.node)?;
     let stores = Stores {
         accounts: store.clone(),
         archive: store.clone(),

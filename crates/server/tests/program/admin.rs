@@ -7,7 +7,7 @@ use starling_testkit::{Server, http};
 
 use crate::starling::{ByHand, server, signal, until};
 
-async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
+pub(crate) async fn get(address: std::net::SocketAddr, path: &str) -> (u16, String) {
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     let answer = http(address, &request).await.unwrap();
     let status = answer.split(' ').nth(1).unwrap().parse().unwrap();

@@ -1,11 +1,14 @@
-//! A server that has no descriptor left: those who are in are served on, one line says so, and it recovers by itself.
+//! File descriptors: strangers take none that the server needs; where none is left, those who are in are served on.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
-use starling_testkit::{Connection, Received, Server};
+use starling_testkit::{Connection, Received, Server, ServerOptions, TlsOptions};
+use tokio::net::TcpStream;
 
-use crate::starling::{ctl, server, until};
+use crate::admin::get;
+use crate::starling::{PROGRAM, ctl, server, until};
 
 /// How many descriptors the server may have from now on; what it had is open still.
 fn limit(server: &Server, descriptors: u64) {
@@ -51,4 +54,75 @@ async fn who_is_in_is_served_on_and_others_get_in_when_there_is_room() {
     let heard =
         async { while !matches!(last.next(Duration::from_secs(20)).await.unwrap(), Received::Header(_)) {} };
     tokio::time::timeout(Duration::from_secs(20), heard).await.unwrap();
+}
+
+/// So few that all places of clients can be taken; who has not signed in may have half of them.
+const FEW: u64 = 256;
+
+/// How a client that comes now hears that it is one too many.
+async fn refusal(server: &Server, kind: &str) -> String {
+    let mut late = Connection::open(server.address(kind).unwrap()).await.unwrap();
+    if kind == "direct-tls" {
+        late.handshake(&TlsOptions::new("localhost")).await.unwrap();
+    }
+    late.stream_error().await.unwrap()
+}
+
+#[tokio::test]
+async fn strangers_take_nothing_that_the_server_needs() {
+    let options = ServerOptions { config: "[store]\ncommit-delay = '1ms'\n".to_owned(), data_dir: None };
+    let server = Server::start_limited(Path::new(PROGRAM), &options, FEW).await.unwrap();
+    ctl(&server, &["user", "add", "alice@localhost", "secret"]);
+    let mut alice = Connection::open(server.plain()).await.unwrap();
+    alice.login("localhost", "alice", "secret").await.unwrap();
+    let jid = alice.bind("phone").await.unwrap();
+
+    // They say nothing, on every way in, and are far more than there is room for.
+    let mut strangers = Vec::new();
+    for kind in ["plain", "c2s", "direct-tls", "http", "https", "plain-http"].iter().cycle().take(600) {
+        strangers.push(TcpStream::connect(server.address(kind).unwrap()).await.unwrap());
+    }
+    let admin = server.address("admin").unwrap();
+    let rejects = async || {
+        let (_, text) = get(admin, "/metrics").await;
+        let counted =
+            text.lines().find_map(|line| line.strip_prefix("xmpp_cm_rejects_total{reason=\"full\"} "));
+        counted.unwrap_or("0").parse::<u64>().unwrap()
+    };
+    until("they are too many", async || rejects().await > 0).await;
+
+    for n in 0..5 {
+        assert_eq!(get(admin, "/readyz").await, (200, "ok\n".to_owned()));
+        ctl(&server, &["user", "add", &format!("bob{n}@localhost"), "secret"]); // asked and committed
+        alice
+            .write(&format!("<message to='{jid}' type='chat' id='{n}'><body>note</body></message>"))
+            .await
+            .unwrap();
+        assert_eq!(alice.element("message").await.unwrap().attr("id"), Some(n.to_string().as_str()));
+    }
+    assert!(open_descriptors(&server) < FEW, "{}", open_descriptors(&server));
+    assert!(!server.log().contains("cannot accept clients"), "{}", server.log());
+
+    // When they are gone, others come in.
+    drop(strangers);
+    let mut bob = Connection::open(server.plain()).await.unwrap();
+    bob.login("localhost", "bob1", "secret").await.unwrap();
+    bob.bind("desk").await.unwrap();
+}
+
+#[tokio::test]
+async fn who_is_one_too_many_hears_so() {
+    let server = server("[limits]\nunauthenticated = 1\n").await;
+    let mut first = Connection::open(server.plain()).await.unwrap();
+    assert!(greeted(&mut first).await);
+    for kind in ["plain", "c2s", "direct-tls"] {
+        assert_eq!(refusal(&server, kind).await, "resource-constraint", "{kind}");
+    }
+    let (status, text) = get(server.address("http").unwrap(), "/.well-known/host-meta").await;
+    assert_eq!((status, text.as_str()), (503, "too many clients are here\n"));
+    drop(first);
+    until("there is room again", async || {
+        get(server.address("http").unwrap(), "/.well-known/host-meta").await.0 == 200
+    })
+    .await;
 }

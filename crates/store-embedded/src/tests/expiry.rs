@@ -69,7 +69,7 @@ async fn a_clock_far_ahead_erases_nothing() {
             let seen = vec![crate::disk::Op::Remove(Space::Meta, b"seen".to_vec())];
             store.close();
             drop(store);
-            let (disk, _) = crate::disk::Disk::open(dir.path()).unwrap();
+            let (disk, _) = crate::disk::Disk::open(dir.path(), 32).unwrap();
             disk.write(seen, true).unwrap();
             disk.close();
         } else {

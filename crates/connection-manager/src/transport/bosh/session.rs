@@ -59,7 +59,7 @@ pub(super) struct Start {
 pub(super) async fn serve(shared: Arc<Shared>, start: Start, stop: CancellationToken) {
     let held = OnceLock::new();
     let mut session = Session {
-        driver: Driver::new(&shared, &held, start.settings, start.peer),
+        driver: Driver::new(&shared, &held, start.settings, start.peer, None),
         shared: &shared,
         sid: start.sid,
         incoming: start.incoming,
@@ -169,6 +169,7 @@ impl Session<'_, '_> {
             // Without a request to answer, what is delivered stays in the log.
             let can_answer = self.terms.as_ref().is_some_and(|terms| terms.window.held() > 0);
             let room = if can_answer { MAX_UNSENT.saturating_sub(self.outgoing.len()) } else { 0 };
+            self.driver.turn_away(out);
             self.driver.turn(cx, room, out);
             self.collect(out);
             moved |= self.respond();

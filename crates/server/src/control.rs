@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
@@ -16,6 +16,8 @@ use starling_ports::authentication::{Authentication, Mechanism, Reply, Step};
 use starling_ports::ids::ArchiveId;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -25,6 +27,12 @@ use crate::reload::Reload;
 
 /// A request is one line of at most this many bytes.
 const MAX_REQUEST: u64 = 64 * 1024;
+/// How many may ask at once: each takes one of the descriptors that clients do not get. Others wait.
+const AT_ONCE: usize = 16;
+/// How long a request may take to come, and its answer to be read.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long nothing is accepted when the system has no descriptor left.
+const REST: Duration = Duration::from_millis(100);
 /// How many accounts or sessions one answer lists at most, and how many unless it is said.
 const MAX_LIST: usize = 10_000;
 const USUAL_LIST: usize = 1000;
@@ -92,19 +100,19 @@ impl Control {
     ) -> Result<()> {
         let listener = bind(path)?;
         let connections = tasks.clone();
+        let places = Arc::new(Semaphore::new(AT_ONCE));
         tasks.spawn(async move {
-            loop {
-                let accepted = tokio::select! {
-                    () = stop.cancelled() => return,
-                    accepted = listener.accept() => accepted,
+            while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &places)).await {
+                let Ok((stream, place)) = accepted else {
+                    tokio::time::sleep(REST).await;
+                    continue;
                 };
-                let Ok((stream, _)) = accepted else { continue };
                 let (control, stop) = (self.clone(), stop.clone());
                 connections.spawn(async move {
-                    tokio::select! {
-                        () = stop.cancelled() => {}
-                        done = control.serve(stream) => if let Err(error) = done { warn!(%error, "control connection ended") },
+                    if let Some(Err(error)) = stop.run_until_cancelled(control.serve(stream)).await {
+                        warn!(error = format!("{error:#}"), "control connection ended");
                     }
+                    drop(place);
                 });
             }
         });
@@ -114,14 +122,16 @@ impl Control {
     async fn serve(&self, stream: UnixStream) -> Result<()> {
         let (read, mut write) = stream.into_split();
         let mut line = String::new();
-        BufReader::new(read.take(MAX_REQUEST)).read_line(&mut line).await?;
+        let mut request = BufReader::new(read.take(MAX_REQUEST));
+        timeout(PATIENCE, request.read_line(&mut line)).await.context("no request came")??;
         let answer = match serde_json::from_str::<Request>(&line) {
             Ok(request) => {
                 self.answer(request).await.unwrap_or_else(|error| json!({"error": format!("{error:#}")}))
             }
             Err(error) => json!({"error": format!("not a request: {error}")}),
         };
-        write.write_all(format!("{answer}\n").as_bytes()).await?;
+        let answer = format!("{answer}\n");
+        timeout(PATIENCE, write.write_all(answer.as_bytes())).await.context("an answer was not read")??;
         Ok(())
     }
 
@@ -250,6 +260,16 @@ impl Control {
             "state": state,
         }))
     }
+}
+
+/// The next one, when there is a place for it.
+async fn accept(
+    listener: &UnixListener,
+    places: &Arc<Semaphore>,
+) -> std::io::Result<(UnixStream, OwnedSemaphorePermit)> {
+    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, place))
 }
 
 /// Bound in a directory that nobody else may enter, then moved: at no moment may others open it.

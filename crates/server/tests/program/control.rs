@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 
 use serde_json::json;
 use starling_testkit::{Connection, Received, Server, Tree};
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
 
 use crate::starling::{PATIENCE, ctl, server, starling};
 
@@ -234,4 +236,22 @@ async fn the_socket_is_its_owners_alone() {
     let socket = std::fs::metadata(server.data_dir().join("control.sock")).unwrap();
     assert_eq!(socket.permissions().mode() & 0o777, 0o600);
     assert!(!server.data_dir().join("control.new").exists());
+}
+
+/// Who opens the socket and says nothing keeps it from nobody: so many may, and each for a while only.
+#[tokio::test]
+async fn who_says_nothing_is_let_go() {
+    let server = server("").await;
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        silent.push(UnixStream::connect(server.data_dir().join("control.sock")).await.unwrap());
+    }
+    let asked = tokio::time::timeout(PATIENCE * 2, server.control(json!({"op": "status"})));
+    assert!(
+        asked.await.unwrap().unwrap()["pid"].is_u64(),
+        "whoever asks is answered when the silent ones are gone"
+    );
+    let mut nothing = Vec::new();
+    let ended = tokio::time::timeout(PATIENCE, silent[0].read_to_end(&mut nothing)).await;
+    assert_eq!((ended.unwrap().unwrap(), nothing.len()), (0, 0));
 }

@@ -24,6 +24,8 @@ use crate::transport::bosh;
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// Where the session's name must stand in a body that is longer than an unknown client may send.
 const SID_WITHIN: usize = 1024;
+/// How long it is waited for in a body that is too long for anybody.
+const NAME_WITHIN: Duration = Duration::from_secs(2);
 
 /// Answers a request to the connection manager of XEP-0124.
 pub(super) async fn answer(
@@ -68,15 +70,22 @@ async fn post(present: &Present, caller: &Caller, place: &Place, request: Reques
     let Some(security) = caller.security else {
         return closing(refuse(StatusCode::FORBIDDEN, NOT_WITHOUT_TLS));
     };
-    let body = match timeout(BODY_WITHIN, read(present, request.into_body())).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(status)) => return closing(refuse(status, "the body cannot be taken")),
-        Err(_) => return closing(refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
-    };
-    if bosh::sid_in(&body).is_some_and(|sid| present.shared.bosh.is_authenticated(sid)) {
-        place.is_known();
+    match timeout(BODY_WITHIN, read(present, request.into_body())).await {
+        Ok(Ok(body)) => {
+            if bosh::sid_in(&body).is_some_and(|sid| present.shared.bosh.is_authenticated(sid)) {
+                place.is_known();
+            }
+            taken(bosh::answer(present, security, caller.peer, &body).await)
+        }
+        // XEP-0124 §17: a client that says its version gets no HTTP code, but the condition.
+        Ok(Err(Unread::TooBig(sid))) => closing(taken(bosh::refuse(present, sid).await)),
+        Ok(Err(Unread::Broken)) => closing(refuse(StatusCode::BAD_REQUEST, "the body cannot be read")),
+        Err(_) => closing(refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
     }
-    let text = bosh::answer(present, security, caller.peer, &body).await;
+}
+
+/// An answer of XEP-0124 itself.
+fn taken(text: Bytes) -> Answer {
     let mut answer = Response::new(Full::new(text));
     // Never what `content` asks for: as `text/html` a message could become a page of this origin.
     answer.headers_mut().insert(CONTENT_TYPE, plain("text/xml; charset=utf-8"));
@@ -85,26 +94,39 @@ async fn post(present: &Present, caller: &Caller, place: &Place, request: Reques
     answer
 }
 
+/// Why a body was not read to its end.
+enum Unread {
+    /// The client broke off, or broke the rules of HTTP.
+    Broken,
+    /// It has more than its session may send; or whoever is unknown.
+    TooBig(Option<u128>),
+}
+
 /// The body, as long as its sender may send so much: more than a login needs only inside a session that has signed in.
-async fn read(present: &Present, mut body: Incoming) -> Result<Bytes, StatusCode> {
-    let sessions = &present.shared.bosh;
-    let announced = body.size_hint().exact().unwrap_or(u64::MAX);
-    let limit = |is_known: bool| bosh::max_body(&present.shared.limits, is_known);
-    if announced > limit(true) as u64 {
-        return Err(StatusCode::PAYLOAD_TOO_LARGE);
-    }
+async fn read(present: &Present, mut body: Incoming) -> Result<Bytes, Unread> {
+    let limit = |is_known: bool| bosh::max_body(&present.shared.limits, is_known) as u64;
+    let announced = body.size_hint().exact().unwrap_or(u64::MAX); // and hyper reads no more
     let mut read = Vec::new();
-    let mut is_known = None;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| StatusCode::BAD_REQUEST)?;
-        read.extend_from_slice(frame.data_ref().map(|data| &**data).unwrap_or_default());
-        if is_known.is_none() && (read.len() >= SID_WITHIN || body.is_end_stream()) {
-            let sid = bosh::sid_in(read.get(..SID_WITHIN).unwrap_or(&read));
-            is_known = Some(sid.is_some_and(|sid| sessions.is_authenticated(sid)));
-        }
-        if read.len() > limit(is_known.unwrap_or(true)) {
-            return Err(StatusCode::PAYLOAD_TOO_LARGE);
-        }
+    // Too big for anybody: only the name is still wanted, if it comes soon.
+    let within = if announced > limit(true) { NAME_WITHIN } else { BODY_WITHIN };
+    if let Ok(result) = timeout(within, read_until(&mut body, &mut read, SID_WITHIN)).await {
+        result?;
     }
+    let sid = bosh::sid_in(read.get(..SID_WITHIN).unwrap_or(&read));
+    if announced > limit(sid.is_some_and(|sid| present.shared.bosh.is_authenticated(sid))) {
+        return Err(Unread::TooBig(sid));
+    }
+    read_until(&mut body, &mut read, usize::MAX).await?;
     Ok(read.into())
+}
+
+/// Reads until so much is there, or all.
+async fn read_until(body: &mut Incoming, read: &mut Vec<u8>, length: usize) -> Result<(), Unread> {
+    while read.len() < length
+        && let Some(frame) = body.frame().await
+    {
+        let frame = frame.map_err(|_| Unread::Broken)?;
+        read.extend_from_slice(frame.data_ref().map(|data| &**data).unwrap_or_default());
+    }
+    Ok(())
 }

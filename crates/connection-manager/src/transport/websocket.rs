@@ -1,4 +1,4 @@
-//! XMPP over WebSocket (RFC 7395): a connection whose elements come in frames, one each.
+//! RFC 7395 XMPP over WebSocket: a connection whose elements come in frames, one each.
 
 use std::future::Future;
 use std::io;

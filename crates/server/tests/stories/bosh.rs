@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use sha1::{Digest, Sha1};
 use starling_testkit::{Bosh, Tree, User, World, http, post};
 
 async fn address(world: &World) -> SocketAddr {
@@ -250,18 +251,81 @@ pub(crate) async fn a_request_with_two_lengths_is_refused(world: &World) {
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
 }
 
-/// RFC 6120 §13.12: before login little may be sent, and it is refused before it is kept.
+/// RFC 6120 §13.12, XEP-0124 §17.2: what is too big is refused before it is kept, and ends the session that it names.
 pub(crate) async fn a_body_above_the_limit_is_refused(world: &World) {
-    let status = async |length: usize, sent: usize| {
-        let filler = " ".repeat(sent);
-        let request = format!(
-            "POST /bosh HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{filler}"
-        );
-        let answer = http(address(world).await, &request).await.unwrap();
-        answer.split(' ').nth(1).unwrap_or_default().to_owned()
+    let address = address(world).await;
+    let ending =
+        |answer: &Tree| (answer.attr("type").map(str::to_owned), answer.attr("condition").map(str::to_owned));
+    let ended = |condition: &str| (Some("terminate".to_owned()), Some(condition.to_owned()));
+    let unknown =
+        format!("<body xmlns='http://jabber.org/protocol/httpbind' rid='1'>{}</body>", " ".repeat(20_000));
+    assert_eq!(ending(&post(address, &unknown).await.unwrap()), ended("policy-violation"));
+    let announced = "POST /bosh HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n<body";
+    let answer = http(address, announced).await.unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains("condition='policy-violation'"),
+        "{answer}"
+    );
+
+    let long = |length: usize| {
+        format!(
+            "<message xmlns='jabber:client' to='bob@localhost'><body>{}</body></message>",
+            "x".repeat(length)
+        )
     };
-    assert_eq!(status(10_000_000, 0).await, "413");
-    assert_eq!(status(20_000, 20_000).await, "413");
+    let (mut stranger, _) = Bosh::open(address, "localhost", USUAL).await.unwrap();
+    let alice = world.user("alice").await;
+    let (mut page, _) = sign_in(world, &alice, USUAL).await;
+    for (session, length) in [(&mut stranger, 20_000), (&mut page, 400_000)] {
+        let answer = session.ask("", &long(length)).await.unwrap();
+        assert_eq!(ending(&answer), ended("remote-stream-error"), "{answer}");
+        assert!(answer.find(&["error", "policy-violation"]).is_some(), "{answer}");
+        assert_eq!(ending(&session.ask("", "").await.unwrap()), ended("item-not-found"));
+    }
+    let (mut page, _) = sign_in(world, &alice, USUAL).await;
+    let answer = page.ask("", &long(200_000)).await.unwrap();
+    assert_eq!(answer.attr("type"), None, "{answer}");
+}
+
+/// XEP-0124 §15: who has not the next key of the sequence ends the session, and what was asked is not done.
+pub(crate) async fn a_key_proves_who_asks(world: &World) {
+    let hash =
+        |text: &str| -> String { Sha1::digest(text).iter().map(|byte| format!("{byte:02x}")).collect() };
+    let key = |n: usize| (0..n).fold("a seed".to_owned(), |key, _| hash(&key));
+    let alice = world.user("alice").await;
+    let phone = alice.device("phone").await;
+    let secret = base64::Engine::encode(
+        &base64::prelude::BASE64_STANDARD,
+        format!("\0{}\0secret", alice.jid().split('@').next().unwrap()),
+    );
+    let auth = format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>{secret}</auth>");
+    let bind =
+        "<iq xmlns='jabber:client' type='set' id='b'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>";
+    let message = format!("<message xmlns='jabber:client' to='{}'><body>mine</body></message>", phone.jid());
+    for (wrong, last) in [("key='0000'", true), ("", true), (&*format!("key='{}'", key(6)), false)] {
+        let (mut page, _) =
+            Bosh::open(address(world).await, "localhost", &format!("{USUAL} newkey='{}'", key(9)))
+                .await
+                .unwrap();
+        let with = |n: usize, more: &str| format!("key='{}' {more}", key(n));
+        assert!(page.ask(&with(8, ""), &auth).await.unwrap().child("success").is_some());
+        page.ask(&with(7, "to='localhost' xmpp:restart='true'"), "").await.unwrap();
+        assert!(page.ask(&with(6, ""), bind).await.unwrap().child("iq").is_some());
+        if last {
+            let refused = page.ask(wrong, &message).await.unwrap();
+            assert_eq!(refused.attr("condition"), Some("item-not-found"), "{wrong}: {refused}");
+            assert_eq!(refused.attr("type"), Some("terminate"));
+            phone.expect_silence().await;
+        } else {
+            // The right key, and a request that came before again: with its key, and without.
+            let _waits = page.start(&with(5, ""), &message);
+            phone.expect("<message><body>mine</body></message>").await;
+            let again = page.start_as(page.rid - 1, wrong, bind).await.unwrap().unwrap();
+            assert!(again.child("iq").is_some(), "{again}");
+            let refused = page.start_as(page.rid - 1, "", bind).await.unwrap().unwrap();
+            assert_eq!(refused.attr("condition"), Some("item-not-found"), "{refused}");
+        }
+    }
 }
 
 /// RFC 6120 §5.3.1: the listener that is open to all takes no password in the open.

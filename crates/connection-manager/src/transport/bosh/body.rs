@@ -26,6 +26,10 @@ pub(super) struct Request {
     pub(super) is_terminate: bool,
     /// XEP-0206 §5.
     pub(super) is_restart: bool,
+    /// The next of its sequence (§15.4).
+    pub(super) key: Option<String>,
+    /// The last of a new sequence (§15.5).
+    pub(super) new_key: Option<String>,
     /// Elements, each able to stand on its own.
     pub(super) payloads: Vec<Vec<u8>>,
 }
@@ -65,6 +69,8 @@ impl Request {
             pause: number("pause"),
             is_terminate: raw.head.attribute("type") == Some("terminate"),
             is_restart: matches!(raw.head.attribute_ns(ns::XBOSH, "restart"), Some("true" | "1")),
+            key: raw.head.attribute("key").map(str::to_owned),
+            new_key: raw.head.attribute("newkey").map(str::to_owned),
             payloads: payloads(&raw, limits)?,
         })
     }

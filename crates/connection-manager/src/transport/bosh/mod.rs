@@ -1,6 +1,7 @@
-//! XMPP over BOSH (XEP-0124, XEP-0206): a stream in HTTP requests, which a session of its own puts in order.
+//! XEP-0124 BOSH, XEP-0206 XMPP over BOSH: a stream in HTTP requests, which a session of its own puts in order.
 
 mod body;
+mod keys;
 mod session;
 mod window;
 
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use starling_stream::{Security, StreamError};
+use starling_stream::{Security, StreamCondition, StreamError};
 use starling_xml::Limits;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -87,10 +88,24 @@ pub(crate) async fn answer(present: &Present, security: Security, peer: IpAddr, 
             None => Ok(begin(present, security, peer)),
         },
     };
-    let inbox = match inbox {
-        Ok(inbox) => inbox,
-        Err(condition) => return body::terminate(condition),
-    };
+    match inbox {
+        Ok(inbox) => hand_on(inbox, request).await,
+        Err(condition) => body::terminate(condition),
+    }
+}
+
+/// Answers a request whose body is too big to be read: the session that it names ends.
+pub(crate) async fn refuse(present: &Present, sid: Option<u128>) -> Bytes {
+    match sid.and_then(|sid| present.shared.bosh.inbox(sid)) {
+        Some(inbox) => {
+            hand_on(inbox, Err(StreamError::new(StreamCondition::PolicyViolation, "the body is too big")))
+                .await
+        }
+        None => body::terminate("policy-violation"),
+    }
+}
+
+async fn hand_on(inbox: mpsc::Sender<Incoming>, request: Result<Request, StreamError>) -> Bytes {
     let (reply, answered) = oneshot::channel();
     if inbox.send(Incoming { request, reply }).await.is_err() {
         return body::terminate("item-not-found");

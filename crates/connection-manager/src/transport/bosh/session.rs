@@ -18,6 +18,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::Incoming;
 use super::body::{self, Request};
+use super::keys::Keys;
 use super::window::{Offered, Window};
 use crate::conn::{LINGER, MAX_UNSENT};
 use crate::driver::Driver;
@@ -104,6 +105,7 @@ struct Session<'a, 's> {
 /// What was agreed with the first request (§7).
 struct Terms {
     window: Window<Reply>,
+    keys: Keys,
     first: Option<Request>, // until it is answered
     wait: Duration,
     hold: u64,
@@ -118,6 +120,7 @@ impl Terms {
         let wait = Duration::from_secs(first.wait.unwrap_or(MAX_WAIT).min(MAX_WAIT));
         let mut terms = Terms {
             window: Window::new(hold + 1, first.rid),
+            keys: Keys::default(),
             wait,
             hold: if wait.is_zero() { 0 } else { hold },
             has_acks: first.ack == Some(1),
@@ -210,6 +213,9 @@ impl Session<'_, '_> {
 
     fn offer(&mut self, request: Request, reply: Reply, out: &mut Output) {
         let terms = self.terms.get_or_insert_with(|| Terms::new(request.clone()));
+        if !terms.keys.again(&request) {
+            return self.refuse("item-not-found", reply, out); // §15.4
+        }
         match terms.window.offer(request, reply) {
             Offered::Taken { replaced: None } => {}
             Offered::Taken { replaced: Some(before) } => {
@@ -250,6 +256,10 @@ impl Session<'_, '_> {
     fn begin(&mut self, request: Request, out: &mut Output) {
         let Some(terms) = &mut self.terms else { return };
         let now = self.driver.now();
+        if !terms.keys.turn(&request) {
+            self.condition = Some("item-not-found"); // §15.4
+            return self.driver.handle(Input::Eof, out);
+        }
         terms.inactivity = terms.usual_inactivity();
         // §9.2: who uses acknowledgements and sends none has everything.
         let implied = terms.window.implied(&request);

@@ -149,6 +149,8 @@ mod tests {
             pause: None,
             is_terminate: false,
             is_restart: false,
+            key: None,
+            new_key: None,
             payloads: Vec::new(),
         }
     }

@@ -3,7 +3,7 @@
 use crate::chars::is_space;
 use crate::scan::{Scan, tag_end};
 use crate::scope::Declared;
-use crate::{Head, Limits, Raw, XmlError, stanza};
+use crate::{Head, Limits, Raw, XmlError, ns, stanza};
 
 /// How elements are framed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub enum Framing {
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// A stream header.
+    /// A stream header. Inside a stream: the start tag of another, or of anything else in the stream's own namespace that does
+    /// not end at once, for its end may never come.
     Open(Head),
     /// A complete top-level element.
     Element(Raw),
@@ -43,6 +44,19 @@ pub struct Reader {
 struct Stream {
     declared: Declared,
     name: Box<str>,
+}
+
+impl Stream {
+    /// Whether `bytes` begin with a start tag whose prefix is that of the stream header.
+    fn has_prefix_of(&self, bytes: &[u8]) -> bool {
+        let prefix = self.name.split_once(':').map(|(prefix, _)| prefix.as_bytes());
+        prefix.is_some_and(|prefix| {
+            bytes
+                .get(1..)
+                .and_then(|name| name.strip_prefix(prefix))
+                .is_some_and(|rest| rest.first() == Some(&b':'))
+        })
+    }
 }
 
 /// How UTF-16 and UTF-32 begin (RFC 6120 §11.6).
@@ -150,6 +164,13 @@ impl Reader {
         if !self.started && OTHER_ENCODINGS.iter().any(|mark| bytes.starts_with(mark)) {
             return Err(XmlError::UnsupportedEncoding);
         }
+        if let Some(stream) = &self.stream
+            && stream.has_prefix_of(bytes)
+            && let Some(opened) = self.opened(stream, bytes)?
+        {
+            self.closed = true; // nothing that follows can be read as if nothing had been
+            return Ok(Some(opened));
+        }
         match (&self.stream, self.framing) {
             (None, Framing::Stream) => self.header(bytes),
             (Some(stream), _) if bytes.starts_with(b"</") => {
@@ -177,6 +198,20 @@ impl Reader {
                 Ok(Some((Event::Element(stanza::element(text, scope, &self.limits)?), end)))
             }
         }
+    }
+
+    /// The start tag at the beginning of `bytes`, if it is one of the stream's own namespace that opens something. An `<error/>` is
+    /// read as a whole: it is what a client may say last.
+    fn opened(&self, stream: &Stream, bytes: &[u8]) -> Result<Option<(Event, usize)>, XmlError> {
+        let Some(end) = tag_end(bytes) else { return Ok(None) };
+        if bytes.get(..end).is_some_and(|tag| tag.ends_with(b"/>")) {
+            return Ok(None);
+        }
+        self.check_size(end)?;
+        let tag = utf8(bytes.get(..end).unwrap_or_default())?;
+        let head = stanza::start(tag, stream.declared.scope(), &self.limits)?;
+        let is_stream = head.name.ns() == ns::STREAM && head.name.local() != "error";
+        Ok(is_stream.then_some((Event::Open(head), end)))
     }
 
     fn header(&mut self, bytes: &[u8]) -> Result<Option<(Event, usize)>, XmlError> {

@@ -62,6 +62,13 @@ pub(crate) fn header(text: &str, limits: &Limits) -> Result<(Head, Declared), Xm
     Ok((head, scope.into_declared()))
 }
 
+/// A start tag inside a stream.
+pub(crate) fn start<'a>(text: &'a str, mut scope: Scope<'a>, limits: &Limits) -> Result<Head, XmlError> {
+    let tag = Tag::read(text, limits)?;
+    declare(&tag, &mut scope, &mut 0, limits)?;
+    head(&tag, &scope)
+}
+
 /// Checks the complete element that `text` is, read in `scope`.
 pub(crate) fn element<'a>(text: &'a str, mut scope: Scope<'a>, limits: &Limits) -> Result<Raw, XmlError> {
     let first = text.get(..tag_end(text.as_bytes()).ok_or(NOT_CLOSED)?).ok_or(NOT_CLOSED)?;

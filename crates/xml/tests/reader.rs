@@ -58,6 +58,33 @@ fn a_stream_is_header_stanzas_and_end() {
     assert_eq!(events(&mut reader, HEADER).unwrap().len(), 1);
 }
 
+/// RFC 6120 §4.9.3: what opens inside a stream and is the stream's own is told of at once, for its end may never come.
+#[test]
+fn a_second_header_is_told_of_at_its_start_tag() {
+    for (tag, name) in [
+        ("<stream:stream>", "stream"),
+        (
+            "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' to='>'>",
+            "stream",
+        ),
+        ("<stream:features>", "features"),
+    ] {
+        for pieces in [1, tag.len()] {
+            let mut reader = opened(Limits::BEFORE_LOGIN);
+            let found: Vec<Event> =
+                tag.as_bytes().chunks(pieces).flat_map(|piece| events(&mut reader, piece).unwrap()).collect();
+            let [Event::Open(head)] = &found[..] else { panic!("{tag}: {found:?}") };
+            assert!(head.name.is(ns::STREAM, name), "{tag}");
+            assert!(events(&mut reader, b"</stream:stream>").is_err(), "nothing is read behind it");
+        }
+    }
+    for whole in ["<stream:error>", "<stream:x xmlns:stream='other'>", "<streams>"] {
+        assert_eq!(events(&mut opened(Limits::BEFORE_LOGIN), whole.as_bytes()), Ok(Vec::new()), "{whole}");
+    }
+    let empty = events(&mut opened(Limits::BEFORE_LOGIN), b"<stream:x/>").unwrap();
+    assert!(matches!(&empty[..], [Event::Element(_)]), "{empty:?}");
+}
+
 #[test]
 fn every_split_gives_the_same_events() {
     let input = [

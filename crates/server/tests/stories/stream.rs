@@ -312,3 +312,24 @@ pub(crate) async fn white_space_says_nothing(world: &World) {
     phone.send(" \n\t\r\n ").await;
     phone.expect_silence().await;
 }
+
+/// §4.9.3.1, §4.9.3.24: a header inside a stream, or another element of the stream's own that may never end, is not waited for.
+pub(crate) async fn a_second_header_is_answered_at_once(world: &World) {
+    let user = world.user("alice").await;
+    for (tag, condition) in [
+        (format!("{STREAM} to='localhost' version='1.0'>"), "bad-format"),
+        (format!("<?xml version='1.0'?>{STREAM} to='localhost' version='1.0'>"), "restricted-xml"),
+        ("<stream:features>".to_owned(), "unsupported-stanza-type"),
+    ] {
+        let mut stranger = guest(world, "plain", 36).await;
+        opened(&mut stranger, "to='localhost' version='1.0'").await;
+        stranger.element("features").await.unwrap();
+        let mut member = guest(world, "plain", 36).await;
+        member.login("localhost", user.jid().split('@').next().unwrap(), "secret").await.unwrap();
+        member.bind("desk").await.unwrap();
+        for connection in [&mut stranger, &mut member] {
+            connection.write(&tag).await.unwrap();
+            assert_eq!(connection.stream_error().await.unwrap(), condition, "{tag}");
+        }
+    }
+}

@@ -21,7 +21,13 @@ impl Machine {
     /// A stream header of the client.
     pub(super) fn open(&mut self, head: &Head, out: &mut Output) -> Result {
         if self.opened {
-            return Err(StreamError::new(StreamCondition::BadFormat, "a second stream header"));
+            // Its end may never come, so it is refused at its beginning (RFC 6120 §4.9.3.1, §4.9.3.24).
+            return match head.name.local() {
+                "stream" | "open" => {
+                    Err(StreamError::new(StreamCondition::BadFormat, "a second stream header"))
+                }
+                _ => Err(StreamCondition::UnsupportedStanzaType.into()),
+            };
         }
         self.opened = true;
         if self.settings.framing == Framing::Stream {

@@ -152,6 +152,10 @@ fn what_is_no_stanza_ends_a_session() {
     for (sent, condition) in [
         ("<what/>", "unsupported-stanza-type"),
         ("<stream:error/>", "unsupported-stanza-type"),
+        ("<stream:features>", "unsupported-stanza-type"),
+        (HEADER.split_once("?>").unwrap().1, "bad-format"),
+        ("<stream:stream>", "bad-format"),
+        ("<stream:stream/>", "unsupported-stanza-type"),
         ("<message xmlns='jabber:server'/>", "invalid-namespace"),
         ("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>", "unsupported-stanza-type"),
         ("text", "not-well-formed"),

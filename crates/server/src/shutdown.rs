@@ -20,6 +20,7 @@ const GRACE: Duration = Duration::from_secs(25);
 pub(crate) fn serve(config: Config, origin: Origin) -> Result<ExitCode> {
     let is_quickstart = origin.is_quickstart;
     let log = starling_telemetry::init(&config.log)?;
+    let flush = log.flush_at_end();
     let metrics = starling_telemetry::install()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
@@ -28,7 +29,7 @@ pub(crate) fn serve(config: Config, origin: Origin) -> Result<ExitCode> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let node = tokio::select! {
-            node = assemble::assemble(&config, origin, log, metrics) => node?,
+            node = assemble::assemble(&config, origin, log.clone(), metrics) => node?,
             _ = terminate.recv() => return Ok(ExitCode::SUCCESS), // it had not begun
             _ = interrupt.recv() => return Ok(ExitCode::SUCCESS),
         };
@@ -36,6 +37,7 @@ pub(crate) fn serve(config: Config, origin: Origin) -> Result<ExitCode> {
         node.health.ready();
         info!(addresses = %node.addresses.to_json(), data = %node.data_dir.display(), "serving");
         let accounts = if is_quickstart { Some(quickstart::accounts(&node).await?) } else { None };
+        log.flush(); // what is printed now comes behind it
         announce::announce(&node).await?;
         if let Some(accounts) = accounts {
             quickstart::welcome(&node, accounts);
@@ -57,6 +59,7 @@ pub(crate) fn serve(config: Config, origin: Origin) -> Result<ExitCode> {
             _ = interrupt.recv() => Stopped::Forced,
         };
         info!(?stopped, "stopped");
+        drop(flush);
         if stopped == Stopped::Forced {
             std::process::exit(1); // whoever says it twice does not wait for a disk
         }

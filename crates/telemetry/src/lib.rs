@@ -1,8 +1,9 @@
 //! Set-up of logs and metrics: libraries only use `tracing` and `metrics`, what becomes of it is decided here.
 #![forbid(unsafe_code)]
 
+mod lines;
 mod log;
 mod metrics;
 
-pub use log::{Config, Format, LogHandle, TelemetryError, init, parts};
+pub use log::{Config, Flush, Format, LogHandle, TelemetryError, init, parts};
 pub use metrics::{Metrics, install};

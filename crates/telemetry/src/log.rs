@@ -1,11 +1,14 @@
 //! Logs: for people on a terminal, JSON lines otherwise.
 
 use std::io::IsTerminal;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
+
+use crate::lines::Lines;
 
 /// What is logged, and how it looks. No bodies, passwords or tokens at any level; addresses of users at `debug`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +44,9 @@ const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 /// At `info` the libraries of the store tell of every file. Who wants to see that names them: the later directive wins.
 const LIBRARIES: &str = "fjall=warn,lsm_tree=warn";
 
+/// How long whoever ends waits for lines that nobody reads.
+const FLUSHED_WITHIN: Duration = Duration::from_secs(1);
+
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
@@ -50,6 +56,9 @@ pub enum TelemetryError {
         /// What was given.
         level: String,
     },
+    /// Nothing can write lines.
+    #[error("the thread that writes the log cannot be started: {0}")]
+    Writer(#[from] std::io::Error),
     /// Something else in this process has set it up.
     #[error("logging is already set up")]
     Twice,
@@ -71,17 +80,39 @@ pub fn parts(level: &str) -> Vec<&str> {
 
 /// Changes the level of a running process.
 #[derive(Debug, Clone)]
-pub struct LogHandle(reload::Handle<EnvFilter, Registry>);
+pub struct LogHandle {
+    filter: reload::Handle<EnvFilter, Registry>,
+    lines: Lines,
+}
 
 impl LogHandle {
     /// From now on this level holds.
     pub fn set_level(&self, level: &str) -> Result<(), TelemetryError> {
         let filter = filter(level)?;
-        self.0.reload(filter).map_err(|_| TelemetryError::Twice)
+        self.filter.reload(filter).map_err(|_| TelemetryError::Twice)
+    }
+    /// Waits a moment until what was logged is written.
+    pub fn flush(&self) {
+        self.lines.flush(FLUSHED_WITHIN);
+    }
+    /// The same when the answer is dropped.
+    pub fn flush_at_end(&self) -> Flush {
+        Flush(self.clone())
     }
 }
 
-/// Sets up the logs of this process; lines go to standard error.
+/// Writes what was logged before the process ends.
+#[derive(Debug)]
+pub struct Flush(LogHandle);
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
+/// Sets up the logs of this process; lines go to standard error. Nobody waits for who reads them: what is too much is lost, and
+/// counted.
 pub fn init(config: &Config) -> Result<LogHandle, TelemetryError> {
     let (layer, handle) = reload::Layer::new(filter(&config.level)?);
     let human = match config.format {
@@ -89,16 +120,17 @@ pub fn init(config: &Config) -> Result<LogHandle, TelemetryError> {
         Format::Json => false,
         Format::Auto => std::io::stderr().is_terminal(),
     };
+    let lines = Lines::to_stderr()?;
     let registry = tracing_subscriber::registry().with(layer);
     let done = if human {
         registry
-            .with(fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()))
+            .with(fmt::layer().with_writer(lines.clone()).with_ansi(std::io::stderr().is_terminal()))
             .try_init()
     } else {
-        registry.with(fmt::layer().json().flatten_event(true).with_writer(std::io::stderr)).try_init()
+        registry.with(fmt::layer().json().flatten_event(true).with_writer(lines.clone())).try_init()
     };
     done.map_err(|_| TelemetryError::Twice)?;
-    Ok(LogHandle(handle))
+    Ok(LogHandle { filter: handle, lines })
 }
 
 fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {

@@ -1,5 +1,6 @@
 //! Metrics: counted by the libraries under the names of their `metrics.rs`, read here as Prometheus text.
 
+use metrics::{counter, describe_counter};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::TelemetryError;
@@ -38,5 +39,13 @@ pub fn install() -> Result<Metrics, TelemetryError> {
         .and_then(|builder| {
             builder.set_buckets_for_metric(Matcher::Suffix("_requests".to_owned()), REQUESTS)
         });
-    builder.unwrap_or_default().install_recorder().map(Metrics).map_err(|_| TelemetryError::Twice)
+    let installed = builder.unwrap_or_default().install_recorder().map_err(|_| TelemetryError::Twice)?;
+    describe_counter!("starling_log_lines_lost_total", "Log lines that came faster than they were read");
+    counter!("starling_log_lines_lost_total").increment(0);
+    Ok(Metrics(installed))
+}
+
+/// A log line found no room.
+pub(crate) fn lost_line() {
+    counter!("starling_log_lines_lost_total").increment(1);
 }

@@ -3,10 +3,16 @@
 use std::path::Path;
 use std::process::Command;
 
-use rustix::process::Signal;
-use starling_testkit::{Connection, Hash, Scram, TlsOptions};
+use std::time::Instant;
 
-use crate::starling::{ByHand, PORTS, PROGRAM, ctl, server, until};
+use rustix::process::Signal;
+use serde_json::Value;
+use starling_testkit::{Connection, Hash, Scram, TlsOptions, http};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::starling::{ByHand, PATIENCE, PORTS, PROGRAM, ctl, server, until};
 
 #[tokio::test]
 async fn a_log_that_is_no_terminal_is_json() {
@@ -42,6 +48,42 @@ async fn a_log_on_a_terminal_is_for_people() {
             .json();
     crate::starling::signal(u32::try_from(pid["pid"].as_u64().unwrap()).unwrap(), Signal::TERM);
     terminal.wait().await.unwrap();
+}
+
+/// A pipe whose reader hangs, as of a log collector that is stuck: what is logged is lost, and nothing else.
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_nobody() {
+    const MANY: u64 = 10_000;
+    let directory = tempfile::tempdir().unwrap();
+    let (mut server, unread) = ByHand::start_unread(directory.path(), &[], &[]);
+    let admin = server.address("admin").await;
+    let mut lost = 0;
+    let begun = Instant::now();
+    let socket = directory.path().join("data/control.sock");
+    while lost < MANY {
+        for _ in 0..1000 {
+            let mut asking = timeout(PATIENCE, UnixStream::connect(&socket)).await.unwrap().unwrap();
+            asking.write_all(b"\xff\n").await.unwrap(); // what is no UTF-8 is worth a warning
+        }
+        let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let text = timeout(PATIENCE, http(admin, request)).await.expect("it serves on").unwrap();
+        let counted = text.lines().find_map(|line| line.strip_prefix("starling_log_lines_lost_total "));
+        lost = counted.unwrap().parse().unwrap();
+        assert!(begun.elapsed() < 4 * PATIENCE, "only {lost} lines were lost");
+    }
+    let mut log = BufReader::new(unread).lines();
+    let told = async {
+        while let Some(line) = log.next_line().await.unwrap() {
+            if line.contains("log lines were lost") {
+                return line;
+            }
+        }
+        panic!("nothing is said of what was lost")
+    };
+    let told: Value = serde_json::from_str(&timeout(PATIENCE, told).await.unwrap()).unwrap();
+    assert!(told["lost"].as_u64() >= Some(MANY), "{told}");
+    server.signal(Signal::TERM);
+    assert!(server.ended().await.success(), "nobody reads again, and it stops all the same");
 }
 
 /// `script` gives it a terminal.

@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use starling_testkit::{Server, ServerOptions, Tree};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout};
+use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::time::timeout;
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_starling");
@@ -104,6 +104,20 @@ impl ByHand {
         let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         ByHand { child, lines, log }
+    }
+
+    /// The same, but its log goes to a pipe that nobody reads until `read` is asked to.
+    pub(crate) fn start_unread(
+        directory: &Path,
+        arguments: &[&str],
+        variables: &[(&str, &str)],
+    ) -> (ByHand, ChildStderr) {
+        let mut command = command(directory, &[&["run"], arguments].concat(), &[PORTS, variables].concat());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let unread = child.stderr.take().unwrap();
+        (ByHand { child, lines, log: PathBuf::new() }, unread)
     }
 
     /// The next line of its standard output that begins with `start`, without that.

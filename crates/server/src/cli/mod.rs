@@ -16,9 +16,17 @@ use starling_rpc::Role;
 use crate::config::{Config, ConfigError};
 use crate::{config_doc, limits, quickstart, shutdown};
 
+/// What every command ends with; `tests/program/exit_codes.rs` holds them to it.
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  done, or nothing is wrong
+   1  it failed, or the server refused it; doctor, store check: something is wrong; run: the stop was not clean
+   2  the command line cannot be understood
+  64  the configuration cannot be used";
+
 /// An XMPP server that loses nothing.
 #[derive(Debug, Parser)]
-#[command(name = "starling", version, propagate_version = true)]
+#[command(name = "starling", version, propagate_version = true, after_help = EXIT_CODES)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,

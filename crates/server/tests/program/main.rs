@@ -7,6 +7,7 @@ mod control;
 mod dead_peer;
 mod descriptors;
 mod doctor;
+mod exit_codes;
 mod first_run;
 mod full_disk;
 mod logs;

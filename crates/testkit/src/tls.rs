@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme, version};
+use rustls::{ClientConfig, DigitallySignedStruct as Signed, Error, SignatureScheme, version};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+type Verified = Result<HandshakeSignatureValid, Error>;
 
 /// Which version a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -116,10 +118,12 @@ fn config(options: &TlsOptions) -> Result<ClientConfig> {
         TlsVersion::Tls12 => [&version::TLS12],
         TlsVersion::Tls13 => [&version::TLS13],
     };
-    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let verifier = Arc::new(AnyCertificate(provider.signature_verification_algorithms));
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyCertificate))
+        .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     config.alpn_protocols = options.alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
     Ok(config)
@@ -127,7 +131,7 @@ fn config(options: &TlsOptions) -> Result<ClientConfig> {
 
 /// Servers under test sign their certificates themselves; which one it was is for the story to compare.
 #[derive(Debug)]
-struct AnyCertificate;
+struct AnyCertificate(WebPkiSupportedAlgorithms);
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(
@@ -137,38 +141,16 @@ impl ServerCertVerifier for AnyCertificate {
         _: &ServerName<'_>,
         _: &[u8],
         _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
+    ) -> Result<ServerCertVerified, Error> {
         Ok(ServerCertVerified::assertion())
     }
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let provider = aws_lc_rs::default_provider();
-        rustls::crypto::verify_tls12_signature(
-            message,
-            certificate,
-            signed,
-            &provider.signature_verification_algorithms,
-        )
+    fn verify_tls12_signature(&self, message: &[u8], of: &CertificateDer<'_>, signed: &Signed) -> Verified {
+        verify_tls12_signature(message, of, signed, &self.0)
     }
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let provider = aws_lc_rs::default_provider();
-        rustls::crypto::verify_tls13_signature(
-            message,
-            certificate,
-            signed,
-            &provider.signature_verification_algorithms,
-        )
+    fn verify_tls13_signature(&self, message: &[u8], of: &CertificateDer<'_>, signed: &Signed) -> Verified {
+        verify_tls13_signature(message, of, signed, &self.0)
     }
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        aws_lc_rs::default_provider().signature_verification_algorithms.supported_schemes()
+        self.0.supported_schemes()
     }
 }

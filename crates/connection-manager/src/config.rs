@@ -64,12 +64,14 @@ impl Default for ListenConfig {
     }
 }
 
-/// How clients leave a connection manager that is stopped while others can take them. Where this process is the only one, it
-/// stops at once, and its sessions are saved. Not in effect yet: every process stops at once.
+/// How clients leave a connection manager that is stopped, or told to by `starling ctl drain start`, while others can take them:
+/// who can resume its stream (XEP-0198) loses its socket, others are told `system-shutdown`. Without effect with
+/// `mode = "embedded"`: where this process is the only one, it stops at once, and its sessions are saved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DrainConfig {
-    /// Over which time they leave, evenly; 0: all at once.
+    /// Over which time they leave, evenly, and never more than a second apart; 0: all at once. Whoever stops the process must give
+    /// it a minute more than this before it kills it.
     #[serde(with = "humantime_serde")]
     pub window: Duration,
     /// How many leave in a second at most, though it takes longer than the window then; 0: any number.
@@ -133,6 +135,8 @@ pub struct LimitsConfig {
     /// How many connections there may be in all that have not signed in; never more than half of what the file descriptors of
     /// the process allow.
     pub unauthenticated: u32,
+    /// How many sessions may be on their way to begin at once; others wait, and those that are resumed (XEP-0198) go first.
+    pub logins_at_once: u32,
 }
 
 impl Default for LimitsConfig {
@@ -151,6 +155,7 @@ impl Default for LimitsConfig {
             bytes_at_once: 8 * 1024 * 1024,
             unauthenticated_per_address: 1000,
             unauthenticated: 10_000,
+            logins_at_once: 256,
         }
     }
 }

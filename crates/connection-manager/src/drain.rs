@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::DrainConfig;
@@ -9,29 +10,43 @@ use crate::hub::Hub;
 
 /// The shortest pause between two lots of clients.
 const PAUSE: Duration = Duration::from_millis(20);
+/// The longest one between two clients: a few need no window.
+const LONGEST: Duration = Duration::from_secs(1);
+/// How long those may take to leave that were told to: what they had sent is handled first.
+const SETTLE: Duration = Duration::from_secs(10);
 
 /// Lets every session of `hub` go, until `stop`: XEP-0198 sessions by their sockets alone, so that they are resumed elsewhere and
-/// nobody sees them go; others are told `<system-shutdown/>` (RFC 6120 §4.9.3.20). Returns when none is left.
-pub async fn drain(hub: &Hub, config: &DrainConfig, stop: &CancellationToken) {
+/// nobody sees them go; others are told `<system-shutdown/>` (RFC 6120 §4.9.3.20). Returns when none is left, or when who is left
+/// has had its time; how many those are is the answer.
+pub async fn drain(hub: &Hub, config: &DrainConfig, stop: &CancellationToken) -> usize {
     let mut config = config.clone();
+    let mut last = None;
     loop {
         let sessions = hub.outboxes();
-        if sessions.is_empty() {
-            return;
+        if sessions.is_empty() || last.is_some_and(|last| last <= Instant::now()) {
+            return sessions.len();
         }
         let pace = Pace::of(sessions.len(), &config);
         for lot in sessions.chunks(pace.lot) {
             lot.iter().for_each(|outbox| outbox.leave());
-            if stop.run_until_cancelled(tokio::time::sleep(jitter(pace.pause))).await.is_none() {
-                return;
+            if stop.run_until_cancelled(sleep(jitter(pace.pause))).await.is_none() {
+                return hub.len();
             }
         }
         // Left are those that are not done yet, and who had signed in when the doors were closed and was bound since.
-        config.window = Duration::ZERO;
-        if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
-            return;
+        let last = *last.get_or_insert_with(|| Instant::now() + SETTLE);
+        config = DrainConfig { window: Duration::ZERO, max_rate: 0 };
+        let next = (Instant::now() + PAUSE).min(last);
+        if stop.run_until_cancelled(sleep_until(next)).await.is_none() {
+            return hub.len();
         }
     }
+}
+
+/// How long that takes at most for so many.
+pub fn longest(sessions: usize, config: &DrainConfig) -> Duration {
+    let Pace { lot, pause } = Pace::of(sessions, config);
+    pause * u32::try_from(sessions.div_ceil(lot)).unwrap_or(u32::MAX) + SETTLE
 }
 
 /// So many at once, and so long between them.
@@ -47,7 +62,8 @@ impl Pace {
             0 => Duration::ZERO,
             rate => Duration::from_secs(1) / rate,
         };
-        let each = (config.window / u32::try_from(sessions).unwrap_or(u32::MAX).max(1)).max(slowest);
+        let evenly = config.window / u32::try_from(sessions).unwrap_or(u32::MAX).max(1);
+        let each = evenly.min(LONGEST).max(slowest);
         if each.is_zero() {
             return Pace { lot: sessions.max(1), pause: Duration::ZERO };
         }
@@ -87,11 +103,14 @@ mod tests {
             (50_000, config(10, 500), 100.0),
             (50_000, config(10, 0), 10.0),
             (3, config(0, 0), 0.0),
+            (3, config(120, 500), 3.0),
             (1000, config(0, 500), 2.0),
         ] {
             let pace = Pace::of(sessions, &config);
             let took = pace.pause.as_secs_f64() * sessions.div_ceil(pace.lot) as f64;
             assert!((took - in_all).abs() <= in_all / 50.0 + 0.03, "{sessions} by {config:?}: {took} s");
+            let said = (longest(sessions, &config) - SETTLE).as_secs_f64();
+            assert!((said - took).abs() < 0.001, "{sessions} by {config:?}: {said} s are said");
         }
     }
 
@@ -124,7 +143,23 @@ mod tests {
             .iter()
             .enumerate()
             .for_each(|(number, _)| hub.unregister(SessionId(number as u128), Epoch(1)));
-        draining.await;
+        assert_eq!(draining.await, 0);
         assert!(begin.elapsed() < Duration::from_secs(25));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_never_leaves_is_not_waited_for_for_ever() {
+        let hub = Hub::new(NodeId::default());
+        let jid = FullJid::new("alice@a.example/stuck").unwrap();
+        let outbox = Arc::new(Outbox::new(Epoch(1), LogNumber(0)));
+        hub.register(&SessionRef { id: SessionId(1), jid, epoch: Epoch(1) }, outbox);
+        let (begin, config) = (tokio::time::Instant::now(), config(120, 500));
+        assert_eq!(drain(&hub, &config, &CancellationToken::new()).await, 1);
+        assert!(begin.elapsed() >= SETTLE && begin.elapsed() <= longest(1, &config) + PAUSE);
+        let hurried = CancellationToken::new();
+        hurried.cancel();
+        let begin = tokio::time::Instant::now();
+        assert_eq!(drain(&hub, &config, &hurried).await, 1);
+        assert_eq!(begin.elapsed(), Duration::ZERO);
     }
 }

@@ -17,6 +17,7 @@ use starling_stream::{Attached, Effect, Ending, Input, Machine, Output, Settings
 use tokio::time::Instant;
 use tracing::debug;
 
+use crate::admission::{Permit, Turn, Wish};
 use crate::metrics::{Metrics, State};
 use crate::outbox::Outbox;
 use crate::rate::{Bucket, Rate};
@@ -51,7 +52,8 @@ pub(crate) struct Driver<'a> {
     machine: Machine,
     peer: IpAddr,
     started: Instant,
-    now: Duration, // since then, as of this turn
+    now: Duration,                        // since then, as of this turn
+    waiting: Option<Box<(Turn, Effect)>>, // until it is let in
     call: Job<'a, Input<'static>>,
     resuming: Option<SessionId>,
     exchange: Option<u128>,
@@ -99,6 +101,7 @@ impl<'a> Driver<'a> {
             peer,
             started: Instant::now(),
             now: Duration::ZERO,
+            waiting: None,
             call: None,
             resuming: None,
             exchange: None,
@@ -269,6 +272,13 @@ impl<'a> Driver<'a> {
             let handling = result.inspect_err(|error| debug!(%error, "a store did not answer")).ok();
             self.handle(Input::Handled(handling), out);
         }
+        if let Some((turn, _)) = self.waiting.as_deref_mut()
+            && let Poll::Ready(permit) = Pin::new(turn).poll(cx)
+            && let Some((wants, permit)) = self.waiting.take().map(|waiting| waiting.1).zip(permit.ok())
+        {
+            moved = true;
+            self.attach(wants, permit);
+        }
         if let Some(input) = poll_job(&mut self.call, cx) {
             moved = true;
             self.handle(input, out);
@@ -361,18 +371,8 @@ impl<'a> Driver<'a> {
                         Input::Registered(done.await)
                     }));
                 }
-                Effect::Bind { account, resource } => {
-                    self.call = Some(Box::pin(async move {
-                        Input::Bound(
-                            shared.ingress.bind(&account, resource.as_deref(), shared.hub.node()).await,
-                        )
-                    }));
-                }
-                Effect::Resume(resume) => {
-                    self.resuming = Some(resume.session);
-                    let claimed = shared.ingress.resume(*resume, shared.hub.node());
-                    self.call = Some(Box::pin(async move { Input::Resumed(claimed.await.ok()) }));
-                }
+                effect @ Effect::Bind { .. } => self.admit(Wish::Bind, effect),
+                effect @ Effect::Resume(_) => self.admit(Wish::Resume, effect),
                 Effect::EnableSm { resume, base } => {
                     let Some(held) = self.held.get() else { continue };
                     let enabled = shared.ingress.enable_sm(&held.session, resume, base);
@@ -404,8 +404,41 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// Lets it in, or has it wait for its turn.
+    fn admit(&mut self, wish: Wish, wants: Effect) {
+        match self.shared.admission.enter(wish, self.shared.limits.logins_at_once) {
+            Ok(permit) => self.attach(wants, permit),
+            Err(turn) => self.waiting = Some(Box::new((turn, wants))),
+        }
+    }
+
+    /// Binds or resumes, and lets the next one in when that is done.
+    fn attach(&mut self, wants: Effect, permit: Permit) {
+        let shared = self.shared;
+        match wants {
+            Effect::Bind { account, resource } => {
+                self.call = Some(Box::pin(async move {
+                    let bound = shared.ingress.bind(&account, resource.as_deref(), shared.hub.node()).await;
+                    drop(permit);
+                    Input::Bound(bound)
+                }));
+            }
+            Effect::Resume(resume) => {
+                self.resuming = Some(resume.session);
+                let claimed = shared.ingress.resume(*resume, shared.hub.node());
+                self.call = Some(Box::pin(async move {
+                    let claimed = claimed.await;
+                    drop(permit);
+                    Input::Resumed(claimed.ok())
+                }));
+            }
+            _ => {} // nothing else waits for a turn
+        }
+    }
+
     /// After the end: what was read is still handled, then the session hears that its socket is gone.
     pub(crate) async fn finish(&mut self, why: Option<Detach>) {
+        self.waiting = None;
         if let Some(call) = self.call.take() {
             // A session that was bound or resumed for nobody is let go at once, and so is a SASL exchange.
             let session = match (call.await, self.resuming) {

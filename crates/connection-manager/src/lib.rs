@@ -1,6 +1,7 @@
 //! Client sockets: TCP, TLS, WebSocket and BOSH.
 #![forbid(unsafe_code)]
 
+mod admission;
 mod certificate;
 mod config;
 mod conn;
@@ -28,7 +29,7 @@ mod vigil;
 pub use certificate::{Certificate, check_files, files_of, inspect};
 pub use config::{CertificateFiles, Config, DrainConfig, HttpConfig, LimitsConfig, ListenConfig, TlsConfig};
 pub use descriptors::Descriptors;
-pub use drain::drain;
+pub use drain::{drain, longest as longest_drain};
 pub use error::{Error, Invalid};
 pub use http::Page;
 pub use hub::Hub;

@@ -192,6 +192,7 @@ impl Listeners {
         let pool = Arc::new(Pool::default());
         let bosh = Arc::new(bosh::Sessions::new(tasks.clone(), stop.clone()));
         let (strangers, stalls, metrics) = (Arc::default(), Arc::default(), Metrics::new());
+        let admission = Arc::default();
         let shared = Shared {
             hub,
             ingress,
@@ -200,6 +201,7 @@ impl Listeners {
             limits,
             pool,
             bosh,
+            admission,
             strangers,
             room,
             stalls,
@@ -226,6 +228,11 @@ impl Listeners {
     /// Whether clients may come in. Those that are here stay.
     pub fn open(&self, open: bool) {
         self.doors.send_replace(open);
+    }
+
+    /// Whether somebody is here who has not signed in, and may be about to.
+    pub fn has_strangers(&self) -> bool {
+        !self.present.read().shared.strangers.is_empty()
     }
 
     /// Other limits and domains, for connections from now on. Addresses and certificates are not changed by it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use starling_ports::authentication::Authentication;
 use starling_ports::ingress::Ingress;
 
+use crate::admission::Admission;
 use crate::config::LimitsConfig;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
@@ -23,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) tls: Arc<Tls>,
     pub(crate) limits: LimitsConfig,
     pub(crate) pool: Arc<Pool>,
+    pub(crate) admission: Arc<Admission>,
     pub(crate) strangers: Arc<Strangers>,
     pub(crate) room: Room,
     pub(crate) bosh: Arc<bosh::Sessions>,

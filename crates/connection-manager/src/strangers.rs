@@ -28,6 +28,11 @@ impl Strangers {
         *count += 1;
         Some(Stranger { all: self.clone(), peer })
     }
+
+    /// Whether there is none, of any address.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
 }
 
 impl Drop for Stranger {
@@ -58,6 +63,6 @@ mod tests {
         drop(first);
         assert!(all.enter(one, 2).is_some());
         drop(second);
-        assert!(all.0.lock().is_empty());
+        assert!(all.is_empty());
     }
 }

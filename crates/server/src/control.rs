@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use crate::assemble::{Addresses, Routing};
+use crate::drain::Drain;
 use crate::reload::Reload;
 
 /// A request is one line of at most this many bytes.
@@ -50,6 +51,9 @@ enum Request {
     SessionKick { jid: String },
     Message { jid: String, id: String },
     ConfigReload,
+    DrainStart { now: bool },
+    DrainStatus,
+    DrainAbort,
     StoreBackup { to: PathBuf },
 }
 
@@ -59,6 +63,7 @@ pub(crate) struct Control {
     pub(crate) routing: Option<Routing>,
     pub(crate) addresses: Addresses,
     pub(crate) reload: Reload,
+    pub(crate) drain: Arc<Drain>,
     pub(crate) since: Instant,
 }
 
@@ -177,6 +182,18 @@ impl Control {
             Request::Message { jid, id } => self.message(&account(&jid)?, &id).await,
             Request::ConfigReload => {
                 self.reload.reload().map(|restart| json!({"reloaded": true, "restart": restart}))
+            }
+            Request::DrainStart { now } => {
+                self.drain.start()?;
+                if now {
+                    self.drain.hurry();
+                }
+                Ok(self.drain.status())
+            }
+            Request::DrainStatus => Ok(self.drain.status()),
+            Request::DrainAbort => {
+                anyhow::ensure!(self.drain.abort(), "nothing drains here");
+                Ok(self.drain.status())
             }
             Request::StoreBackup { to } => {
                 let store = self.routing()?.embedded.clone();

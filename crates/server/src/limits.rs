@@ -37,6 +37,7 @@ const LIMITS: &[Limit] = &[
         "further connections wait up to 2 s, then end with `resource-constraint` (by HTTP: 503); more of them wait to be accepted",
         "0",
     ),
+    limit("limits.logins-at-once", "a client waits until it gets its session", "0"),
     limit("drain.max-rate", "a client leaves a draining server a little later", "0"),
     limit("im.resume-within", "a session that was not resumed ends", "\"0s\""),
     limit("im.archive", "messages are archived", "false"),

@@ -12,6 +12,7 @@ mod cli;
 mod config;
 mod config_doc;
 mod control;
+mod drain;
 mod limits;
 mod metrics;
 mod page;

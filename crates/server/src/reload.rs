@@ -24,7 +24,7 @@ pub(crate) struct Reload {
     /// Where this process decides about stanzas.
     pub(crate) domains: Option<Domains>,
     /// Where clients come in here.
-    pub(crate) clients: Option<Clients>,
+    pub(crate) clients: Option<Arc<Clients>>,
 }
 
 /// The listeners, and what they tell clients.

@@ -1,10 +1,11 @@
 //! A server's life: start, serve, reload, and a stop in the right order.
 
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
@@ -16,7 +17,8 @@ use crate::{announce, quickstart};
 /// How long a clean stop may take.
 const GRACE: Duration = Duration::from_secs(25);
 
-/// Serves until SIGTERM or SIGINT; a second one ends the process at once.
+/// Serves until SIGTERM or SIGINT. What can go elsewhere goes first, at its pace; a second signal hurries it, and one that comes
+/// when nothing is left to go ends the process at once.
 pub(crate) fn serve(config: Config, origin: Origin) -> Result<ExitCode> {
     let is_quickstart = origin.is_quickstart;
     let log = starling_telemetry::init(&config.log)?;
@@ -52,11 +54,23 @@ pub(crate) fn serve(config: Config, origin: Origin) -> Result<ExitCode> {
                 },
             }
         }
+        let drain = node.control.drain.clone();
+        let mut finished = pin!(drain.finish());
+        tokio::select! {
+            () = &mut finished => {}
+            () = again(&mut terminate, &mut interrupt) => {
+                info!("a second signal: all that are left go at once");
+                drain.hurry();
+                tokio::select! {
+                    () = finished => {}
+                    () = again(&mut terminate, &mut interrupt) => {}
+                }
+            }
+        }
         info!("stopping");
         let stopped = tokio::select! {
             stopped = stop(&node) => stopped,
-            _ = terminate.recv() => Stopped::Forced,
-            _ = interrupt.recv() => Stopped::Forced,
+            () = again(&mut terminate, &mut interrupt) => Stopped::Forced,
         };
         info!(?stopped, "stopped");
         drop(flush);
@@ -65,6 +79,14 @@ pub(crate) fn serve(config: Config, origin: Origin) -> Result<ExitCode> {
         }
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// Whoever stops it says so again.
+async fn again(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
 }
 
 /// How it went.

@@ -23,7 +23,7 @@ use starling_ports::clock::{Clock, SystemClock};
 use starling_ports::ids::NodeId;
 use starling_ports::position::Positions;
 use starling_ports::sessions::Sessions;
-use starling_rpc::Role;
+use starling_rpc::{Role, Stores};
 use starling_session_router::Login;
 use starling_store_embedded::Store;
 use starling_telemetry::{LogHandle, Metrics};
@@ -34,6 +34,7 @@ use crate::admin::Health;
 use crate::cli::Origin;
 use crate::config::{Config, Mode};
 use crate::control::Control;
+use crate::drain::{Drain, Goes, Sockets};
 use crate::reload::Reload;
 
 /// A running node, and what its stop needs.
@@ -135,18 +136,29 @@ pub(crate) async fn assemble(
                 format!("cannot listen on {}; stop what uses it, or set admin.listen", config.admin.listen)
             })?;
     let hub = config.plays(Role::ConnectionManager).then(|| Arc::new(Hub::new(base.node)));
-    let (routing, link) = match (config.mode, &hub) {
-        (Mode::Embedded, Some(hub)) => (Some(embedded::open(config, &base, hub.clone())?), None),
-        _ => router::start(config, &base, hub.clone()).await?,
+    let (mut link, mut downlinks) = (None, None);
+    let routing = match (config.mode, &hub) {
+        (Mode::Embedded, Some(hub)) => Some(embedded::open(config, &base, hub.clone())?),
+        _ => router::start(config, &base, hub.clone()).await?.map(|router| {
+            (link, downlinks) = (Some(router.address), Some(router.downlinks));
+            router.routing
+        }),
     };
-    let clients = match (config.mode, hub) {
+    let clients = match (config.mode, &hub) {
         (_, None) => None,
         (Mode::Embedded, Some(hub)) => {
-            routing.as_ref().map(|routing| manager::alone(config, &base, hub, routing))
+            routing.as_ref().map(|routing| manager::alone(config, &base, hub.clone(), routing)).transpose()?
         }
-        (Mode::Cluster, Some(hub)) => Some(manager::linked(config, &base, hub, routing.as_ref()).await),
+        (Mode::Cluster, Some(hub)) => {
+            Some(manager::linked(config, &base, hub.clone(), routing.as_ref()).await?)
+        }
     };
-    let clients = clients.transpose()?;
+    let clients = clients.map(Arc::new);
+    let sockets = hub.zip(clients.clone());
+    let sockets =
+        sockets.map(|(hub, clients)| Sockets { hub, clients, config: config.connection_manager().drain });
+    let goes = Goes { refused: stays(config), sockets, downlinks };
+    let drain = Drain::new(base.health.clone(), goes, base.services.clone());
     let listeners = clients.as_ref().map(|clients| &clients.listeners);
     let addresses = Addresses::new(listeners, admin, link);
     let domains = routing.as_ref().map(|routing| routing.domains.clone());
@@ -159,7 +171,8 @@ pub(crate) async fn assemble(
     if let Some(routing) = &routing {
         base.services.spawn(stores::watch(routing.clone(), base.health.clone(), base.stop.clone()));
     }
-    let control = Arc::new(Control { routing, addresses: addresses.clone(), reload, since: Instant::now() });
+    let (addresses_too, since) = (addresses.clone(), Instant::now());
+    let control = Arc::new(Control { routing, addresses: addresses_too, reload, drain, since });
     Ok(base.into_node(config, addresses, control))
 }
 
@@ -199,6 +212,20 @@ impl Base {
             stop: self.stop,
             services: self.services,
         }
+    }
+}
+
+/// Why nothing of this process can go elsewhere, if that is so.
+fn stays(config: &Config) -> Option<&'static str> {
+    match (config.mode, config.cluster.stores) {
+        (Mode::Embedded, _) => Some(
+            "this process is the only one, so its clients have nowhere to go: stop it, and their sessions are saved until it runs again",
+        ),
+        (Mode::Cluster, Stores::Embedded) if config.plays(Role::SessionRouter) => Some(
+            "this is the cluster's only session router (cluster.stores = \"embedded\"), so nobody can take its place: stop it, and \
+             everything is saved until it runs again",
+        ),
+        (Mode::Cluster, _) => None,
     }
 }
 

@@ -12,14 +12,17 @@ use starling_rpc::{Identity, Role, Stores};
 use super::{Base, Routing, embedded, features, shared};
 use crate::config::Config;
 
-/// What decides, and where managers reach it; neither where this process is no router. `hub` has its own sockets.
-pub(super) async fn start(
-    config: &Config,
-    base: &Base,
-    hub: Option<Arc<Hub>>,
-) -> Result<(Option<Routing>, Option<SocketAddr>)> {
+/// What decides, and how managers reach it.
+pub(super) struct Router {
+    pub(super) routing: Routing,
+    pub(super) downlinks: Arc<Downlinks>,
+    pub(super) address: SocketAddr,
+}
+
+/// `None` where this process is no router. `hub` has its own sockets.
+pub(super) async fn start(config: &Config, base: &Base, hub: Option<Arc<Hub>>) -> Result<Option<Router>> {
     if !config.plays(Role::SessionRouter) {
-        return Ok((None, None));
+        return Ok(None);
     }
     let downlinks = Downlinks::new(hub.map(|hub| (base.node, hub as Arc<dyn Delivery>)));
     let routing = match config.cluster.stores {
@@ -30,7 +33,7 @@ pub(super) async fn start(
         node: base.node,
         ingress: routing.pipeline.clone(),
         authentication: routing.login.clone(),
-        downlinks,
+        downlinks: downlinks.clone(),
         features: features(&routing.pipeline),
         identity: Identity::open(&config.cluster)?,
         listen: config.cluster.listen,
@@ -38,5 +41,5 @@ pub(super) async fn start(
         stop: base.unlink.clone(),
     })
     .await?;
-    Ok((Some(routing), Some(address)))
+    Ok(Some(Router { routing, downlinks, address }))
 }

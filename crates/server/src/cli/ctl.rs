@@ -40,6 +40,9 @@ enum Action {
         /// The id that clients see as stanza-id.
         id: String,
     },
+    /// Send what this process holds to others, and take nothing new: before it is stopped, or to see to its machine.
+    #[command(subcommand)]
+    Drain(Drain),
     /// The configuration of the running server.
     #[command(subcommand)]
     Config(Configuration),
@@ -100,6 +103,20 @@ enum Session {
         /// Which.
         jid: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Drain {
+    /// Begin, at the pace of `[drain]`. `/readyz` says no, listeners close, and the process goes on with what is left.
+    Start {
+        /// Without a pace: all at once. Hurries a drain that has begun.
+        #[arg(long)]
+        now: bool,
+    },
+    /// How far it has come: sessions that are left here, or links of connection managers to a session router.
+    Status,
+    /// Take clients again. Those that have gone stay where they are.
+    Abort,
 }
 
 #[derive(Debug, Subcommand)]
@@ -180,6 +197,9 @@ impl Action {
             }
             Self::Session(Session::Kick { jid }) => (json!({"op": "session-kick", "jid": jid}), None),
             Self::Message { account, id } => (json!({"op": "message", "jid": account, "id": id}), None),
+            Self::Drain(Drain::Start { now }) => (json!({"op": "drain-start", "now": now}), None),
+            Self::Drain(Drain::Status) => (json!({"op": "drain-status"}), None),
+            Self::Drain(Drain::Abort) => (json!({"op": "drain-abort"}), None),
             Self::Config(Configuration::Reload) => (json!({"op": "config-reload"}), None),
         })
     }

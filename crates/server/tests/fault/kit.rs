@@ -22,8 +22,8 @@ const CONTACT: &str = "wanda";
 const FLOW: usize = 400;
 
 /// What all parts run with: nothing but the promises limits these clients.
-const CONFIG: &str =
-    "[limits]\nstanzas-per-second = 0\nbytes-per-second = 0\n[im.quotas]\noffline-messages = 0\n";
+const CONFIG: &str = "[limits]\nstanzas-per-second = 0\nbytes-per-second = 0\n[im.quotas]\noffline-messages = 0\n\
+                      [drain]\nwindow = \"2s\"\n";
 
 /// The program, or one that is broken on purpose.
 fn binary() -> PathBuf {

@@ -7,3 +7,4 @@
 
 mod kills;
 mod kit;
+mod rolling;

@@ -8,6 +8,7 @@ mod dead_peer;
 mod descriptors;
 mod doctor;
 mod exit_codes;
+mod drain;
 mod first_run;
 mod full_disk;
 mod logs;

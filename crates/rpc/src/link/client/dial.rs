@@ -22,7 +22,9 @@ use super::{Announced, Uplinks};
 use crate::convert::{self, Malformed};
 use crate::io::{CONNECT_WITHIN, Io};
 use crate::link::frames::{Batches, queue};
-use crate::link::limits::{CONNECTION_WINDOW, HELLO_WITHIN, KEEPALIVE, MESSAGE_BYTES, STREAM_WINDOW};
+use crate::link::limits::{
+    CONNECTION_WINDOW, HELLO_WITHIN, KEEPALIVE, LEAVE_WITHIN, MESSAGE_BYTES, STREAM_WINDOW,
+};
 use crate::metrics::{Metrics, Refused, refused};
 use crate::pb::link_client::LinkClient;
 use crate::pb::{self, down, up};
@@ -140,6 +142,7 @@ async fn serve(
     }
     tokio::select! {
         () = lane.read(downwards, uplinks.node, &*uplinks.holder) => {}
+        () = leave(uplinks, &lane) => debug!(router = lane.router.name, "a session router leaves"),
         () = uplinks.stop.cancelled() => {}
     }
     let newer = uplinks.routers.all().iter().find(|one| one.router == lane.router).cloned();
@@ -149,6 +152,18 @@ async fn serve(
     uplinks.metrics.lost.increment(1);
     uplinks.lost.notify_one();
     newer.filter(|newer| !super::lane::is_same(newer, &lane)).map(|newer| newer.over.clone())
+}
+
+/// Returns when the router leaves, and everything is answered that it was asked: nothing new is asked of it meanwhile, so that a
+/// lane moves when nothing of it is unanswered (session-log rule 2). What takes too long is asked again elsewhere.
+async fn leave(uplinks: &Uplinks, lane: &Arc<Lane>) {
+    lane.leaving.cancelled().await;
+    uplinks.routers.remove(lane);
+    let settled = async {
+        lane.idle().await;
+        uplinks.exchanged(lane).await;
+    };
+    let _ = timeout(LEAVE_WITHIN, settled).await;
 }
 
 /// Connects, says who it is, and hears who it reached.

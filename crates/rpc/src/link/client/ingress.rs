@@ -1,5 +1,7 @@
 //! `Ingress` by way of a session router. A call whose link is lost is made again at another one: none is given up for that.
 
+use std::sync::atomic::Ordering;
+
 use async_trait::async_trait;
 use starling_jid::BareJid;
 use starling_ports::Result;
@@ -29,6 +31,7 @@ impl Uplinks {
             match lane.call(self.call_id(), body, CALL_WITHIN).await {
                 Err(Unanswered::Lost) => {
                     self.metrics.resent.increment(1);
+                    self.resent.fetch_add(1, Ordering::Relaxed);
                     // Nothing of it is heard any more, so that it may be said elsewhere.
                     lane.over.cancel();
                     self.routers.remove(&lane);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use starling_ports::delivery::Delivery;
 use starling_ports::ids::NodeId;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -27,6 +27,10 @@ pub(super) struct Lane {
     pub(super) channel: Channel,
     queue: Queue<pb::Up>,
     waiting: Mutex<Option<Waiting>>,
+    /// A call has its answer, or is given up.
+    answered: Notify,
+    /// The router has said that it leaves.
+    pub(super) leaving: CancellationToken,
     /// It is to end, or has ended.
     pub(super) over: CancellationToken,
 }
@@ -40,7 +44,19 @@ impl Lane {
         queue: Queue<pb::Up>,
         over: CancellationToken,
     ) -> Lane {
-        Lane { router, channel, queue, waiting: Mutex::new(Some(HashMap::new())), over }
+        let (waiting, answered) = (Mutex::new(Some(HashMap::new())), Notify::new());
+        Lane { router, channel, queue, waiting, answered, leaving: CancellationToken::new(), over }
+    }
+
+    /// Waits until no call waits for its answer.
+    pub(super) async fn idle(&self) {
+        loop {
+            let answered = self.answered.notified();
+            if self.waiting.lock().as_ref().is_none_or(HashMap::is_empty) {
+                return;
+            }
+            answered.await;
+        }
     }
 
     /// Sends a call, waiting for room, and waits for its answer.
@@ -109,6 +125,7 @@ impl Lane {
                 Ok((session, epoch, command)) => drop(delivery.command(own, session, epoch, command)),
                 Err(error) => debug!(%error, "a command cannot be read"),
             },
+            down::Body::Leave(_) => self.leaving.cancel(),
             down::Body::Welcome(_) => debug!("a router welcomes twice"),
         }
     }
@@ -125,6 +142,7 @@ impl Drop for Entry<'_> {
         if let Some(waiting) = self.lane.waiting.lock().as_mut() {
             waiting.remove(&self.call);
         }
+        self.lane.answered.notify_waiters();
     }
 }
 

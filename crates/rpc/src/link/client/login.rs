@@ -13,7 +13,7 @@ use tonic::Status;
 use tracing::debug;
 
 use super::Uplinks;
-use super::lane::Lane;
+use super::lane::{Lane, is_same};
 use crate::convert;
 use crate::pb::login_client::LoginClient;
 use crate::pb::{self};
@@ -22,6 +22,8 @@ use crate::pb::{self};
 const STEP_WITHIN: Duration = Duration::from_secs(30);
 /// How long no router may be there.
 const ROUTER_WITHIN: Duration = Duration::from_secs(10);
+/// How often it is looked whether the exchanges of a router are over that leaves.
+const LOOKED_EVERY: Duration = Duration::from_millis(20);
 /// Exchanges under way at once; one more is told to come back.
 const MAX_EXCHANGES: usize = 100_000;
 
@@ -33,18 +35,32 @@ impl Uplinks {
         all.get(usize::try_from(exchange % all.len().max(1) as u128).unwrap_or_default()).cloned()
     }
 
-    /// The answer, and the router that gave it.
-    async fn ask(&self, step: &Step) -> Result<(Arc<Lane>, Reply), Status> {
-        let begun = self.exchanges.lock().remove(&step.exchange);
+    /// Waits until no exchange that was begun at this router goes on.
+    pub(super) async fn exchanged(&self, lane: &Arc<Lane>) {
+        while self.exchanges.lock().values().any(|one| is_same(one, lane)) {
+            tokio::time::sleep(LOOKED_EVERY).await; // rare and short: not worth a message from each exchange
+        }
+    }
+
+    /// The answer of the router at which the exchange was begun, or of one for it: it is that one's while it goes on.
+    async fn exchange(&self, step: &Step) -> Result<Reply, Status> {
+        let begun = self.exchanges.lock().get(&step.exchange).cloned();
         if let Some(lane) = begun {
-            return Ok((lane.clone(), ask(&lane, step).await?));
+            return ask(&lane, step).await;
         }
         // Nobody has heard of the exchange: if this router is lost, another one may be asked.
         let nobody = || Status::unavailable("no session router");
         let mut answered = Err(nobody());
         for _ in 0..2 {
             let lane = self.any(step.exchange, &step.domain).await.ok_or_else(nobody)?;
-            answered = ask(&lane, step).await.map(|reply| (lane, reply));
+            {
+                let mut exchanges = self.exchanges.lock();
+                if exchanges.len() >= MAX_EXCHANGES {
+                    return Err(Status::resource_exhausted("too many exchanges"));
+                }
+                exchanges.insert(step.exchange, lane.clone());
+            }
+            answered = ask(&lane, step).await;
             if answered.is_ok() {
                 break;
             }
@@ -89,21 +105,14 @@ async fn ask(lane: &Lane, step: &Step) -> Result<Reply, Status> {
 #[async_trait]
 impl Authentication for Uplinks {
     async fn step(&self, step: Step) -> Reply {
-        match self.ask(&step).await {
-            Ok((lane, Reply::Challenge(challenge))) => {
-                let mut exchanges = self.exchanges.lock();
-                if exchanges.len() >= MAX_EXCHANGES {
-                    return Reply::Failure(SaslFailure::TemporaryAuthFailure);
-                }
-                exchanges.insert(step.exchange, lane);
-                Reply::Challenge(challenge)
-            }
-            Ok((_, reply)) => reply,
-            Err(status) => {
-                debug!(%status, "a login was not answered");
-                Reply::Failure(SaslFailure::TemporaryAuthFailure)
-            }
+        let answered = self.exchange(&step).await;
+        if !matches!(answered, Ok(Reply::Challenge(_))) {
+            self.exchanges.lock().remove(&step.exchange);
         }
+        answered.unwrap_or_else(|status| {
+            debug!(%status, "a login was not answered");
+            Reply::Failure(SaslFailure::TemporaryAuthFailure)
+        })
     }
 
     fn abort(&self, exchange: u128) {

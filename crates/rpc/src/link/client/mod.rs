@@ -66,6 +66,7 @@ pub struct Uplinks {
     /// A link was lost: what it would have pushed must be found in the logs.
     lost: Arc<Notify>,
     next_call: AtomicU64,
+    resent: AtomicU64,
     metrics: Metrics,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -85,6 +86,7 @@ impl Uplinks {
             exchanges: Mutex::default(),
             lost: Arc::default(),
             next_call: AtomicU64::new(1),
+            resent: AtomicU64::new(0),
             metrics: Metrics::new(),
             tasks: tasks.clone(),
             stop: stop.clone(),
@@ -102,6 +104,11 @@ impl Uplinks {
     /// How many routers have a link now.
     pub fn count(&self) -> usize {
         self.routers.all().len()
+    }
+
+    /// How many calls were sent again because their link was lost.
+    pub fn resent(&self) -> u64 {
+        self.resent.load(Ordering::Relaxed)
     }
 
     fn call_id(&self) -> u64 {

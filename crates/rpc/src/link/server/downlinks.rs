@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use parking_lot::{Mutex, RwLock};
 use starling_ports::delivery::{Command, DeliverError, Delivery, Target};
 use starling_ports::ids::{Epoch, NodeId, SessionId};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -16,7 +16,7 @@ use tonic::codegen::tokio_stream::Stream;
 
 use crate::convert;
 use crate::link::frames::{Batches, NotTaken, Queue, queue};
-use crate::link::limits::{BATCH_FRAMES, CALLS, FINISH_WITHIN};
+use crate::link::limits::{BATCH_FRAMES, CALLS, FINISH_WITHIN, LEAVE_WITHIN};
 use crate::metrics::Metrics;
 use crate::pb::{self, down::Body};
 
@@ -29,6 +29,9 @@ const MISSED: usize = 16 * 1024;
 pub struct Downlinks {
     own: Option<(NodeId, Arc<dyn Delivery>)>,
     nodes: RwLock<HashMap<u64, Known>>,
+    leaving: watch::Sender<bool>,
+    /// How many there are.
+    open: watch::Sender<usize>,
     metrics: Metrics,
 }
 
@@ -53,7 +56,35 @@ pub(super) struct Downlink {
 impl Downlinks {
     /// `own` is this process's node and its hub, where it is a connection manager too.
     pub fn new(own: Option<(NodeId, Arc<dyn Delivery>)>) -> Arc<Downlinks> {
-        Arc::new(Downlinks { own, nodes: RwLock::default(), metrics: Metrics::new() })
+        let (leaving, open) = (watch::Sender::new(false), watch::Sender::new(0));
+        Arc::new(Downlinks { own, nodes: RwLock::default(), leaving, open, metrics: Metrics::new() })
+    }
+
+    /// How many connection managers have a link now.
+    pub fn count(&self) -> usize {
+        *self.open.borrow()
+    }
+
+    /// Tells all connection managers to go to other routers; none is let in until `stay`. Returns when all have gone, which each
+    /// does when everything is answered that it has asked, or when they have had their time.
+    pub async fn leave(&self) {
+        self.leaving.send_replace(true);
+        let links: Vec<_> = self.nodes.read().values().filter_map(|known| known.link.clone()).collect();
+        links.iter().for_each(|link| link.tell_to_leave());
+        let mut open = self.open.subscribe();
+        if timeout(LEAVE_WITHIN, open.wait_for(|open| *open == 0)).await.is_err() {
+            tracing::debug!(links = self.count(), "connection managers have not gone");
+        }
+    }
+
+    /// They may come again.
+    pub fn stay(&self) {
+        self.leaving.send_replace(false);
+    }
+
+    /// Whether nobody is let in.
+    pub(super) fn leaving(&self) -> watch::Receiver<bool> {
+        self.leaving.subscribe()
     }
 
     /// The link of `node` from now on. Its former one has finished first, or has had its time: no two handle one lane at once
@@ -83,6 +114,7 @@ impl Downlinks {
         });
         self.insert(&link)?;
         self.metrics.links.increment(1.0);
+        self.open.send_modify(|open| *open += 1);
         let downwards =
             Downwards { batches, ended, link: link.clone(), metrics: self.metrics.clone(), is_over: false };
         Some((link, downwards))
@@ -105,6 +137,7 @@ impl Downlinks {
     /// The link is gone; a newer one stays.
     pub(super) fn close(&self, link: &Arc<Downlink>) {
         self.metrics.links.decrement(1.0);
+        self.open.send_modify(|open| *open = open.saturating_sub(1));
         self.metrics.lost.increment(1);
         let mut nodes = self.nodes.write();
         if let Some(known) = nodes.get_mut(&link.node.name)
@@ -176,6 +209,11 @@ impl Delivery for Downlinks {
 }
 
 impl Downlink {
+    /// A manager that hears nothing of it notices when the link ends.
+    pub(super) fn tell_to_leave(&self) {
+        let _ = self.queue.try_send(pb::Down { body: Some(Body::Leave(pb::Empty {})) });
+    }
+
     fn miss(&self, sessions: &[(SessionId, Epoch)]) {
         let mut missed = self.missed.lock();
         let room = MISSED.saturating_sub(missed.len());

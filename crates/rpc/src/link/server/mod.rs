@@ -61,6 +61,7 @@ pub async fn start(setup: Setup) -> Result<SocketAddr, Error> {
     let address = listener.local_addr().map_err(wrong)?;
     let Setup { node, ingress, authentication, downlinks, features, identity, listen: _, tasks, stop } =
         setup;
+    let mut leaving = downlinks.leaving();
     let link = LinkService::new(node, ingress.clone(), downlinks, features, tasks.clone(), stop.clone());
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<LinkServer<LinkService>>().await;
@@ -77,6 +78,13 @@ pub async fn start(setup: Setup) -> Result<SocketAddr, Error> {
     tasks.spawn(async move {
         let served = server
             .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async move {
+                while let Some(Ok(())) = stop.run_until_cancelled(leaving.changed()).await {
+                    let is_leaving = *leaving.borrow_and_update();
+                    match is_leaving {
+                        true => health.set_not_serving::<LinkServer<LinkService>>().await,
+                        false => health.set_serving::<LinkServer<LinkService>>().await,
+                    }
+                }
                 stop.cancelled().await;
                 health.set_not_serving::<LinkServer<LinkService>>().await;
             })

@@ -61,12 +61,19 @@ impl Link for LinkService {
         let first = timeout(HELLO_WITHIN, upwards.message()).await;
         let first = first.map_err(|_| Status::deadline_exceeded("no hello"))?.inspect_err(count)?;
         let node = read_hello(first)?;
+        let leaving = self.downlinks.leaving();
+        if *leaving.borrow() {
+            return Err(Status::unavailable("this router leaves"));
+        }
         let Some((link, downwards)) = self.downlinks.open(node).await else {
             refused(Refused::Node);
             return Err(Status::failed_precondition("a later life of this node has been here"));
         };
         if link.queue.try_send(self.welcome()).is_err() {
             return Err(Status::internal("no room for the first message"));
+        }
+        if *leaving.borrow() {
+            link.tell_to_leave(); // it came while all were told
         }
         info!(node = node.name, incarnation = node.incarnation, "a connection manager has a link");
         let (ingress, downlinks) = (self.ingress.clone(), self.downlinks.clone());

@@ -147,6 +147,7 @@ fn say_downward(message: pb::Downward) -> Vec<String> {
             format!("{:?}", convert::of_delivery(delivery).expect("a delivery"))
         }
         down::Body::Command(command) => format!("{:?}", convert::of_command(command).expect("a command")),
+        down::Body::Leave(_) => "leave".to_owned(),
     };
     message.frames.into_iter().map(say).collect()
 }

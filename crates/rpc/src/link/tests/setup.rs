@@ -128,6 +128,13 @@ impl Core {
     }
 }
 
+impl Routers {
+    /// The links of the router that was started so manieth.
+    pub(super) fn nth(&self, place: usize) -> Arc<Downlinks> {
+        self.0.lock()[place].clone()
+    }
+}
+
 /// A node that holds sessions without sockets, and remembers what came for them.
 #[derive(Default)]
 pub(super) struct Inbox {

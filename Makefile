@@ -28,7 +28,7 @@ fmt: ## formats the source
 lint: ## formatting, clippy without a warning; scripts, licences and bans if shellcheck and cargo-deny are there
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh scripts/*/*.sh .ci/run; \
+	@if command -v shellcheck >/dev/null; then shellcheck scripts/*.sh scripts/*/*.sh .ci/run deploy/certbot/starling; \
 	else echo 'shellcheck is not installed, so the scripts were not checked'; fi
 	@if command -v cargo-deny >/dev/null; then cargo deny --offline check bans licenses sources; \
 	else echo 'cargo-deny is not installed, so licences and bans were not checked: `make deny` installs it'; fi

@@ -129,6 +129,9 @@ impl Control {
         let mut line = String::new();
         let mut request = BufReader::new(read.take(MAX_REQUEST));
         timeout(PATIENCE, request.read_line(&mut line)).await.context("no request came")??;
+        if line.is_empty() {
+            return Ok(()); // somebody looked whether this server is there
+        }
         let answer = match serde_json::from_str::<Request>(&line) {
             Ok(request) => {
                 self.answer(request).await.unwrap_or_else(|error| json!({"error": format!("{error:#}")}))

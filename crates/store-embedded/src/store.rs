@@ -112,9 +112,12 @@ impl Store {
         Ok(store)
     }
 
-    /// Writes what waits and lets go of the directory. Whoever still asks gets `Unavailable`.
+    /// Writes what waits and lets go of the directory. Whoever still asks gets `Unavailable`. The second time it does nothing.
     pub fn close(&self) {
         self.housekeeping.stop();
+        if self.writer.is_stopped() {
+            return;
+        }
         let mut ops = self.changed_positions();
         ops.extend(self.changed_sizes());
         ops.push(self.seen.lock().op());

@@ -151,6 +151,11 @@ impl Writer {
         }
     }
 
+    /// Whether it takes nothing any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.thread.lock().is_none()
+    }
+
     /// Writes what waits, then ends. The second time it does nothing.
     pub(crate) fn stop(&self) {
         let Some(thread) = self.thread.lock().take() else { return };

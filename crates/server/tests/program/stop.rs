@@ -14,8 +14,12 @@ async fn sigterm_and_sigint_stop_cleanly() {
         let directory = tempfile::tempdir().unwrap();
         let mut server = ByHand::start(directory.path(), &[], &[]);
         server.line("accounts").await;
+        // Somebody looks whether it is there, as `store backup` does.
+        drop(std::os::unix::net::UnixStream::connect(directory.path().join("data/control.sock")).unwrap());
         server.signal(name);
         assert_eq!(server.ended().await.code(), Some(0), "{name:?}");
+        let log = std::fs::read_to_string(&server.log).unwrap();
+        assert!(log.contains("\"stopped\":\"Clean\"") && !log.contains("WARN"), "{log}");
     }
 }
 

@@ -203,13 +203,22 @@ pub trait Sessions: Send + Sync + 'static {
     /// The present view.
     async fn view(&self, account: &BareJid) -> Result<Arc<View>>;
 
+    /// A view that nobody is asked for, if it was the present one less than `within` ago; otherwise the present one. For
+    /// decisions that are committed: the commit finds out whether it still holds. Others want `view`.
+    async fn known_view(&self, account: &BareJid, within: Duration) -> Result<Arc<View>> {
+        let _ = within; // nobody else changes what lies in this process
+        self.view(account).await
+    }
+
     /// If the view is still `version`: gives ids, appends to the logs of the targets, numbers the entry for those
-    /// that are attached with room and not inactive. What was seen before is not done again.
+    /// that are attached with room and not inactive. What was seen before is not done again. If all of it was taken, and only
+    /// then, `handled` of one of the account's own sessions is saved with it, as by `settle`: also where nothing is planned.
     async fn commit(
         &self,
         account: &BareJid,
         version: ViewVersion,
         planned: Vec<Planned>,
+        handled: Option<(SessionId, Epoch, Handled)>,
     ) -> Result<CommitReply>;
 
     /// Rows are stored: they are no longer owed. `handled` of the account's own sessions is saved: it never falls. That of

@@ -8,7 +8,7 @@ use starling_jid::BareJid;
 use starling_ports::archive::{Archive, Row, Table};
 use starling_ports::clock::Clock;
 use starling_ports::delivery::Delivery;
-use starling_ports::ids::ArchiveId;
+use starling_ports::ids::{ArchiveId, Epoch, Handled, SessionId};
 use starling_ports::sessions::{CommitReply, Handed, Origin, Outcome, Planned, SenderKey, Sessions, View};
 use starling_ports::{Result, StoreError};
 use starling_stanza::{Condition, Stanza, StanzaError, Wire};
@@ -131,27 +131,48 @@ impl Router {
         items: &[Item],
         decide: &(dyn Fn(&View, &Item) -> Plan + Send + Sync),
     ) -> Result<Vec<Routed>> {
+        self.route_last(account, items, None, decide).await
+    }
+
+    /// The same, where these are the last of a batch: `handled` of the session that sent it is saved in the same step, if
+    /// none of them is refused, so that it costs none of its own.
+    pub async fn route_last(
+        &self,
+        account: &BareJid,
+        items: &[Item],
+        handled: Option<(SessionId, Epoch, Handled)>,
+        decide: &(dyn Fn(&View, &Item) -> Plan + Send + Sync),
+    ) -> Result<Vec<Routed>> {
         let mut routed = Vec::with_capacity(items.len());
         if items.is_empty() {
             return Ok(routed);
         }
         let begun = Instant::now();
-        let mut view = self.sessions.view(account).await?;
-        let mut decisions = 0;
+        let mut view = self.sessions.known_view(account, Duration::MAX).await?;
+        let (mut decisions, mut is_known_only) = (0, true);
         while let Some(rest) = items.get(routed.len()..).filter(|rest| !rest.is_empty()) {
             let (places, planned) = plan(&view, rest, decide);
-            if planned.is_empty() {
+            let is_refused = places.iter().any(Place::is_refused);
+            let handled = handled.filter(|_| !is_refused);
+            let commits = !planned.is_empty() || handled.is_some();
+            if std::mem::take(&mut is_known_only) && (is_refused || !commits) {
+                view = self.sessions.view(account).await?; // no commit finds out whether it is an old one
+                continue;
+            }
+            if !commits {
                 routed.extend(places.into_iter().filter_map(Place::settled));
                 break;
             }
             decisions += 1;
-            match self.sessions.commit(account, view.version, planned).await? {
-                CommitReply::Done(outcomes) if !outcomes.is_empty() => {
+            let is_empty = planned.is_empty();
+            match self.sessions.commit(account, view.version, planned, handled).await? {
+                CommitReply::Done(outcomes) if is_empty || !outcomes.is_empty() => {
                     decisions = 0;
                     self.metrics.hit.increment(1);
                     self.carry_out(account, places, outcomes, &mut routed).await?;
                     if routed.len() < items.len() {
-                        view = self.sessions.view(account).await?; // with what was taken now
+                        view = self.sessions.known_view(account, Duration::MAX).await?; // with what was taken now
+                        is_known_only = true;
                     }
                 }
                 CommitReply::Stale(newer) if decisions < MAX_DECISIONS => {
@@ -241,6 +262,9 @@ impl Router {
 }
 
 impl Place {
+    fn is_refused(&self) -> bool {
+        matches!(self, Place::Settled(Routed::Refused(_)))
+    }
     fn settled(self) -> Option<Routed> {
         match self {
             Place::Settled(routed) => Some(routed),

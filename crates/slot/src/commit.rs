@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use starling_ports::archive::{Direction, Table};
 use starling_ports::delivery::{Committed, Copy};
-use starling_ports::ids::{ArchiveId, SessionId};
+use starling_ports::ids::{ArchiveId, Epoch, Handled, SessionId};
 use starling_ports::sessions::{CommitReply, Handed, Keep, Outcome, Planned, Role, ViewVersion};
 use starling_stanza::Kind;
 
@@ -36,6 +36,7 @@ impl Slot {
         context: &mut Context<'_>,
         version: ViewVersion,
         planned: Vec<Planned>,
+        handled: Option<(SessionId, Epoch, Handled)>,
     ) -> CommitReply {
         self.touched = context.now;
         if version.0 != self.version {
@@ -46,9 +47,10 @@ impl Slot {
             match self.commit_one(context, stanza) {
                 Some(outcome) => outcomes.push(outcome),
                 None if outcomes.is_empty() => return CommitReply::Wait,
-                None => break,
+                None => return CommitReply::Done(outcomes),
             }
         }
+        self.settle(&[], handled);
         CommitReply::Done(outcomes)
     }
 

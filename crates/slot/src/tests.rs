@@ -134,7 +134,7 @@ impl World {
 
     fn try_commit(&mut self, planned: Planned) -> CommitReply {
         let version = self.slot.view().version;
-        self.step(|slot, context| slot.commit(context, version, vec![planned]))
+        self.step(|slot, context| slot.commit(context, version, vec![planned], None))
     }
 
     /// Commits and stores.

@@ -84,11 +84,12 @@ impl Sessions for Store {
         account: &BareJid,
         version: ViewVersion,
         planned: Vec<Planned>,
+        handled: Option<(SessionId, Epoch, Handled)>,
     ) -> Result<CommitReply> {
         let slot = self.slot(account)?;
         let reply = self.step(|context| {
             let mut slot = slot.lock();
-            let reply = slot.commit(context, version, planned);
+            let reply = slot.commit(context, version, planned, handled);
             self.slots.enlist(&mut slot);
             reply
         });

@@ -127,6 +127,8 @@ suite! {
     the_last_activity_is_there_soon: last_activity(store);
     the_position_is_there_soon: position(store);
     a_stale_view_commits_nothing: sessions(store, store);
+    a_view_from_memory_is_checked: sessions(store, store);
+    a_commit_carries_what_is_handled: sessions(store, store);
     a_message_goes_its_way: sessions(store, store);
     a_renewal_tells_who_is_behind: sessions(store, store);
     a_retry_is_answered: sessions(store, store);

@@ -31,6 +31,8 @@ pub(crate) struct Loaded {
     pub(crate) incarnation: Arc<str>,
     /// It was verified under another one before: this is to be written.
     pub(crate) is_verified_anew: bool,
+    /// When Redis said last that it is so.
+    pub(crate) at: Instant,
     /// Nothing was asked since it was read: nobody can know it better.
     pub(crate) is_fresh: bool,
 }
@@ -99,6 +101,16 @@ pub(crate) struct Inner {
     pub(crate) indexed: Indexed,
 }
 
+/// A view that may be an old one.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) view: Arc<View>,
+    /// When it was the present one.
+    pub(crate) at: Instant,
+    /// The connection over which that was heard.
+    pub(crate) generation: u64,
+}
+
 /// An account on this router.
 pub(crate) struct Cell {
     pub(crate) account: BareJid,
@@ -106,9 +118,18 @@ pub(crate) struct Cell {
     /// One step at a time.
     pub(crate) inner: tokio::sync::Mutex<Inner>,
     /// After the last step.
-    pub(crate) view: Mutex<Option<Arc<View>>>,
+    pub(crate) view: Mutex<Option<Known>>,
     pub(crate) riders: Mutex<Riders>,
     pub(crate) state: Mutex<State>,
+}
+
+/// How far a session has come.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reached {
+    /// The highest number handed out.
+    pub(crate) highest: LogNumber,
+    /// What it sent is handled so far.
+    pub(crate) handled: Handled,
 }
 
 /// What housekeeping looks at.
@@ -122,8 +143,10 @@ pub(crate) struct State {
     pub(crate) is_scheduled: bool,
     /// Since when this router knows that the lists do not hold.
     pub(crate) unsettled: Option<Instant>,
-    /// The highest numbers handed out, as far as this router knows.
-    pub(crate) highest: HashMap<(SessionId, Epoch), u64>,
+    /// How far sessions have come, as the record says: it may be further, and never falls.
+    pub(crate) reached: HashMap<(SessionId, Epoch), Reached>,
+    /// The connection over which that was heard.
+    pub(crate) generation: u64,
     /// That of the record, as far as this router knows.
     pub(crate) stamp: Option<Stamp>,
     /// What waits is to be read anew from here.
@@ -138,20 +161,24 @@ impl State {
             has_changed: false,
             is_scheduled: false,
             unsettled: None,
-            highest: HashMap::new(),
+            reached: HashMap::new(),
+            generation: 0,
             stamp: None,
             refill: None,
         }
     }
 
     /// After a step.
-    pub(crate) fn learn(&mut self, slot: &Slot, stamp: Option<Stamp>) {
-        self.stamp = stamp;
+    pub(crate) fn learn(&mut self, slot: &Slot, stamp: Option<Stamp>, generation: u64) {
+        (self.stamp, self.generation) = (stamp, generation);
         self.owes_since = slot.owes_since();
         self.has_changed = slot.has_changed();
         self.unsettled = slot.is_unsettled().then(|| self.unsettled.unwrap_or_else(Instant::now));
-        let highest = |session: &Session| ((session.id, session.epoch), session.highest());
-        self.highest = slot.sessions().iter().map(highest).collect();
+        let reached = |session: &Session| {
+            let (highest, handled) = (LogNumber(session.highest()), Handled(session.handled));
+            ((session.id, session.epoch), Reached { highest, handled })
+        };
+        self.reached = slot.sessions().iter().map(reached).collect();
         self.refill = slot.wants_refill();
     }
 }

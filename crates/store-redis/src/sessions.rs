@@ -8,12 +8,13 @@ use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
-    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Ended, Handed, Planned, Pulled,
-    Renewal, Renewed, SessionInfo, Sessions as Port, View, ViewVersion,
+    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Ended, Handed, Outcome, Planned,
+    Pulled, Renewal, Renewed, SessionInfo, Sessions as Port, View, ViewVersion,
 };
 use starling_slot::{Context, Estate, Need, Owed, Slot};
 
 use crate::Sessions;
+use crate::cells::Known;
 use crate::step::Trust;
 
 /// After this time whoever is changing an account's lists has died over it.
@@ -21,6 +22,10 @@ const UNSETTLED: Duration = Duration::from_secs(30);
 
 /// How many steps a pull makes that find nothing for its session, before it lets others work.
 const STEPS: usize = 32;
+
+fn is_seen(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Seen { .. })
+}
 
 fn known<T>(_: &T) -> Trust {
     Trust::Known
@@ -72,18 +77,36 @@ impl Port for Sessions {
         Ok(Arc::new(View { exists, blocked, preferences, ..(*view).clone() }))
     }
 
+    async fn known_view(&self, account: &BareJid, within: Duration) -> Result<Arc<View>> {
+        let cell = self.cells.get(account);
+        let known = cell.view.lock().clone();
+        let holds = |known: &Known| known.generation == self.link.generation() && known.at.elapsed() < within;
+        let is_settled = cell.state.lock().unsettled.is_none();
+        match known.filter(|known| is_settled && holds(known)) {
+            Some(known) => Ok(known.view),
+            None => self.view(account).await,
+        }
+    }
+
     async fn commit(
         &self,
         account: &BareJid,
         version: ViewVersion,
         planned: Vec<Planned>,
+        handled: Option<(SessionId, Epoch, Handled)>,
     ) -> Result<CommitReply> {
         let trust = |reply: &CommitReply| match reply {
-            CommitReply::Done(_) | CommitReply::Stale(_) => Trust::Known,
-            CommitReply::Wait => Trust::Asked,
+            CommitReply::Stale(_) => Trust::Known,
+            CommitReply::Done(outcomes) if !outcomes.is_empty() && outcomes.iter().all(is_seen) => {
+                Trust::Known
+            }
+            // That a log is full, or too much is owed, may have been true of an old record only.
+            CommitReply::Done(_) | CommitReply::Wait => Trust::Asked,
         };
-        let reply =
-            self.step(account, trust, |slot, context| slot.commit(context, version, planned.clone())).await?;
+        let commit = |slot: &mut Slot, context: &mut Context<'_>| {
+            slot.commit(context, version, planned.clone(), handled)
+        };
+        let reply = self.step(account, trust, commit).await?;
         match reply {
             CommitReply::Done(outcomes) => Ok(CommitReply::Done(outcomes)),
             CommitReply::Stale(_) => Ok(CommitReply::Stale(self.view(account).await?)),
@@ -108,11 +131,20 @@ impl Port for Sessions {
         };
         let cell = self.cells.get(account);
         let view = cell.view.lock().clone();
-        let is_told = view.is_none_or(|view| {
-            view.sessions.iter().find(|one| one.id == session).is_none_or(|one| one.flags.sm)
+        let is_told = view.is_none_or(|known| {
+            known.view.sessions.iter().find(|one| one.id == session).is_none_or(|one| one.flags.sm)
         });
         if is_told {
-            // Rule 6: what is told to the client is saved before.
+            // Rule 6: what is told to the client is saved before. A commit may have carried it.
+            let is_saved = {
+                let state = cell.state.lock();
+                let saved = state.reached.get(&(session, epoch)).is_some_and(|reached| reached.handled >= h);
+                saved && state.generation == self.link.generation()
+            };
+            if is_saved {
+                self.ride(account, |riders| riders.stored.extend(stored));
+                return Ok(());
+            }
             let stored = stored.to_vec();
             return self.step(account, asked, |slot, _| slot.settle(&stored, handled)).await;
         }
@@ -192,8 +224,8 @@ impl Port for Sessions {
         upto: LogNumber,
     ) -> Result<bool> {
         let cell = self.cells.get(account);
-        let highest = cell.state.lock().highest.get(&(session, epoch)).copied();
-        if highest.is_some_and(|highest| upto.0 <= highest) {
+        let reached = cell.state.lock().reached.get(&(session, epoch)).copied();
+        if reached.is_some_and(|reached| upto <= reached.highest) {
             self.ride(account, |riders| {
                 let known = riders.acknowledged.entry((session, epoch)).or_default();
                 *known = upto.max(*known);

@@ -8,7 +8,7 @@ use starling_ports::Result;
 use starling_slot::{Context, Saved, Slot};
 
 use crate::Sessions;
-use crate::cells::{Cell, Inner, Loaded};
+use crate::cells::{Cell, Inner, Known, Loaded};
 use crate::connect::Live;
 use crate::error::{Failure, unavailable};
 use crate::record::{self, Answer, Record, Request, Stamp, Write};
@@ -107,6 +107,7 @@ impl Sessions {
             return Ok(Attempt::Done(done));
         }
         let live = self.link.live().await?;
+        let asked = Instant::now();
         if writes {
             self.index(cell, inner, &loaded.slot).await?;
             if loaded.stamp.is_none() {
@@ -126,6 +127,7 @@ impl Sessions {
                     loaded.stamp = Some(stamp);
                     loaded.is_verified_anew = false;
                 }
+                loaded.at = asked;
                 cell.riders.lock().done(&riders);
                 self.keep(cell, inner, loaded);
                 Ok(Attempt::Done(done))
@@ -154,8 +156,9 @@ impl Sessions {
     /// The slot is as the record says; whoever asks next begins with it.
     fn keep(&self, cell: &Cell, inner: &mut Inner, mut loaded: Loaded) {
         loaded.is_fresh = false;
-        *cell.view.lock() = Some(loaded.slot.view());
-        cell.state.lock().learn(&loaded.slot, loaded.stamp);
+        let (view, at, generation) = (loaded.slot.view(), loaded.at, loaded.generation);
+        *cell.view.lock() = Some(Known { view, at, generation });
+        cell.state.lock().learn(&loaded.slot, loaded.stamp, generation);
         inner.loaded = Some(loaded);
     }
 
@@ -203,6 +206,7 @@ impl Sessions {
             generation: live.generation,
             incarnation: live.incarnation.clone(),
             is_verified_anew,
+            at: Instant::now(),
             is_fresh: true,
         })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use starling_jid::{BareJid, Jid};
 use starling_ports::Result;
-use starling_ports::ids::Handled;
+use starling_ports::ids::{Epoch, Handled, SessionId};
 use starling_ports::ingress::{Handling, SessionRef, Submitted};
 use starling_ports::preferences::DefaultPreference;
 use starling_ports::roster::Roster;
@@ -22,6 +22,9 @@ use crate::rules;
 
 /// No batch has so many bytes.
 const BATCH: u64 = 64 << 20;
+/// How old the view may be on which a sender's own block list and quotas are judged: what it says itself is handled by one
+/// router, but its devices may for a while be with two.
+const OWN_VIEW: Duration = Duration::from_secs(1);
 /// Clients that handle stanzas and the end of the stream in different threads, as Smack does, would miss an answer that the end follows
 /// at once.
 const TO_READ: Duration = Duration::from_millis(250);
@@ -50,11 +53,9 @@ impl Pipeline {
         let _under_way = self.under_way.begin(session.id); // before it is known that the session is there (rule 4)
         let flags_in =
             |view: &View| view.sessions.iter().find(|one| one.id == session.id).map(|one| one.flags);
-        let mut view = self.cx.stores.sessions.view(&account).await?;
+        let mut view = self.cx.stores.sessions.known_view(&account, OWN_VIEW).await?;
         if flags_in(&view).is_none() {
-            // Another router may have bound it since this one looked at the account: a list is never an old one.
-            self.cx.stores.sessions.list(Some(&account), 1).await?;
-            view = self.cx.stores.sessions.view(&account).await?;
+            view = self.cx.stores.sessions.view(&account).await?; // another router may have bound it meanwhile
         }
         let Some(flags) = flags_in(&view) else { return Ok(Handling::Fenced) };
         let mut lane = Lane {
@@ -84,7 +85,9 @@ impl Pipeline {
                 return Ok(Handling::Done(handled));
             }
         }
-        lane.flush().await?;
+        lane.flush_group().await?;
+        // What is told to a client is saved before: with the copies and answers, if there are any.
+        lane.flush_own(Some((session.id, session.epoch, handled)).filter(|_| flags.sm)).await?;
         // Also where nobody resumes: what is handled is not sent again, so the slots need not remember it.
         let saved = Some((session.id, session.epoch, handled));
         self.cx.stores.sessions.settle(&lane.account, &[], saved).await?;
@@ -154,7 +157,8 @@ impl Lane<'_> {
             (None, _) => Ok(()),
             (Some(to), PresenceType::Probe) => {
                 self.flush().await?;
-                self.pipeline.cx.answer_probe(self.session, &presence, &to, view).await
+                let view = self.pipeline.cx.stores.sessions.view(&self.account).await?; // nothing is committed on it
+                self.pipeline.cx.answer_probe(self.session, &presence, &to, &view).await
             }
             (Some(to), PresenceType::Error) => self.direct(number, to, presence).await,
             (Some(to), PresenceType::Available | PresenceType::Unavailable) => {
@@ -277,18 +281,17 @@ impl Lane<'_> {
 
     async fn flush(&mut self) -> Result<()> {
         self.flush_group().await?;
-        self.flush_own().await
+        self.flush_own(None).await
     }
 
     async fn flush_group(&mut self) -> Result<()> {
         let Some((account, items)) = self.group.take() else { return Ok(()) };
-        let mut case = self.case(Side::Receiver);
-        if let Some(roster) = self.asked_roster(&account).await? {
-            case.in_roster = is_listed(&roster, &self.account);
-        }
-        let pipeline = self.pipeline;
-        let decide = |view: &View, item: &Item| pipeline.decide(&case, view, item);
-        let routed = pipeline.cx.router.route(&account, &items, &decide).await?;
+        let (pipeline, case) = (self.pipeline, self.case(Side::Receiver));
+        let decide = |view: &View, item: &Item, roster: Option<&Roster>| {
+            let in_roster = roster.is_none_or(|roster| is_listed(roster, &self.account));
+            pipeline.decide(&Case { in_roster, ..case }, view, item)
+        };
+        let routed = self.route(&account, &items, None, &decide).await?;
         let is_own = account == self.account;
         for (item, routed) in items.into_iter().zip(routed) {
             let (Some(stanza), Some(key)) = (item.stanza.as_ref(), item.key) else { continue };
@@ -307,25 +310,24 @@ impl Lane<'_> {
         Ok(())
     }
 
-    async fn flush_own(&mut self) -> Result<()> {
+    async fn flush_own(&mut self, last: Option<(SessionId, Epoch, Handled)>) -> Result<()> {
         if self.own.is_empty() {
             return Ok(());
         }
         let items = std::mem::take(&mut self.own);
-        let (case, roster) = (self.case(Side::Sender), self.asked_roster(&self.account).await?);
-        let (pipeline, session) = (self.pipeline, self.session);
-        let decide = |view: &View, item: &Item| match item.key.map(|key| key.role) {
+        let (pipeline, session, case) = (self.pipeline, self.session, self.case(Side::Sender));
+        let decide = |view: &View, item: &Item, roster: Option<&Roster>| match item.key.map(|key| key.role) {
             Some(Role::Answer) | None => {
                 let there = view.sessions.iter().any(|one| one.id == session.id);
                 Plan { urgent: true, ..Plan::to(there.then_some(session.id)) }
             }
             _ => {
                 let to = item.stanza.as_ref().and_then(|stanza| stanza.to()).map(Jid::bare);
-                let listed = roster.as_ref().zip(to).is_none_or(|(roster, to)| is_listed(roster, &to));
-                pipeline.decide(&Case { in_roster: listed, ..case }, view, item)
+                let in_roster = roster.zip(to).is_none_or(|(roster, to)| is_listed(roster, &to));
+                pipeline.decide(&Case { in_roster, ..case }, view, item)
             }
         };
-        pipeline.cx.router.route(&self.account, &items, &decide).await.map(drop)
+        self.route(&self.account, &items, last, &decide).await.map(drop)
     }
 
     fn case(&self, side: Side) -> Case {
@@ -333,17 +335,35 @@ impl Lane<'_> {
         Case { side, sender_sm: self.sm, in_roster: true, archive: config.archive, quotas: config.quotas }
     }
 
-    /// The roster of `account`, where what it wants archived depends on it (XEP-0441 §2.1).
-    async fn asked_roster(&self, account: &BareJid) -> Result<Option<Arc<Roster>>> {
-        let cx = &self.pipeline.cx;
-        let asked = || async {
-            let view = cx.stores.sessions.view(account).await?;
-            Result::Ok(view.preferences.default == DefaultPreference::Roster)
-        };
-        if !cx.config.archive || !asked().await? {
-            return Ok(None);
+    /// Decides with the roster of `account` where what it wants archived depends on it (XEP-0441 §2.1). Only the view on
+    /// which it is decided says so: without the roster nothing is taken then, and all of it is decided again.
+    async fn route(
+        &self,
+        account: &BareJid,
+        items: &[Item],
+        last: Option<(SessionId, Epoch, Handled)>,
+        decide: &(dyn Fn(&View, &Item, Option<&Roster>) -> Plan + Send + Sync),
+    ) -> Result<Vec<Routed>> {
+        let (cx, mut done) = (&self.pipeline.cx, Vec::with_capacity(items.len()));
+        let mut roster: Option<Arc<Roster>> = None;
+        let lacks = StanzaError::wait(Condition::ResourceConstraint).with_text("its roster decides");
+        loop {
+            let decide = |view: &View, item: &Item| {
+                let by_roster = cx.config.archive && view.preferences.default == DefaultPreference::Roster;
+                if by_roster && roster.is_none() {
+                    return Plan::refuse(lacks.clone());
+                }
+                decide(view, item, roster.as_deref())
+            };
+            let rest = items.get(done.len()..).unwrap_or_default();
+            let routed = cx.router.route_last(account, rest, last, &decide).await?;
+            let is_decided = |routed: &Routed| !matches!(routed, Routed::Refused(error) if *error == lacks);
+            done.extend(routed.into_iter().take_while(is_decided));
+            if done.len() == items.len() {
+                return Ok(done);
+            }
+            roster = Some(cx.stores.rosters.get(account).await?);
         }
-        cx.stores.rosters.get(account).await.map(Some)
     }
 }
 

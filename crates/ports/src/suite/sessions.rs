@@ -66,7 +66,7 @@ async fn deliver(
     planned: Planned,
 ) -> Outcome {
     let version = sessions.view(account).await.unwrap().version;
-    let reply = sessions.commit(account, version, vec![planned]).await.unwrap();
+    let reply = sessions.commit(account, version, vec![planned], None).await.unwrap();
     let CommitReply::Done(outcomes) = reply else { panic!("{reply:?}") };
     let outcome = outcomes.into_iter().next().unwrap();
     if let Outcome::Done { id: Some(id), row: Some((table, row)), .. } = &outcome {
@@ -86,12 +86,61 @@ pub async fn a_stale_view_commits_nothing(sessions: &dyn Sessions, archive: &dyn
     let old = sessions.view(&account).await.unwrap();
     assert!(old.sessions.is_empty());
     let desk = online(sessions, &account, "desk").await;
-    let reply = sessions.commit(&account, old.version, vec![message(sender(), 1, &[desk.id])]).await.unwrap();
+    let reply =
+        sessions.commit(&account, old.version, vec![message(sender(), 1, &[desk.id])], None).await.unwrap();
     let CommitReply::Stale(view) = reply else { panic!("{reply:?}") };
     assert!(view.version > old.version);
     assert!(view.session("desk").is_some_and(|session| session.available.is_some() && session.attached));
     let page = archive.page(Table::Archive, &account, &Query::default(), 10).await.unwrap();
     assert!(page.rows.is_empty());
+}
+
+/// A view from memory may be an old one: the commit finds out, at whichever router.
+pub async fn a_view_from_memory_is_checked(one: &dyn Sessions, other: &dyn Sessions) {
+    let account = fresh_user();
+    let old = other.view(&account).await.unwrap();
+    let desk = online(one, &account, "desk").await;
+    let known = other.known_view(&account, Duration::MAX).await.unwrap();
+    assert!(known.version >= old.version);
+    for planned in [vec![message(sender(), 1, &[])], Vec::new()] {
+        let reply = other.commit(&account, old.version, planned, None).await.unwrap();
+        let CommitReply::Stale(view) = reply else { panic!("{reply:?}") };
+        assert_eq!(view.session("desk").map(|session| session.id), Some(desk.id));
+    }
+    online(one, &account, "phone").await;
+    let present = other.known_view(&account, Duration::ZERO).await.unwrap();
+    assert!(present.session("phone").is_some(), "it is not older than was asked for");
+}
+
+/// Rule 6: `h` is saved by the commit that comes last, with all of it, or not at all.
+pub async fn a_commit_carries_what_is_handled(one: &dyn Sessions, other: &dyn Sessions) {
+    let account = fresh_user();
+    let desk = online(one, &account, "desk").await;
+    enable(one, &account, &desk).await;
+    let old = one.view(&account).await.unwrap().version;
+    online(other, &account, "phone").await;
+    let told = async || {
+        let account = account.clone();
+        let claim = Claim { account, session: desk.id, node: NodeId::default(), h: 0, token: 1 };
+        match other.claim(claim).await.unwrap() {
+            Claimed::Resumed { epoch, handled, .. } => (epoch, handled),
+            other => panic!("{other:?}"),
+        }
+    };
+    let saved = |epoch, handled| Some((desk.id, epoch, Handled(handled)));
+    let stale = one.commit(&account, old, Vec::new(), saved(desk.epoch, 5)).await.unwrap();
+    assert!(matches!(stale, CommitReply::Stale(_)), "{stale:?}");
+    let (epoch, handled) = told().await;
+    assert_eq!(handled, Handled(0), "nothing was written");
+    for (handled, planned, told_then) in
+        [(5, vec![], 5), (7, vec![message(sender(), 1, &[])], 7), (6, vec![], 7)]
+    {
+        let version = one.view(&account).await.unwrap().version;
+        let reply = one.commit(&account, version, planned, saved(epoch, handled)).await.unwrap();
+        assert!(matches!(reply, CommitReply::Done(_)), "{reply:?}");
+        one.settle(&account, &[], saved(epoch, handled)).await.unwrap();
+        assert_eq!(told().await, (epoch, Handled(told_then)));
+    }
 }
 
 /// Committed, numbered, stored, pulled, acknowledged.
@@ -146,7 +195,7 @@ pub async fn a_reader_stores_what_is_committed(sessions: &dyn Sessions, archive:
     let account = fresh_user();
     let version = sessions.view(&account).await.unwrap().version;
     let planned = (1..=3).map(|number| message(sender(), number, &[])).collect();
-    let CommitReply::Done(outcomes) = sessions.commit(&account, version, planned).await.unwrap() else {
+    let CommitReply::Done(outcomes) = sessions.commit(&account, version, planned, None).await.unwrap() else {
         panic!()
     };
     let rows: Vec<_> = outcomes

@@ -267,7 +267,7 @@ fn rule_24_only_what_decisions_depend_on_makes_a_view_stale() {
 
     world.change(desk, Change::Presence(Some(available(5))));
     assert_ne!(world.slot.view().version, version);
-    let stale = world.step(|slot, context| slot.commit(context, version, vec![message(2, &[desk])]));
+    let stale = world.step(|slot, context| slot.commit(context, version, vec![message(2, &[desk])], None));
     let CommitReply::Stale(view) = stale else { panic!("{stale:?}") };
     assert_eq!(view.version, world.slot.view().version);
     assert_ne!(view.version, ViewVersion(0));

@@ -276,7 +276,7 @@ async fn writes(store: Arc<Store>, sender: u128, count: u64) {
     for number in 1..=count {
         let row = loop {
             let version = store.view(&bob()).await.unwrap().version;
-            match store.commit(&bob(), version, vec![planned(sender, number)]).await.unwrap() {
+            match store.commit(&bob(), version, vec![planned(sender, number)], None).await.unwrap() {
                 CommitReply::Done(outcomes) => match outcomes.into_iter().next() {
                     Some(Outcome::Done { row, .. } | Outcome::Seen { row, .. }) => break row,
                     None => panic!("nothing was taken"),

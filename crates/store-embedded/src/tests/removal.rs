@@ -64,7 +64,7 @@ async fn commit(store: &Store, sender: u128, number: u64) -> Option<(Table, Row)
         urgent: false,
         coalesce: None,
     };
-    match store.commit(&bob(), view.version, vec![planned]).await.unwrap() {
+    match store.commit(&bob(), view.version, vec![planned], None).await.unwrap() {
         CommitReply::Done(outcomes) => match outcomes.into_iter().next() {
             Some(Outcome::Done { row, .. } | Outcome::Seen { row, .. }) => row,
             None => None,

@@ -52,7 +52,7 @@ fn message(number: u64, targets: &[SessionId]) -> Planned {
 
 async fn deliver(store: &Store, planned: Planned) -> Outcome {
     let version = store.view(&bob()).await.unwrap().version;
-    let reply = store.commit(&bob(), version, vec![planned]).await.unwrap();
+    let reply = store.commit(&bob(), version, vec![planned], None).await.unwrap();
     let CommitReply::Done(outcomes) = reply else { panic!("{reply:?}") };
     store.store_owed_now(&bob()).await.unwrap();
     outcomes.into_iter().next().unwrap()
@@ -114,7 +114,7 @@ async fn a_retry_after_a_restart_is_known_though_much_came_after_it() {
     let Outcome::Done { id, .. } = deliver(&store, message(1, &[])).await else { panic!() };
     for number in 2..=400 {
         let version = store.view(&bob()).await.unwrap().version;
-        store.commit(&bob(), version, vec![message(number, &[])]).await.unwrap();
+        store.commit(&bob(), version, vec![message(number, &[])], None).await.unwrap();
     }
     store.store_owed_now(&bob()).await.unwrap();
     drop(store);
@@ -142,7 +142,7 @@ async fn rule_12_a_reader_does_not_pass_a_row_that_is_not_stored_yet() {
 async fn commit(store: &Store, number: u64) -> Row {
     let version = store.view(&bob()).await.unwrap().version;
     let planned = Planned { key: None, origin: None, ..message(number, &[]) };
-    let reply = store.commit(&bob(), version, vec![planned]).await.unwrap();
+    let reply = store.commit(&bob(), version, vec![planned], None).await.unwrap();
     let CommitReply::Done(outcomes) = reply else { panic!("{reply:?}") };
     let Some(Outcome::Done { row: Some((_, row)), .. }) = outcomes.into_iter().next() else { panic!() };
     row
@@ -194,7 +194,7 @@ async fn a_reader_that_pages_while_others_write_misses_none() {
                 };
                 let planned = Planned { key: Some(key), origin: None, ..message(number, &[]) };
                 let version = store.view(&bob()).await.unwrap().version;
-                let reply = store.commit(&bob(), version, vec![planned]).await.unwrap();
+                let reply = store.commit(&bob(), version, vec![planned], None).await.unwrap();
                 let CommitReply::Done(outcomes) = reply else { panic!("{reply:?}") };
                 let Some(Outcome::Done { row: Some((table, row)), .. }) = outcomes.into_iter().next() else {
                     panic!()
@@ -255,7 +255,7 @@ async fn rule_13_what_nobody_stored_is_stored_and_handed_out_later() {
     let store = Store::open(&config(dir.path()), clock.clone(), NodeId::default()).unwrap();
     let phone = resumable(&store).await;
     let version = store.view(&bob()).await.unwrap().version;
-    store.commit(&bob(), version, vec![message(1, &[phone.id])]).await.unwrap();
+    store.commit(&bob(), version, vec![message(1, &[phone.id])], None).await.unwrap();
     assert!(store.overdue(clock.now(), 10).await.unwrap().is_empty(), "its writer may still be at it");
     clock.turn(Duration::from_secs(3));
     let stored = store.overdue(clock.now(), 10).await.unwrap();

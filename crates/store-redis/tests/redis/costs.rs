@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use starling_ports::ids::LogNumber;
-use starling_ports::sessions::{Detach, Sessions};
+use starling_ports::ids::{Handled, LogNumber};
+use starling_ports::sessions::{CommitReply, Detach, Sessions};
 use starling_ports::suite::fresh_user;
 use starling_store_redis::Config;
 
@@ -35,6 +35,38 @@ async fn a_view_costs_one_call_and_a_commit_on_it_another() {
         one.view(&account).await.unwrap();
     }
     assert_eq!(one.calls() - begun, 10, "a view asks whether it still holds");
+}
+
+/// Session log §2: before delivery one call, before the sender's `<a/>` one more.
+#[tokio::test]
+async fn a_message_costs_a_call_at_each_end() {
+    let world = World::new();
+    let (alice, bob) = (fresh_user(), fresh_user());
+    let quiet = || Config { lease: Duration::from_secs(3600), ..world.config() };
+    let router = world.router_with(quiet()).await;
+    let phone = resumable(&*router, &alice, "phone").await;
+    let desk = online(&*router, &bob, "desk").await;
+    let send = async |number: u64| {
+        let begun = router.calls();
+        let view = router.known_view(&bob, Duration::MAX).await.unwrap();
+        let planned = vec![message(phone.id.0, number, &[desk.id])];
+        let CommitReply::Done(_) = router.commit(&bob, view.version, planned, None).await.unwrap() else {
+            panic!("nobody else writes")
+        };
+        let before_delivery = router.calls() - begun;
+        let view = router.known_view(&alice, Duration::MAX).await.unwrap();
+        let saved = Some((phone.id, phone.epoch, Handled(number)));
+        let planned = vec![message(9, number, &[])];
+        let CommitReply::Done(_) = router.commit(&alice, view.version, planned, saved).await.unwrap() else {
+            panic!("nobody else writes")
+        };
+        router.settle(&alice, &[], saved).await.unwrap();
+        (before_delivery, router.calls() - begun)
+    };
+    send(1).await; // each says once a minute that it may owe something there
+    for number in 2..=10 {
+        assert_eq!(send(number).await, (1, 2));
+    }
 }
 
 /// Rule 10 and issue of memory: while there is a session its record stays; afterwards nothing stays for longer than a day.

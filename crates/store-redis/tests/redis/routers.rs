@@ -65,7 +65,7 @@ async fn a_decision_on_an_old_view_is_made_again() {
     let (one, other) = (world.router().await, world.router().await);
     let old = other.view(&account).await.unwrap();
     let desk = online(&*one, &account, "desk").await;
-    let stale = other.commit(&account, old.version, vec![message(1, 1, &[])]).await.unwrap();
+    let stale = other.commit(&account, old.version, vec![message(1, 1, &[])], None).await.unwrap();
     let CommitReply::Stale(view) = stale else { panic!("{stale:?}") };
     assert_eq!(view.session("desk").map(|session| session.id), Some(desk.id));
 }
@@ -122,7 +122,7 @@ async fn while_lists_are_changed_nobody_decides_on_old_ones() {
     one.unsettle(&account).await.unwrap();
     world.store.put(&account, blocked.clone()).await.unwrap();
     assert_eq!(*one.view(&account).await.unwrap().blocked, blocked);
-    let stale = other.commit(&account, before, vec![message(1, 1, &[])]).await.unwrap();
+    let stale = other.commit(&account, before, vec![message(1, 1, &[])], None).await.unwrap();
     let CommitReply::Stale(view) = stale else { panic!("{stale:?}") };
     assert_eq!(*view.blocked, blocked);
     other.refresh(&account).await.unwrap();

@@ -31,6 +31,25 @@ suite! {
     all_sessions_of_an_account_end();
 }
 
+/// Runs suites on two routers.
+macro_rules! of_two {
+    ($($name:ident;)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                let world = World::new();
+                let (one, other) = (world.router().await, world.router().await);
+                suite::$name(&*one, &*other).await;
+            }
+        )*
+    };
+}
+
+of_two! {
+    a_view_from_memory_is_checked;
+    a_commit_carries_what_is_handled;
+}
+
 #[tokio::test]
 async fn a_waiting_session_expires() {
     let world = World::new();

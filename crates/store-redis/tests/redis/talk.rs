@@ -61,7 +61,7 @@ pub(crate) async fn commit(
 ) -> starling_ports::Result<Outcome> {
     let mut version = router.view(account).await?.version;
     loop {
-        match router.commit(account, version, vec![planned.clone()]).await? {
+        match router.commit(account, version, vec![planned.clone()], None).await? {
             CommitReply::Done(outcomes) => return Ok(outcomes.into_iter().next().unwrap()),
             CommitReply::Stale(view) => version = view.version,
             CommitReply::Wait => tokio::task::yield_now().await,

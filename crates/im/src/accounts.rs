@@ -7,7 +7,7 @@ use starling_ports::authentication::SaslFailure;
 use starling_ports::delivery::Command;
 use starling_ports::ids::SessionId;
 use starling_ports::ingress::RegisterError;
-use starling_ports::sessions::{Detach, Ended, SessionInfo};
+use starling_ports::sessions::{Counted, Detach, Ended, SessionInfo};
 
 use crate::Context;
 
@@ -124,6 +124,11 @@ impl Context {
     /// At most `limit` accounts after `after`, in the order of their names.
     pub async fn list_accounts(&self, after: Option<&BareJid>, limit: usize) -> Result<Vec<BareJid>> {
         Ok(self.stores.accounts.list(after, limit).await?)
+    }
+
+    /// How many sessions there are, nearly.
+    pub async fn count_sessions(&self) -> Result<Counted> {
+        Ok(self.stores.sessions.count().await?)
     }
 
     /// At most `limit` sessions, of one account or of all.

@@ -197,6 +197,17 @@ pub struct SessionInfo {
     pub since: Timestamp,
 }
 
+/// How many sessions there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counted {
+    /// Held by a socket.
+    pub attached: usize,
+    /// Waiting to be resumed. One that was resumed may be counted here too until its time would have been over.
+    pub waiting: usize,
+    /// Entries of logs, as far as they are known here.
+    pub unacknowledged: usize,
+}
+
 /// The slots of all accounts. `session-log` names the rules; each method is one atomic step in one slot.
 #[async_trait]
 pub trait Sessions: Send + Sync + 'static {
@@ -304,6 +315,20 @@ pub trait Sessions: Send + Sync + 'static {
 
     /// Sessions, of one account or of all, at most `limit`, as they are now. The next view of these accounts is no older.
     async fn list(&self, account: Option<&BareJid>, limit: usize) -> Result<Vec<SessionInfo>>;
+
+    /// How many there are, for who watches: nearly, and without a look at each where stores are shared.
+    async fn count(&self) -> Result<Counted> {
+        let mut counted = Counted::default();
+        for session in self.list(None, usize::MAX).await? {
+            if session.attached {
+                counted.attached += 1;
+            } else {
+                counted.waiting += 1;
+            }
+            counted.unacknowledged += session.unacknowledged;
+        }
+        Ok(counted)
+    }
 
     /// Saves what a clean stop must not lose; sockets are closed already.
     async fn save(&self) -> Result<()>;

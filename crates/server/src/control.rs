@@ -210,7 +210,10 @@ impl Control {
 
     async fn status(&self) -> Result<Value> {
         let sessions = match &self.routing {
-            Some(routing) => Some(routing.pipeline.context().list_sessions(None, MAX_LIST).await?.len()),
+            Some(routing) => {
+                let counted = routing.pipeline.context().count_sessions().await?;
+                Some(counted.attached + counted.waiting)
+            }
             None => None,
         };
         Ok(json!({

@@ -12,8 +12,6 @@ use crate::config::Config;
 
 /// How often it is looked at: what Prometheus asks for is never older.
 const EVERY: Duration = Duration::from_secs(10);
-/// So many sessions are counted one by one.
-const MOST_SESSIONS: usize = 1_000_000;
 
 /// Looks at the process again and again, and at sessions where they are decided about, until `stop`.
 pub(crate) async fn watch(pipeline: Option<Arc<Pipeline>>, stop: CancellationToken) {
@@ -29,12 +27,10 @@ pub(crate) async fn watch(pipeline: Option<Arc<Pipeline>>, stop: CancellationTok
         process();
         runtime();
         let Some(pipeline) = &pipeline else { continue };
-        if let Ok(sessions) = pipeline.context().list_sessions(None, MOST_SESSIONS).await {
-            let attached = sessions.iter().filter(|session| session.attached).count();
-            let unacknowledged: usize = sessions.iter().map(|session| session.unacknowledged).sum();
-            gauge!("xmpp_sessions", "state" => "attached").set(attached as f64);
-            gauge!("xmpp_sessions", "state" => "waiting").set((sessions.len() - attached) as f64);
-            gauge!("xmpp_sm_unacked").set(unacknowledged as f64);
+        if let Ok(counted) = pipeline.context().count_sessions().await {
+            gauge!("xmpp_sessions", "state" => "attached").set(counted.attached as f64);
+            gauge!("xmpp_sessions", "state" => "waiting").set(counted.waiting as f64);
+            gauge!("xmpp_sm_unacked").set(counted.unacknowledged as f64);
         }
     }
 }

@@ -202,8 +202,9 @@ impl Slot {
         view
     }
 
-    /// The count of what waits decides only where nobody takes it; while somebody reads, it need not be exact.
-    fn is_quota_old(&self, view: &View) -> bool {
+    /// Whether what waits and what is archived is no longer as `view` counts it, which quotas are judged by. It decides only
+    /// where nobody takes it; while somebody reads, it need not be exact.
+    pub fn is_quota_old(&self, view: &View) -> bool {
         let off = view.waiting.abs_diff(self.pending.len());
         let bytes_off = view.archived_bytes.abs_diff(self.archived);
         let exact = self.sessions.is_empty();

@@ -253,9 +253,14 @@ impl Session {
             epoch: self.epoch,
             attached: self.attached,
             priority: self.available.as_ref().map(|available| available.priority),
-            unacknowledged: self.log.len(),
+            unacknowledged: self.unacknowledged(),
             since: self.since,
         }
+    }
+
+    /// How many entries its log has.
+    pub fn unacknowledged(&self) -> usize {
+        self.log.len()
     }
 }
 

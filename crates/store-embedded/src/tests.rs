@@ -136,6 +136,7 @@ suite! {
     offline_messages_wait_for_an_acknowledgement: sessions(store, store);
     a_session_is_resumed: sessions(store, store);
     an_ended_session_leaves_its_h: sessions(store);
+    sessions_are_counted: sessions(store);
     all_sessions_of_an_account_end: sessions(store);
 }
 

@@ -149,6 +149,8 @@ pub(crate) struct State {
     pub(crate) generation: u64,
     /// That of the record, as far as this router knows.
     pub(crate) stamp: Option<Stamp>,
+    /// How many entries its logs have.
+    pub(crate) unacknowledged: usize,
     /// What waits is to be read anew from here.
     pub(crate) refill: Option<ArchiveId>,
 }
@@ -164,6 +166,7 @@ impl State {
             reached: HashMap::new(),
             generation: 0,
             stamp: None,
+            unacknowledged: 0,
             refill: None,
         }
     }
@@ -179,6 +182,7 @@ impl State {
             ((session.id, session.epoch), Reached { highest, handled })
         };
         self.reached = slot.sessions().iter().map(reached).collect();
+        self.unacknowledged = slot.sessions().iter().map(Session::unacknowledged).sum();
         self.refill = slot.wants_refill();
     }
 }

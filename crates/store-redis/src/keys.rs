@@ -39,6 +39,9 @@ pub(crate) const NODES: &str = "nodes";
 /// The leases of all routers, by their end.
 pub(crate) const ROUTERS: &str = "routers";
 
+/// How many sessions each node had when it said last that it lives, to each router.
+pub(crate) const HELD: &str = "held";
+
 /// A node as a member of `NODES`.
 pub(crate) fn node(node: NodeId) -> String {
     format!("{:016x}{:016x}", node.name, node.incarnation)

@@ -8,8 +8,8 @@ use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
-    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Ended, Handed, Outcome, Planned,
-    Pulled, Renewal, Renewed, SessionInfo, Sessions as Port, View, ViewVersion,
+    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Counted, Detach, Ended, Handed, Outcome,
+    Planned, Pulled, Renewal, Renewed, SessionInfo, Sessions as Port, View, ViewVersion,
 };
 use starling_slot::{Context, Estate, Need, Owed, Slot};
 
@@ -103,7 +103,13 @@ impl Port for Sessions {
             // That a log is full, or too much is owed, may have been true of an old record only.
             CommitReply::Done(_) | CommitReply::Wait => Trust::Asked,
         };
+        let known = self.cells.get(account).view.lock().clone();
+        let keeps = planned.iter().any(|planned| planned.keep.is_some());
         let commit = |slot: &mut Slot, context: &mut Context<'_>| {
+            // The version says nothing of quotas: what another router has committed meanwhile is to be counted.
+            if known.as_ref().is_some_and(|known| keeps && slot.is_quota_old(&known.view)) {
+                return CommitReply::Stale(slot.view());
+            }
             slot.commit(context, version, planned.clone(), handled)
         };
         let reply = self.step(account, trust, commit).await?;
@@ -332,6 +338,10 @@ impl Port for Sessions {
         }
         infos.truncate(limit);
         Ok(infos)
+    }
+
+    async fn count(&self) -> Result<Counted> {
+        self.count_sessions().await
     }
 
     async fn save(&self) -> Result<()> {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::ids::{NodeId, Timestamp};
-use starling_ports::sessions::{Detach, Ended, Handed, Renewal, Renewed};
+use starling_ports::sessions::{Counted, Detach, Ended, Handed, Renewal, Renewed};
 use starling_slot::{Context, Estate, Slot};
 
 use crate::Sessions;
@@ -53,6 +53,8 @@ impl Sessions {
         let accounts: BTreeSet<&str> = sessions.iter().map(|renewal| renewal.account.as_str()).collect();
         let mut pipeline = redis::pipe();
         pipeline.zadd(keys::NODES, &name, now.after(self.config.lease).0).ignore();
+        let held = format!("{} {}", sessions.len(), now.after(self.config.lease).0);
+        pipeline.hset(keys::HELD, format!("{name}:{}", self.name), held).ignore();
         if !accounts.is_empty() {
             pipeline.sadd(keys::accounts_of(&name), accounts.into_iter().collect::<Vec<_>>()).ignore();
         }
@@ -242,6 +244,38 @@ impl Sessions {
             }
         }
         Ok(())
+    }
+
+    /// See `Sessions::count`. What was said a lease ago is forgotten.
+    pub(crate) async fn count_sessions(&self) -> Result<Counted> {
+        let mut asked = redis::cmd("HGETALL");
+        asked.arg(keys::HELD);
+        let held: Vec<(String, String)> = self.link.command("count", &asked).await.map_err(ours)?;
+        let mut deadlines = redis::pipe();
+        for shard in 0..keys::SHARDS {
+            deadlines.zcard(keys::deadlines(shard));
+        }
+        let waiting: Vec<usize> = self.link.pipeline("count", &deadlines).await.map_err(ours)?;
+        let (now, _) = self.link.now();
+        let mut counted = Counted { waiting: waiting.iter().sum(), ..Counted::default() };
+        let mut gone = Vec::new();
+        for (who, said) in held {
+            let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+            let mut said = said.split(' ');
+            let (sessions, until) = (number(said.next()), number(said.next()));
+            if until < now.0 {
+                gone.push(who);
+            } else {
+                counted.attached += sessions as usize;
+            }
+        }
+        self.cells.each(|cell| counted.unacknowledged += cell.state.lock().unacknowledged);
+        if !gone.is_empty() {
+            let mut forget = redis::cmd("HDEL");
+            forget.arg(keys::HELD).arg(gone);
+            self.link.command::<()>("count", &forget).await.map_err(ours)?;
+        }
+        Ok(counted)
     }
 
     /// All accounts that an index names; some may have no session any more.

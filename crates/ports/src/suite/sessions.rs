@@ -321,6 +321,18 @@ pub async fn a_waiting_session_expires(sessions: &dyn Sessions, now: Timestamp) 
     assert!(sessions.view(&account).await.unwrap().sessions.is_empty());
 }
 
+/// A count names what the node said last, and what waits.
+pub async fn sessions_are_counted(sessions: &dyn Sessions) {
+    let account = fresh_user();
+    let (desk, phone) = (online(sessions, &account, "desk").await, online(sessions, &account, "phone").await);
+    enable(sessions, &account, &phone).await;
+    sessions.detach(&account, phone.id, phone.epoch, Detach::Lost).await.unwrap();
+    let renewal = Renewal { account, session: desk.id, epoch: desk.epoch, last: LogNumber(0) };
+    sessions.renew(NodeId::default(), vec![renewal]).await.unwrap();
+    let counted = sessions.count().await.unwrap();
+    assert_eq!((counted.attached, counted.waiting), (1, 1));
+}
+
 /// All, or all but one.
 pub async fn all_sessions_of_an_account_end(sessions: &dyn Sessions) {
     let account = fresh_user();

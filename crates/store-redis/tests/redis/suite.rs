@@ -28,6 +28,7 @@ suite! {
     offline_messages_wait_for_an_acknowledgement(store);
     a_session_is_resumed(store);
     an_ended_session_leaves_its_h();
+    sessions_are_counted();
     all_sessions_of_an_account_end();
 }
 

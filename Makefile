@@ -87,7 +87,7 @@ bench-store: ## fjall and redb side by side: inserts, reads, size, kills
 	cargo run --profile quick -p starling-store-embedded --example bench_store
 
 .PHONY: cluster
-cluster: ## a session router and two connection managers on loopback; prints where they are and how to kill one
+cluster: ## two connection managers, two routers, Redis and Cassandra on loopback; prints where they are and how to kill one
 	scripts/cluster.sh start
 
 .PHONY: cluster-stop

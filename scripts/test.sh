@@ -75,8 +75,16 @@ part_stories() {
   cargo test --profile quick -p starling-server --test stories --no-fail-fast
 }
 
+# On two session routers that share Redis and Cassandra; then on one with an embedded store.
 part_cluster() {
-  STARLING_PRESET=cluster cargo test --profile quick -p starling-server --test stories --no-fail-fast
+  local code stores
+  build_server || return
+  local -x STARLING_PRESET=cluster CLUSTER_DIR=target/test-cluster CLUSTER_REDIS=16380 CLUSTER_CQL=19142
+  stores=$(STARLING=$quick scripts/cluster.sh stores) || return
+  STARLING_STORES=$stores cargo test --profile quick -p starling-server --test stories --no-fail-fast
+  code=$?
+  scripts/cluster.sh stop && rm -rf "$CLUSTER_DIR"
+  cargo test --profile quick -p starling-server --test stories --no-fail-fast && [ $code = 0 ]
 }
 
 part_kill() {

@@ -36,8 +36,13 @@ macro_rules! stories {
 }
 
 /// Starts the server once, of the processes that `STARLING_PRESET` names, runs the stories whose names contain the first argument, and prints the result.
-/// `one` names stories that hold for one process only, with the reason: on a cluster they are named and passed over.
-pub fn run(binary: &Path, options: &ServerOptions, stories: Vec<Story>, one: &[(&str, &str)]) -> ExitCode {
+/// `not_there` names stories that cannot be told on a cluster, with the reason: there they are named and passed over.
+pub fn run(
+    binary: &Path,
+    options: &ServerOptions,
+    stories: Vec<Story>,
+    not_there: &[(&str, &str)],
+) -> ExitCode {
     let preset = match Preset::of_environment() {
         Ok(preset) => preset,
         Err(error) => {
@@ -52,10 +57,10 @@ pub fn run(binary: &Path, options: &ServerOptions, stories: Vec<Story>, one: &[(
     let total = stories.len();
     let mut chosen: Vec<Story> = stories.into_iter().filter(is_wanted).collect();
     if preset == Preset::Cluster {
-        for (name, why) in one {
-            println!("of one process only: {name}: {why}");
+        for (name, why) in not_there {
+            println!("passed over: {name}: {why}");
         }
-        chosen.retain(|story| one.iter().all(|(name, _)| *name != story.name));
+        chosen.retain(|story| not_there.iter().all(|(name, _)| *name != story.name));
     }
     let filtered = total - chosen.len();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime starts");

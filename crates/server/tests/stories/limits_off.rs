@@ -13,7 +13,8 @@ const OFF: &str = "[im]\narchive-max-page = 0\nmax-sessions = 0\nmax-roster-item
                    [im.quotas]\noffline-messages = 0\noffline-bytes = 0\narchive-bytes = 0\n\
                    [limits]\nstanza-bytes = 0\nlogin-bytes = 0\ndepth = 0\nlogin-within = '0s'\nstanza-within = '0s'\n\
                    dead-after = '0s'\nstanzas-per-second = 0\nbytes-per-second = 0\nunauthenticated-per-address = 0\n\
-                   [store]\nlog-max-stanzas = 0\nlog-max-bytes = 0\narchive-ttl = '0s'\nspool-ttl = '0s'\n";
+                   [store]\nlog-max-stanzas = 0\nlog-max-bytes = 0\narchive-ttl = '0s'\nspool-ttl = '0s'\n\
+                   [redis]\nlog-max-stanzas = 1000000000\nlog-max-bytes = 1000000000000\n";
 
 async fn server() -> World {
     let options = ServerOptions { config: OFF.to_owned(), data_dir: None };

@@ -139,7 +139,8 @@ pub(crate) async fn a_stalled_reader_loses_nothing_and_costs_nothing(_: &World) 
 
 /// ADR 10: a client without XEP-0198 that answers no pings reads all the same, and gets more than its log holds.
 pub(crate) async fn who_answers_no_pings_is_served_on(_: &World) {
-    let config = "[limits]\nping-within = '1s'\n[store]\nlog-max-stanzas = 20\n";
+    let config =
+        "[limits]\nping-within = '1s'\n[store]\nlog-max-stanzas = 20\n[redis]\nlog-max-stanzas = 20\n";
     let options = ServerOptions { config: config.to_owned(), data_dir: None };
     let world = World::start(Path::new(env!("CARGO_BIN_EXE_starling")), &options).await.unwrap();
     let (mut deaf, address) = member(&world, "deaf", "x").await;

@@ -3,6 +3,9 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 QUICK := target/quick/starling
+# What `make fault` does: which cluster faults, and how often each.
+FAULT ?=
+ROUNDS ?= 20
 # How long `make fuzz` gives each target.
 FUZZ_SECONDS ?= 60
 # What `make bench` hands to the load generator.
@@ -71,8 +74,10 @@ interop-sint: ## Smack's own integration tests, by hand
 	scripts/interop/sint.sh $(QUICK)
 
 .PHONY: fault
-fault: ## the model in its deep worlds, and the kill tests, many more rounds than `make test` has
-	STARLING_MODEL_DEPTH=deep STARLING_KILL_ROUNDS=$${STARLING_KILL_ROUNDS:-200} scripts/test.sh model kill
+fault: ## cluster faults ROUNDS (20) times, FAULT=rolling only those with that name; without FAULT the deep model and kill tests too
+	@if [ -z "$(FAULT)" ]; then \
+		STARLING_MODEL_DEPTH=deep STARLING_KILL_ROUNDS=$${STARLING_KILL_ROUNDS:-200} scripts/test.sh model kill; fi
+	ROUNDS=$(ROUNDS) scripts/fault.sh $(FAULT)
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)

@@ -65,7 +65,7 @@ part_stores() {
   fi
   STARLING_TEST_ARCHIVE_ROWS=100000 cargo test -p starling-store-scylla --no-fail-fast || code=1
   cargo test -p starling-server --test cql || code=1
-  # A cluster on both: each role is killed while messages flow, STARLING_FAULT_ROUNDS (3) times.
+  # A cluster on both: each role is killed while messages flow, 3 times, and paused or replaced once; STARLING_FAULT_ROUNDS says another.
   cargo test -p starling-server --test fault -- --test-threads=1 || code=1
   [ -z "$started" ] || $cql clean
   return $code

@@ -57,6 +57,7 @@ pub(crate) fn serve(config: Config, origin: Origin) -> Result<ExitCode> {
         let drain = node.control.drain.clone();
         let mut finished = pin!(drain.finish());
         tokio::select! {
+            biased; // where nothing goes elsewhere, a second signal is for the stop
             () = &mut finished => {}
             () = again(&mut terminate, &mut interrupt) => {
                 info!("a second signal: all that are left go at once");

@@ -153,8 +153,7 @@ impl Process {
 
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("it has ended already")?;
-        kill_process(pid, signal).context("kill")
+        self::signal(self.pid(), signal)
     }
 
     /// Waits until it has stopped by itself, cleanly.
@@ -163,6 +162,12 @@ impl Process {
         anyhow::ensure!(status.success(), "stopped with {status}:\n{}", self.log());
         Ok(())
     }
+}
+
+/// Sends a signal to a child that has not been waited for.
+pub(crate) fn signal(pid: u32, signal: Signal) -> Result<()> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).context("it has ended already")?;
+    kill_process(pid, signal).context("kill")
 }
 
 /// `more` appended; a table that both have is written once.

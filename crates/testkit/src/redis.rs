@@ -6,9 +6,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+
+use crate::process::signal;
 
 /// A running server, on loopback, with its append-only file in a directory that outlives it.
 #[derive(Debug)]
@@ -63,6 +66,16 @@ impl Redis {
         let length = socket.read(&mut answer).await?;
         answer.truncate(length);
         Ok(String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// SIGSTOP: its connections stay, and nothing is answered.
+    pub fn pause(&self) -> Result<()> {
+        signal(self.pid(), Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) -> Result<()> {
+        signal(self.pid(), Signal::CONT)
     }
 
     /// kill -9, and waits until it is gone.

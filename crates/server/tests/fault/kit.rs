@@ -30,9 +30,9 @@ fn binary() -> PathBuf {
     std::env::var_os("STARLING_BIN").map_or_else(|| env!("CARGO_BIN_EXE_starling").into(), PathBuf::from)
 }
 
-/// How often each part dies.
-pub(crate) fn rounds() -> usize {
-    std::env::var("STARLING_FAULT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3)
+/// How often a fault is repeated, unless the environment says it: `usually`.
+pub(crate) fn rounds(usually: usize) -> usize {
+    std::env::var("STARLING_FAULT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(usually)
 }
 
 /// Named in the environment, or started by the script.
@@ -61,6 +61,16 @@ pub(crate) struct Kit {
 impl Kit {
     /// Two connection managers, two session routers, Redis and CQL; everybody is there, and messages flow.
     pub(crate) async fn start() -> Kit {
+        Kit::start_with(false).await
+    }
+
+    /// The same with clients that take a server for dead which does not answer, and go elsewhere.
+    pub(crate) async fn start_impatient() -> Kit {
+        Kit::start_with(true).await
+    }
+
+    async fn start_with(is_impatient: bool) -> Kit {
+        let habit = if is_impatient { Habit::Asks } else { Habit::Answers };
         let options = ClusterOptions { managers: 2, routers: 2, cql: cql(), config: CONFIG.to_owned() };
         let cluster = Cluster::start(&binary(), &options).await.unwrap();
         for name in SENDERS.into_iter().chain(RECEIVERS).chain([CONTACT]) {
@@ -72,10 +82,11 @@ impl Kit {
         let (mut senders, mut recipients) = (JoinSet::new(), JoinSet::new());
         for name in RECEIVERS.into_iter().chain([CONTACT]) {
             let phone = Recipient::new(name, "phone", &notes);
-            recipients.spawn(phone.insist(cluster.hosts().clone(), Habit::Answers, stop.clone()));
+            recipients.spawn(phone.insist(cluster.hosts().clone(), habit, stop.clone()));
         }
         for name in SENDERS {
             let sender = Sender::new(name, &RECEIVERS, &notes);
+            let sender = if is_impatient { sender.impatient() } else { sender };
             senders.spawn(sender.insist(cluster.hosts().clone(), stop.clone()));
         }
         Kit { cluster, notes, stop, senders, recipients }

@@ -7,4 +7,5 @@
 
 mod kills;
 mod kit;
+mod pauses;
 mod rolling;

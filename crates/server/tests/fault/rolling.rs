@@ -16,7 +16,7 @@ async fn replace(kit: &mut Kit, part: Part) {
 async fn a_rolling_restart_is_not_noticed() {
     let mut kit = Kit::start().await;
     kit.flow("at the beginning").await;
-    for _ in 0..rounds() {
+    for _ in 0..rounds(1) {
         for place in 0..2 {
             replace(&mut kit, Part::Manager(place)).await;
         }

@@ -3,13 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Tree;
 use starling_history::{Id, Receipt};
 
 use super::stream::{Begun, Came, Kept, Stream};
-use super::{AGAIN, Hosts, Notes};
+use super::{AGAIN, Hosts, Notes, SILENCE};
 
 /// How often it looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(20);
@@ -21,6 +21,8 @@ pub enum Habit {
     Answers,
     /// Acknowledges nothing.
     KeepsSilent,
+    /// The same, and asks, too: a server that does not answer it takes for dead, and goes elsewhere.
+    Asks,
     /// Acknowledges when it is asked, and loses its socket after so many messages.
     IsCutAfter(usize),
 }
@@ -101,12 +103,20 @@ impl Recipient {
         habit: Habit,
         stop: Arc<AtomicBool>,
     ) -> Recipient {
-        let mut messages = 0;
+        let (mut messages, mut heard, mut asked) = (0, Instant::now(), false);
         while !stop.load(Ordering::Relaxed) {
             match stream.poll(LOOK).await {
+                None if habit == Habit::Asks && heard.elapsed() > SILENCE => break,
+                None if habit == Habit::Asks && heard.elapsed() > SILENCE / 2 && !asked => {
+                    asked = true;
+                    let _ = stream.write("<r xmlns='urn:xmpp:sm:3'/>").await;
+                }
                 None => {}
                 Some(Came::End) => break,
-                Some(came) => messages += usize::from(self.take(&mut stream, came, habit).await),
+                Some(came) => {
+                    (heard, asked) = (Instant::now(), false);
+                    messages += usize::from(self.take(&mut stream, came, habit).await);
+                }
             }
             if let Habit::IsCutAfter(most) = habit
                 && messages >= most

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Tree;
 use starling_history::Id;
 
 use super::stream::{Begun, Came, Kept, Stream};
-use super::{AGAIN, Hosts, Notes, PATIENCE};
+use super::{AGAIN, Hosts, Notes, PATIENCE, SILENCE};
 
 /// How many are on their way at once.
 const WINDOW: usize = 32;
@@ -35,6 +35,7 @@ pub struct Sender {
     /// How many of this stream's stanzas are acknowledged.
     acked: u64,
     kept: Kept,
+    is_impatient: bool,
 }
 
 impl Sender {
@@ -48,7 +49,13 @@ impl Sender {
             unacked: VecDeque::new(),
             acked: 0,
             kept: Kept::default(),
+            is_impatient: false,
         }
+    }
+
+    /// One that takes a server for dead which acknowledges nothing, and goes elsewhere.
+    pub fn impatient(self) -> Sender {
+        Sender { is_impatient: true, ..self }
     }
 
     /// Connects; resumes, or else begins a new session and sends all again that was not acknowledged.
@@ -92,7 +99,7 @@ impl Sender {
 
     /// Sends until it is stopped or the server is gone.
     pub async fn run(mut self, mut stream: Stream, stop: Arc<AtomicBool>) -> Sender {
-        let mut is_asking = false;
+        let (mut is_asking, mut acked, mut heard) = (false, self.acked, Instant::now());
         while !stop.load(Ordering::Relaxed) {
             let mut text = String::new();
             while self.unacked.len() < WINDOW && !is_asking {
@@ -105,6 +112,12 @@ impl Sender {
             }
             is_asking = false;
             if !self.listen(&mut stream, WINDOW - AT_ONCE).await {
+                break;
+            }
+            if self.acked != acked {
+                (acked, heard) = (self.acked, Instant::now());
+            }
+            if self.is_impatient && heard.elapsed() > SILENCE {
                 break;
             }
         }

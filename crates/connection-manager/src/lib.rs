@@ -16,6 +16,7 @@ mod metrics;
 mod network;
 mod outbox;
 mod proxy;
+mod pump;
 mod rate;
 mod room;
 mod scratch;

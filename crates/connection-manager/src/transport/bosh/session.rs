@@ -20,8 +20,9 @@ use super::Incoming;
 use super::body::{self, Request};
 use super::keys::Keys;
 use super::window::{Offered, Window};
-use crate::conn::{LINGER, MAX_UNSENT};
+use crate::conn::LINGER;
 use crate::driver::Driver;
+use crate::pump::MAX_UNSENT;
 use crate::rate::{Bucket, Rate};
 use crate::shared::Shared;
 

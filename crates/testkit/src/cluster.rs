@@ -156,6 +156,12 @@ impl Cluster {
         self.member(part)?.process()?.signal(Signal::CONT)
     }
 
+    /// Where the session routers that run tell their metrics.
+    pub fn metrics(&self) -> Vec<SocketAddr> {
+        let running = self.routers.iter().filter_map(|member| member.process.as_ref());
+        running.filter_map(|process| process.address("admin")).collect()
+    }
+
     /// One request on the control socket of the first router that answers.
     pub async fn control(&self, request: Value) -> Result<Value> {
         let mut said = None;

@@ -26,7 +26,7 @@ const CONFIG: &str = "[limits]\nstanzas-per-second = 0\nbytes-per-second = 0\n[i
                       [drain]\nwindow = \"2s\"\n";
 
 /// The program, or one that is broken on purpose.
-fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     std::env::var_os("STARLING_BIN").map_or_else(|| env!("CARGO_BIN_EXE_starling").into(), PathBuf::from)
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn rounds(usually: usize) -> usize {
 }
 
 /// Named in the environment, or started by the script.
-fn cql() -> String {
+pub(crate) fn cql() -> String {
     if let Ok(given) = std::env::var("STARLING_TEST_CQL") {
         return given;
     }

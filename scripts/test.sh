@@ -77,14 +77,15 @@ part_stories() {
 
 # On two session routers that share Redis and Cassandra; then on one with an embedded store.
 part_cluster() {
-  local code stores
+  local code=1 stores stories=(cargo test --profile quick -p starling-server --test stories --no-fail-fast)
   build_server || return
-  local -x STARLING_PRESET=cluster CLUSTER_DIR=target/test-cluster CLUSTER_REDIS=16380 CLUSTER_CQL=19142
-  stores=$(STARLING=$quick scripts/cluster.sh stores) || return
-  STARLING_STORES=$stores cargo test --profile quick -p starling-server --test stories --no-fail-fast
-  code=$?
+  local -x CLUSTER_DIR=target/test-cluster CLUSTER_REDIS=16380 CLUSTER_CQL=19142
+  if stores=$(STARLING=$quick scripts/cluster.sh stores); then
+    STARLING_PRESET=cluster STARLING_STORES=$stores "${stories[@]}"
+    code=$?
+  fi
   scripts/cluster.sh stop && rm -rf "$CLUSTER_DIR"
-  cargo test --profile quick -p starling-server --test stories --no-fail-fast && [ $code = 0 ]
+  STARLING_PRESET=cluster "${stories[@]}" && [ $code = 0 ]
 }
 
 part_kill() {

@@ -12,6 +12,7 @@
 mod bosh;
 mod client;
 mod cluster;
+mod cql;
 pub mod numbered;
 mod pattern;
 mod process;
@@ -28,6 +29,7 @@ mod world;
 pub use bosh::{Bosh, post};
 pub use client::{Connection, Received};
 pub use cluster::{Cluster, ClusterOptions, Part};
+pub use cql::cql_server;
 pub use pattern::matches;
 pub use redis::Redis;
 pub use runner::{Story, run};

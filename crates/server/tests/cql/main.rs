@@ -4,18 +4,7 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn server() -> String {
-    if let Ok(given) = std::env::var("STARLING_TEST_CQL") {
-        return given;
-    }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/lib/cassandra.sh");
-    let status = Command::new(script).arg("status").output().unwrap();
-    assert!(
-        status.status.success(),
-        "no CQL server: `scripts/lib/cassandra.sh start`, or STARLING_TEST_CQL=host:port"
-    );
-    String::from_utf8(status.stdout).unwrap().trim().to_owned()
-}
+use starling_testkit::cql_server;
 
 fn migrate(directory: &Path, more: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_starling"));
@@ -32,7 +21,7 @@ fn tables_are_made_once_and_follow_the_configuration() {
     let keyspace = format!("test_{}_program", std::process::id());
     let text = format!(
         "[scylla]\nnodes = ['{}']\nkeyspace = '{keyspace}'\nrequest-timeout = '20s'\narchive-kept = '90d'\n",
-        server()
+        cql_server()
     );
     std::fs::write(directory.path().join("starling.toml"), text).unwrap();
     let said = |more: &[(&str, &str)]| {

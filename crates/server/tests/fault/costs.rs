@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use serde_json::json;
-use starling_testkit::{Cluster, ClusterOptions, Connection, Received, http};
+use starling_testkit::{Cluster, ClusterOptions, Connection, Received, cql_server, http};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::kit::{binary, cql};
+use crate::kit::binary;
 
 const MESSAGES: u64 = 200;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Nobody else is there, so all that Redis runs for an account is for these messages.
 async fn cost(archive: bool) -> (f64, f64) {
     let config = format!("[im]\narchive = {archive}\n");
-    let options = ClusterOptions { managers: 2, routers: 2, cql: cql(), config };
+    let options = ClusterOptions { managers: 2, routers: 2, cql: cql_server(), config };
     let cluster = Cluster::start(&binary(), &options).await.unwrap();
     let mut alice = enter(&cluster, "alice", 0).await;
     let mut bob = enter(&cluster, "bob", 1).await;

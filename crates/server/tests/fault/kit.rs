@@ -1,7 +1,6 @@
 //! A cluster under load, and the history of all that its clients saw.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use starling_history::Expect;
 use starling_testkit::numbered::{Habit, Notes, PATIENCE, Readers, Recipient, Sender};
-use starling_testkit::{Cluster, ClusterOptions, Connection, Received};
+use starling_testkit::{Cluster, ClusterOptions, Connection, Received, cql_server};
 use tokio::task::JoinSet;
 
 /// Who sends; each to all receivers in turn.
@@ -35,20 +34,6 @@ pub(crate) fn rounds(usually: usize) -> usize {
     std::env::var("STARLING_FAULT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(usually)
 }
 
-/// Named in the environment, or started by the script.
-pub(crate) fn cql() -> String {
-    if let Ok(given) = std::env::var("STARLING_TEST_CQL") {
-        return given;
-    }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/lib/cassandra.sh");
-    let status = Command::new(script).arg("status").output().unwrap();
-    assert!(
-        status.status.success(),
-        "no CQL server: start one with `scripts/lib/cassandra.sh start`, or name one by STARLING_TEST_CQL=host:port"
-    );
-    String::from_utf8_lossy(&status.stdout).trim().to_owned()
-}
-
 /// The cluster, and everybody at work.
 pub(crate) struct Kit {
     pub(crate) cluster: Cluster,
@@ -71,7 +56,8 @@ impl Kit {
 
     async fn start_with(is_impatient: bool) -> Kit {
         let habit = if is_impatient { Habit::Asks } else { Habit::Answers };
-        let options = ClusterOptions { managers: 2, routers: 2, cql: cql(), config: CONFIG.to_owned() };
+        let options =
+            ClusterOptions { managers: 2, routers: 2, cql: cql_server(), config: CONFIG.to_owned() };
         let cluster = Cluster::start(&binary(), &options).await.unwrap();
         for name in SENDERS.into_iter().chain(RECEIVERS).chain([CONTACT]) {
             let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});

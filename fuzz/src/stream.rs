@@ -207,8 +207,14 @@ impl Peer {
         self.sent += 1;
         let wire = Wire::from_bytes(Bytes::from_static(b"<message from='b@a'>")).expect("a stanza");
         let number = LogNumber(self.sent);
-        let outgoing =
-            Outgoing { number, wire, more: Bytes::new(), address: true, late: self.sent.is_multiple_of(2) };
+        let outgoing = Outgoing {
+            number,
+            wire,
+            more: Bytes::new(),
+            address: true,
+            late: self.sent.is_multiple_of(2),
+            id: None,
+        };
         self.machine.deliver(self.now, &outgoing, &mut self.out);
         self.machine.flush(self.now, &mut self.out);
         self.feed(Input::Command(Command::Pull));

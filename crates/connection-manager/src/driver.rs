@@ -1,5 +1,9 @@
 //! Runs a machine: carries its wishes to the ports and their answers back. Knows no socket.
 
+mod again;
+mod finish;
+mod held;
+
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -7,16 +11,16 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use starling_ports::authentication::Reply;
 use starling_ports::delivery::Command;
 use starling_ports::ids::{LogNumber, SessionId};
-use starling_ports::ingress::{Handling, PulledBatch, SessionRef};
-use starling_ports::sessions::{Claimed, Detach};
+use starling_ports::ingress::{Handling, PulledBatch};
 use starling_stanza::Draft;
 use starling_stream::{Attached, Effect, Ending, Input, Machine, Output, Settings};
 use tokio::time::Instant;
 use tracing::debug;
 
+use self::again::Again;
+pub(crate) use self::held::{Held, last};
 use crate::admission::{Permit, Turn, Wish};
 use crate::metrics::{Metrics, State};
 use crate::outbox::Outbox;
@@ -31,13 +35,6 @@ const PULL_LIMIT: usize = 64;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 type Job<'a, T> = Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>;
-
-/// The session that a connection holds: set once.
-#[derive(Debug)]
-pub(crate) struct Held {
-    session: SessionRef,
-    outbox: Arc<Outbox>,
-}
 
 /// What happened to the session's log.
 enum LogAnswer {
@@ -57,6 +54,7 @@ pub(crate) struct Driver<'a> {
     call: Job<'a, Input<'static>>,
     resuming: Option<SessionId>,
     exchange: Option<u128>,
+    again: Again<'a>,
     submit: Job<'a, starling_ports::Result<Handling>>,
     is_unknown: bool, // what became of the last batch
     pull: Job<'a, LogAnswer>,
@@ -105,6 +103,7 @@ impl<'a> Driver<'a> {
             call: None,
             resuming: None,
             exchange: None,
+            again: Again::default(),
             submit: None,
             is_unknown: false,
             pull: None,
@@ -140,6 +139,11 @@ impl<'a> Driver<'a> {
         self.now = self.started.elapsed();
         self.machine.handle(self.now, input, out);
         self.obey(out);
+    }
+
+    /// The session under its present claim.
+    fn held(&self) -> Option<&'a Held> {
+        last(self.held)
     }
 
     /// Whether bytes of the client are wanted.
@@ -223,7 +227,7 @@ impl<'a> Driver<'a> {
 
     /// Counts it where it has come to.
     fn count(&mut self) {
-        let state = match (self.held.get(), self.is_authenticated()) {
+        let state = match (self.held(), self.is_authenticated()) {
             (Some(_), _) => State::Bound,
             (None, true) => State::Auth,
             (None, false) => State::Handshake,
@@ -236,14 +240,18 @@ impl<'a> Driver<'a> {
     }
 
     fn begin_jobs(&mut self) {
-        let Some(held) = self.held.get() else { return };
+        let Some(held) = self.held() else { return };
         let (shared, now) = (self.shared, self.now());
+        if self.begin_again(held) {
+            return; // nothing goes on before the session is what it was
+        }
         if self.submit.is_none() && self.machine.has_drafts() {
             let drafts = self.machine.take_drafts();
             self.stanzas.take(shared.stanza_rate(), now, drafts.len());
             let received = |draft: &Draft| shared.metrics.received(draft.kind(), draft.children().len());
             drafts.iter().for_each(|submitted| received(&submitted.draft));
             self.submitted = now;
+            self.again.note(shared.hub.keeps(), &drafts);
             self.submit = Some(shared.ingress.submit(&held.session, drafts));
         }
         if self.pull.is_some() || self.retry_at.is_some_and(|at| now < at) {
@@ -265,6 +273,9 @@ impl<'a> Driver<'a> {
         let mut moved = false;
         if let Some(result) = poll_job(&mut self.submit, cx) {
             moved = true;
+            if self.again.is_refused(&result) {
+                return true; // whether the session has ended is to be found out
+            }
             self.is_unknown |= result.is_err();
             if result.is_ok() {
                 self.shared.metrics.ack.record(self.started.elapsed().saturating_sub(self.submitted));
@@ -283,6 +294,7 @@ impl<'a> Driver<'a> {
             moved = true;
             self.handle(input, out);
         }
+        moved |= self.poll_again(cx, out);
         if let Some(answer) = poll_job(&mut self.pull, cx) {
             moved = true;
             self.log_answered(answer);
@@ -291,7 +303,7 @@ impl<'a> Driver<'a> {
     }
 
     fn log_answered(&mut self, answer: LogAnswer) {
-        let Some(held) = self.held.get() else { return };
+        let Some(held) = self.held() else { return };
         match answer {
             LogAnswer::Pulled(Ok(PulledBatch { entries, more })) => {
                 self.is_blocked = more && entries.is_empty();
@@ -316,7 +328,7 @@ impl<'a> Driver<'a> {
 
     /// Moves entries from the outbox to the machine while there is room.
     fn deliver(&mut self, cx: &Context<'_>, room: usize, out: &mut Output) -> bool {
-        let Some(held) = self.held.get() else { return false };
+        let Some(held) = self.held() else { return false };
         held.outbox.register(cx);
         if held.outbox.take_leave() {
             self.handle(Input::Drain, out);
@@ -374,12 +386,14 @@ impl<'a> Driver<'a> {
                 effect @ Effect::Bind { .. } => self.admit(Wish::Bind, effect),
                 effect @ Effect::Resume(_) => self.admit(Wish::Resume, effect),
                 Effect::EnableSm { resume, base } => {
-                    let Some(held) = self.held.get() else { continue };
+                    let Some(held) = self.held() else { continue };
+                    self.again.portrait_due = true;
                     let enabled = shared.ingress.enable_sm(&held.session, resume, base);
                     self.call = Some(Box::pin(async move { Input::SmEnabled(enabled.await.ok()) }));
                 }
                 Effect::SetInactive(inactive) => {
-                    let Some(held) = self.held.get() else { continue };
+                    let Some(held) = self.held() else { continue };
+                    self.again.portrait_due = true;
                     let set = shared.ingress.set_inactive(&held.session, inactive);
                     self.call = Some(Box::pin(async move {
                         let _ = set.await; // an optimisation that the client asked for: nobody waits for it
@@ -391,11 +405,20 @@ impl<'a> Driver<'a> {
                     let Attached { session, acknowledged } = *attached;
                     self.stranger = None;
                     self.place.iter().for_each(Place::is_known);
-                    let outbox = Arc::new(Outbox::new(session.epoch, acknowledged));
+                    let outbox = Arc::new(match shared.hub.keeps() {
+                        true => Outbox::keeping(session.epoch, acknowledged),
+                        false => Outbox::new(session.epoch, acknowledged),
+                    });
                     shared.hub.register(&session, outbox.clone());
-                    let _ = self.held.set(Held { session, outbox });
+                    self.again.portrait_due = true;
+                    let _ = self.held.set(Held::new(session, outbox));
                 }
-                Effect::Acknowledge(upto) => self.acknowledge = self.acknowledge.max(Some(upto)),
+                Effect::Acknowledge(upto) => {
+                    self.acknowledge = self.acknowledge.max(Some(upto));
+                    if let Some(held) = self.held() {
+                        held.outbox.acknowledged(upto);
+                    }
+                }
                 Effect::Close(ending) => {
                     self.stranger = None;
                     self.ending = Some(ending);
@@ -433,49 +456,6 @@ impl<'a> Driver<'a> {
                 }));
             }
             _ => {} // nothing else waits for a turn
-        }
-    }
-
-    /// After the end: what was read is still handled, then the session hears that its socket is gone.
-    pub(crate) async fn finish(&mut self, why: Option<Detach>) {
-        self.waiting = None;
-        if let Some(call) = self.call.take() {
-            // A session that was bound or resumed for nobody is let go at once, and so is a SASL exchange.
-            let session = match (call.await, self.resuming) {
-                (Input::Authenticated(Reply::Challenge(_)), _) => {
-                    self.exchange.into_iter().for_each(|exchange| self.shared.authentication.abort(exchange));
-                    None
-                }
-                (Input::Bound(Ok(session)), _) => Some(session),
-                (Input::Resumed(Some(Claimed::Resumed { jid, epoch, .. })), Some(id)) => {
-                    Some(SessionRef { id, jid, epoch })
-                }
-                _ => None,
-            };
-            if let Some(session) = session {
-                let _ = self.shared.ingress.detach(&session, Detach::Lost).await;
-            }
-        }
-        let Some(Held { session, outbox }) = self.held.get() else { return };
-        if let Some(submit) = self.submit.take() {
-            self.is_unknown |= submit.await.is_err();
-        }
-        let drafts = self.machine.take_drafts();
-        // Behind stanzas of which nothing is known none may go (session-log rule 1): the client sends them all again.
-        if !drafts.is_empty() && !self.is_unknown {
-            let _ = self.shared.ingress.submit(session, drafts).await;
-        }
-        if let Some(pull) = self.pull.take() {
-            let _ = pull.await;
-        }
-        if let Some(upto) = self.acknowledge.take() {
-            let _ = self.shared.ingress.acknowledge(session, upto).await;
-        }
-        self.shared.hub.unregister(session.id, outbox.epoch());
-        if let Some(why) = why
-            && let Err(error) = self.shared.ingress.detach(session, why).await
-        {
-            debug!(%error, "a session could not be told that its socket is gone");
         }
     }
 }

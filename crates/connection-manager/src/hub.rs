@@ -8,7 +8,7 @@ use starling_jid::BareJid;
 use starling_ports::delivery::{Command, DeliverError, Delivery, Holder, Target};
 use starling_ports::ids::{Epoch, NodeId, SessionId};
 use starling_ports::ingress::SessionRef;
-use starling_ports::sessions::Renewal;
+use starling_ports::sessions::{Renewal, Renewed, Standing};
 
 use crate::outbox::Outbox;
 
@@ -19,6 +19,8 @@ const SHARDS: usize = 64;
 #[derive(Debug)]
 pub struct Hub {
     node: NodeId,
+    /// The store may forget sessions whose sockets are here: what they are registered again with is kept.
+    keeps: bool,
     shards: [RwLock<Shard>; SHARDS],
 }
 
@@ -33,7 +35,17 @@ struct Held {
 impl Hub {
     /// The hub of `node`, empty.
     pub fn new(node: NodeId) -> Hub {
-        Hub { node, shards: std::array::from_fn(|_| RwLock::default()) }
+        Hub { node, keeps: false, shards: std::array::from_fn(|_| RwLock::default()) }
+    }
+
+    /// The same for a node whose sessions lie in a store that may come back with less than it had (session-log rule 9).
+    pub fn keeping(node: NodeId) -> Hub {
+        Hub { keeps: true, ..Hub::new(node) }
+    }
+
+    /// Whether sessions can be registered again.
+    pub(crate) fn keeps(&self) -> bool {
+        self.keeps
     }
 
     /// Which node it is.
@@ -126,9 +138,18 @@ impl Holder for Hub {
                 session: *session,
                 epoch: outbox.epoch(),
                 last: outbox.last(),
+                life: outbox.life(),
             }));
         }
         all
+    }
+
+    fn renewed(&self, _: NodeId, session: SessionId, epoch: Epoch, renewed: &Renewed) {
+        let Some(outbox) = self.find(session, epoch) else { return };
+        if renewed.standing == Standing::Over || (renewed.standing == Standing::Unknown && !self.keeps) {
+            return outbox.command(Command::Fenced);
+        }
+        outbox.renewed(renewed);
     }
 }
 
@@ -151,8 +172,14 @@ mod tests {
 
     fn target(epoch: u64, number: u64) -> Target {
         let wire = Wire::from_bytes(Bytes::from_static(b"<message from='a@b'>")).unwrap();
-        let outgoing =
-            Outgoing { number: LogNumber(number), wire, more: Bytes::new(), address: false, late: false };
+        let outgoing = Outgoing {
+            number: LogNumber(number),
+            wire,
+            more: Bytes::new(),
+            address: false,
+            late: false,
+            id: None,
+        };
         Target { session: SESSION, epoch: Epoch(epoch), outgoing }
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Metrics {
     pub(crate) no_tls: Counter,
     /// Connections whose client was found dead.
     pub(crate) dead: Counter,
+    /// Sessions that their store had forgotten, registered again.
+    pub(crate) registered: Counter,
     /// Seconds from taking a batch of stanzas until an ack may cover it.
     pub(crate) ack: Histogram,
     streams: [Gauge; 3],
@@ -37,6 +39,10 @@ impl Metrics {
         describe_gauge!(
             "xmpp_cm_streams",
             "Streams that are open, by state: handshake, auth (signed in), bound"
+        );
+        describe_counter!(
+            "xmpp_cm_registered_again_total",
+            "Sessions that their store had forgotten, and that went on"
         );
         describe_counter!(
             "xmpp_cm_dead_total",
@@ -59,6 +65,7 @@ impl Metrics {
             full: counter!("xmpp_cm_rejects_total", "reason" => "full"),
             no_tls: counter!("xmpp_cm_rejects_total", "reason" => "tls"),
             dead: counter!("xmpp_cm_dead_total"),
+            registered: counter!("xmpp_cm_registered_again_total"),
             ack: histogram!("xmpp_ack_latency_seconds"),
             streams: ["handshake", "auth", "bound"].map(|state| gauge!("xmpp_cm_streams", "state" => state)),
             sizes: ["in", "out"].map(size),

@@ -5,12 +5,15 @@ use std::task::{Context, Waker};
 
 use parking_lot::Mutex;
 use starling_ports::delivery::{Command, Outgoing};
-use starling_ports::ids::{Epoch, LogNumber};
+use starling_ports::ids::{ArchiveId, Epoch, Life, LogNumber};
+use starling_ports::sessions::{Renewed, Standing};
 
 /// Most entries that wait here; what comes then is pulled from the log later.
 const MAX_ENTRIES: usize = 256;
 /// Most bytes that wait here.
 const MAX_BYTES: usize = 256 * 1024;
+/// How many acknowledged ids are kept until the position is saved: what is forgotten comes twice.
+const MAX_DONE: usize = 4096;
 /// Room that an empty queue keeps; a bigger one is given back.
 const KEPT_ENTRIES: usize = 8;
 
@@ -28,8 +31,30 @@ struct State {
     last: LogNumber, // the number of the last entry that came in here
     behind: bool,    // the log holds more than came in here
     command: Option<Command>,
+    kept: Option<Box<Kept>>,
     leaving: Leaving,
     waker: Option<Waker>,
+}
+
+/// What is kept of the log where its store may forget it (session-log rule 9).
+#[derive(Debug, Default)]
+struct Kept {
+    /// Written, and not acknowledged by the client.
+    written: VecDeque<Outgoing>,
+    acknowledged: LogNumber,
+    /// Acknowledged since the position was saved, the oldest first.
+    done: VecDeque<ArchiveId>,
+    life: Life,
+    is_forgotten: bool,
+}
+
+/// What a registration says of a log.
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(crate) life: Life,
+    pub(crate) acknowledged: LogNumber,
+    pub(crate) entries: Vec<Outgoing>,
+    pub(crate) done: Vec<ArchiveId>,
 }
 
 /// Whether the client is to go on elsewhere.
@@ -49,10 +74,85 @@ impl Outbox {
             last,
             behind: true,
             command: None,
+            kept: None,
             leaving: Leaving::No,
             waker: None,
         };
         Outbox { epoch, state: Mutex::new(state) }
+    }
+
+    /// One that keeps what its client has not acknowledged.
+    pub(crate) fn keeping(epoch: Epoch, last: LogNumber) -> Outbox {
+        let outbox = Outbox::new(epoch, last);
+        outbox.state.lock().kept = Some(Box::new(Kept { acknowledged: last, ..Kept::default() }));
+        outbox
+    }
+
+    /// The same under another claim: what comes by the former one finds nobody.
+    pub(crate) fn again(&self, epoch: Epoch) -> Outbox {
+        let mut state = self.state.lock();
+        let kept = state.kept.take().map(|kept| Kept { life: Life::UNKNOWN, is_forgotten: false, ..*kept });
+        let state = State {
+            queue: std::mem::take(&mut state.queue),
+            bytes: state.bytes,
+            last: state.last,
+            behind: true,
+            command: state.command.take(),
+            kept: kept.map(Box::new),
+            leaving: state.leaving,
+            waker: state.waker.take(),
+        };
+        Outbox { epoch, state: Mutex::new(state) }
+    }
+
+    /// In which life of its store it was renewed last, where it could be registered again.
+    pub(crate) fn life(&self) -> Option<Life> {
+        self.state.lock().kept.as_ref().map(|kept| kept.life)
+    }
+
+    /// Whether its store has forgotten it.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.state.lock().kept.as_ref().is_some_and(|kept| kept.is_forgotten)
+    }
+
+    /// What a registration says of it.
+    pub(crate) fn log(&self) -> Option<Log> {
+        let state = self.state.lock();
+        let kept = state.kept.as_ref()?;
+        let entries = kept.written.iter().chain(&state.queue).cloned().collect();
+        let done = kept.done.iter().copied().collect();
+        Some(Log { life: kept.life, acknowledged: kept.acknowledged, entries, done })
+    }
+
+    /// The client has everything up to `upto`.
+    pub(crate) fn acknowledged(&self, upto: LogNumber) {
+        let mut state = self.state.lock();
+        let Some(kept) = state.kept.as_mut() else { return };
+        while let Some(first) = kept.written.front().filter(|first| first.number <= upto) {
+            kept.acknowledged = first.number;
+            kept.done.extend(first.id);
+            kept.written.pop_front();
+        }
+        let most = kept.done.len().saturating_sub(MAX_DONE);
+        kept.done.drain(..most);
+    }
+
+    /// What became of its renewal.
+    pub(crate) fn renewed(&self, renewed: &Renewed) {
+        let standing = renewed.standing;
+        self.wake_after(|state| {
+            let Some(kept) = state.kept.as_mut() else {
+                state.behind |= standing == Standing::Behind;
+                return standing == Standing::Behind;
+            };
+            kept.is_forgotten |= standing == Standing::Unknown;
+            if !kept.is_forgotten {
+                kept.life = renewed.life;
+                kept.done.retain(|id| renewed.saved.is_none_or(|saved| *id > saved));
+            }
+            state.behind |= standing == Standing::Behind;
+            standing != Standing::Held
+        });
     }
 
     /// By which claim the connection holds the session.
@@ -69,7 +169,8 @@ impl Outbox {
     /// marks the session behind (session-log rules 5 and 7).
     pub fn push(&self, outgoing: Outgoing) {
         self.wake_after(|state| {
-            if outgoing.number <= state.last {
+            // What is forgotten was registered as it is now: its next number is somebody else's.
+            if outgoing.number <= state.last || state.is_forgotten() {
                 return false;
             }
             let full = state.queue.len() >= MAX_ENTRIES || state.bytes >= MAX_BYTES;
@@ -85,6 +186,9 @@ impl Outbox {
     /// Takes what a pull brought, without what a push brought meanwhile.
     pub fn fill(&self, entries: Vec<Outgoing>, more: bool) {
         let mut state = self.state.lock();
+        if state.is_forgotten() {
+            return;
+        }
         for outgoing in entries {
             if outgoing.number > state.last {
                 state.append(outgoing);
@@ -140,7 +244,12 @@ impl Outbox {
         let mut state = self.state.lock();
         let outgoing = state.queue.pop_front();
         match &outgoing {
-            Some(outgoing) => state.bytes = state.bytes.saturating_sub(size(outgoing)),
+            Some(outgoing) => {
+                state.bytes = state.bytes.saturating_sub(size(outgoing));
+                if let Some(kept) = &mut state.kept {
+                    kept.written.push_back(outgoing.clone());
+                }
+            }
             None if state.queue.capacity() > KEPT_ENTRIES => state.queue = VecDeque::new(),
             None => {}
         }
@@ -187,6 +296,10 @@ impl Outbox {
 }
 
 impl State {
+    fn is_forgotten(&self) -> bool {
+        self.kept.as_ref().is_some_and(|kept| kept.is_forgotten)
+    }
+
     fn append(&mut self, outgoing: Outgoing) {
         self.last = outgoing.number;
         self.bytes += size(&outgoing);
@@ -207,7 +320,14 @@ mod tests {
 
     fn outgoing(number: u64) -> Outgoing {
         let wire = Wire::from_bytes(Bytes::from_static(b"<message from='a@b'>")).unwrap();
-        Outgoing { number: LogNumber(number), wire, more: Bytes::new(), address: false, late: false }
+        Outgoing {
+            number: LogNumber(number),
+            wire,
+            more: Bytes::new(),
+            address: false,
+            late: false,
+            id: None,
+        }
     }
 
     fn outbox() -> Outbox {

@@ -78,14 +78,18 @@ pub const RULES: [Rule; 26] = [
     rule(
         8,
         "after Redis came back older or empty, accounts are verified before they are used",
-        &[],
-        "no test yet: it needs Redis",
+        &["a_redis_that_comes_back_older_is_a_pause", "a_redis_that_is_killed_and_started_again_"],
+        "",
     ),
     rule(
         9,
         "a missing record means unknown; a manager registers what it holds",
-        &[],
-        "no test yet: it needs Redis",
+        &[
+            "a_redis_that_comes_back_empty_is_a_pause",
+            "a_forgotten_session_is_registered_again",
+            "an_ended_session_is_not_registered_again",
+        ],
+        "",
     ),
     rule(
         10,

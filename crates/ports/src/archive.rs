@@ -6,7 +6,8 @@ use starling_jid::BareJid;
 use starling_stanza::Wire;
 
 use crate::Result;
-use crate::ids::{ArchiveId, Timestamp};
+use crate::ids::{ArchiveId, Life, SessionId, Timestamp};
+use crate::sessions::Role;
 
 /// Which side of a conversation a row keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +37,32 @@ pub struct Row {
     pub copied: bool,
     /// Digest of (sender, origin-id, content): a retry after a restart is known by it (session-log rule 4).
     pub origin: Option<u128>,
+    /// Under which life of Redis its id was given, and of which stanza it is.
+    pub born: Born,
     /// The message.
     pub wire: Wire,
+}
+
+/// What verifying an account must know of a row (session-log rule 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Born {
+    /// In which life of the sessions' store its id was given.
+    pub life: Life,
+    /// Which stanza it is, for a retry of it.
+    pub key: Option<StanzaKey>,
+}
+
+/// A `SenderKey` without what changes from retry to retry, and the digest of the content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StanzaKey {
+    /// The sender's session.
+    pub session: SessionId,
+    /// The number on its stream.
+    pub number: u64,
+    /// Why it was committed here.
+    pub role: Role,
+    /// See `Planned::hash`.
+    pub hash: u64,
 }
 
 /// Which rows are asked for (XEP-0313 §4, XEP-0059). All bounds hold at once.
@@ -107,3 +132,42 @@ pub trait Archive: Send + Sync + 'static {
 
 /// An opaque value as a store keeps it.
 pub type Value = Bytes;
+
+impl Born {
+    /// As stores keep it.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = self.life.0.to_be_bytes().to_vec();
+        if let Some(key) = &self.key {
+            out.extend_from_slice(&key.session.0.to_be_bytes());
+            out.extend_from_slice(&key.number.to_be_bytes());
+            out.extend_from_slice(&key.hash.to_be_bytes());
+            out.push(match key.role {
+                Role::Receive => 0,
+                Role::Sent => 1,
+                Role::Answer => 2,
+            });
+        }
+        out
+    }
+
+    /// The other way round. `None` if it is not what `to_bytes` writes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Born> {
+        let (life, rest) = bytes.split_first_chunk()?;
+        let life = Life(u64::from_be_bytes(*life));
+        if rest.is_empty() {
+            return Some(Born { life, key: None });
+        }
+        let (session, rest) = rest.split_first_chunk()?;
+        let (number, rest) = rest.split_first_chunk()?;
+        let (hash, rest) = rest.split_first_chunk()?;
+        let role = match rest {
+            [0] => Role::Receive,
+            [1] => Role::Sent,
+            [2] => Role::Answer,
+            _ => return None,
+        };
+        let session = SessionId(u128::from_be_bytes(*session));
+        let (number, hash) = (u64::from_be_bytes(*number), u64::from_be_bytes(*hash));
+        Some(Born { life, key: Some(StanzaKey { session, number, role, hash }) })
+    }
+}

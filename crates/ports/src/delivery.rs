@@ -4,7 +4,7 @@ use bytes::Bytes;
 use starling_stanza::Wire;
 
 use crate::ids::{ArchiveId, Epoch, LogNumber, NodeId, SessionId, Timestamp};
-use crate::sessions::Renewal;
+use crate::sessions::{Renewal, Renewed, Standing};
 
 /// A stanza as it is written to one session.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Outgoing {
     pub address: bool,
     /// Whether it had waited for this session: the client is asked at once whether it has got it.
     pub late: bool,
+    /// Its archive id, if it has one: what its node says of it when it registers the session again.
+    pub id: Option<ArchiveId>,
 }
 
 /// What a router wants of a session beside its stanzas.
@@ -77,6 +79,16 @@ pub trait Delivery: Send + Sync + 'static {
 pub trait Holder: Delivery {
     /// Every session that has a socket here, with the highest number of its log that came to it.
     fn holdings(&self) -> Vec<Renewal>;
+    /// What became of the renewal of a session: it pulls, is dropped without a word, or is registered again.
+    fn renewed(&self, node: NodeId, session: SessionId, epoch: Epoch, renewed: &Renewed) {
+        let command = match renewed.standing {
+            Standing::Held => return,
+            Standing::Behind => Command::Pull,
+            // Nothing is kept here of which it could be registered again.
+            Standing::Over | Standing::Unknown => Command::Fenced,
+        };
+        let _ = self.command(node, session, epoch, command); // it may have gone meanwhile
+    }
 }
 
 /// A stanza that lies in an account's stream, shared by the logs of all sessions that it goes to.

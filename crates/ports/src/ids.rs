@@ -43,6 +43,15 @@ impl FromStr for SessionId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Epoch(pub u64);
 
+/// A life of the store that holds the sessions: it may begin with less than the former one had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Life(pub u64);
+
+impl Life {
+    /// Nobody has said which.
+    pub const UNKNOWN: Life = Life(0);
+}
+
 /// The place of a stanza in a session's outbound log; from 1, never reused. XEP-0198 counts it modulo 2^32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct LogNumber(pub u64);

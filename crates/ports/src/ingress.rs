@@ -7,7 +7,7 @@ use starling_stanza::Draft;
 use crate::Result;
 use crate::delivery::Outgoing;
 use crate::ids::{Epoch, Handled, LogNumber, NodeId, SessionId};
-use crate::sessions::{Claimed, Detach, Flags, Renewal, Renewed, SmBase};
+use crate::sessions::{Claimed, Detach, Portrait, Registered, Registration, Renewal, Renewed, SmBase};
 
 /// A session as its owner names it.
 #[derive(Debug, Clone)]
@@ -133,6 +133,9 @@ pub trait Ingress: Send + Sync + 'static {
     /// `node` lives, and holds these sessions (session-log rules 7 and 9): one answer for each, in order.
     async fn renew(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>>;
 
+    /// A session that `renew` did not know goes on (session-log rule 9).
+    async fn register_again(&self, registration: Registration) -> Result<Registered>;
+
     /// Registers an account in-band, before login. `peer` is for the rate limit.
     async fn register(
         &self,
@@ -145,6 +148,6 @@ pub trait Ingress: Send + Sync + 'static {
     /// Whether in-band registration is offered.
     fn offers_registration(&self) -> bool;
 
-    /// The flags that a session has now; for a connection that has resumed it.
-    async fn flags(&self, session: &SessionRef) -> Result<Flags>;
+    /// What a session has said of itself so far, for its node to keep.
+    async fn portrait(&self, session: &SessionRef) -> Result<Portrait>;
 }

@@ -1,6 +1,7 @@
 //! The slot of an account: its view, its commits, its stream and its sessions' logs (the session log's port).
 
 mod commit;
+mod registration;
 mod renewal;
 mod view;
 
@@ -13,10 +14,11 @@ use starling_stanza::Wire;
 
 use crate::Result;
 use crate::delivery::Entry;
-use crate::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
+use crate::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, NodeId, SessionId, Timestamp};
 
 pub use self::commit::{CommitReply, Handed, Keep, Origin, Outcome, Planned, Role, SenderKey};
-pub use self::renewal::{Renewal, Renewed};
+pub use self::registration::{Portrait, Registered, Registration};
+pub use self::renewal::{Renewal, Renewed, Standing};
 pub use self::view::{Availability, Flags, SessionView, View, ViewVersion};
 
 /// A new session.
@@ -288,6 +290,17 @@ pub trait Sessions: Send + Sync + 'static {
     /// `node` lives, and holds these sessions: one answer for each, in order. Sessions of a node that has not said so for a
     /// whole lease are detached by `expire`, as if their connections had been lost.
     async fn renew(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>>;
+
+    /// A session that `renew` did not know goes on, as its node knows it (rule 9).
+    async fn register(&self, registration: Registration) -> Result<Registered>;
+
+    /// Another number than before says that something committed since may be gone: to be asked before and behind what is done
+    /// for a sender (rule 8).
+    fn continuity(&self) -> u64;
+
+    /// Which of these committed ids are gone, because the store has come back with less since: their stanzas are to be
+    /// committed anew, and their rows deleted (rule 8). To be asked before anything is acknowledged.
+    async fn gone(&self, account: &BareJid, committed: &[(ArchiveId, Life)]) -> Result<Vec<ArchiveId>>;
 
     /// Sessions whose time to be resumed is over end now, at most `limit` at once.
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>>;

@@ -8,7 +8,7 @@ use starling_jid::BareJid;
 use starling_ports::archive::{Archive, Row, Table};
 use starling_ports::clock::Clock;
 use starling_ports::delivery::Delivery;
-use starling_ports::ids::{ArchiveId, Epoch, Handled, SessionId};
+use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, SessionId};
 use starling_ports::sessions::{CommitReply, Handed, Origin, Outcome, Planned, SenderKey, Sessions, View};
 use starling_ports::{Result, StoreError};
 use starling_stanza::{Condition, Stanza, StanzaError, Wire};
@@ -169,7 +169,10 @@ impl Router {
                 CommitReply::Done(outcomes) if is_empty || !outcomes.is_empty() => {
                     decisions = 0;
                     self.metrics.hit.increment(1);
-                    self.carry_out(account, places, outcomes, &mut routed).await?;
+                    let before = routed.len();
+                    if !self.carry_out(account, places, outcomes, &mut routed).await? {
+                        routed.truncate(before); // what is still there is answered, and what is not is committed anew
+                    }
                     if routed.len() < items.len() {
                         view = self.sessions.known_view(account, Duration::MAX).await?; // with what was taken now
                         is_known_only = true;
@@ -189,14 +192,14 @@ impl Router {
         Ok(routed)
     }
 
-    /// Stores what was committed, then pushes it. Places beyond the prefix that the commit took are left for the next round.
+    /// Stores what was committed, then pushes it; `false`: something of it is gone. Places beyond the prefix that the commit took are left for the next round.
     async fn carry_out(
         &self,
         account: &BareJid,
         places: Vec<Place>,
         outcomes: Vec<Outcome>,
         routed: &mut Vec<Routed>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let mut pushes = Vec::new();
         let (mut archived, mut spooled) = (Vec::new(), Vec::new());
         let mut outcomes = outcomes.into_iter();
@@ -216,10 +219,28 @@ impl Router {
                 }
             }
         }
+        let committed: Vec<_> = archived.iter().chain(&spooled).map(|row| (row.id, row.born.life)).collect();
         self.store(account, Table::Archive, archived).await?;
         self.store(account, Table::Spool, spooled).await?;
+        if self.undo(account, &committed).await? {
+            return Ok(false);
+        }
         self.push(account, pushes);
-        Ok(())
+        Ok(true)
+    }
+
+    /// Rule 8: where the sessions' store has come back without what was committed, the rows of that go: it is to be committed
+    /// anew. Says whether there was any.
+    pub async fn undo(&self, account: &BareJid, committed: &[(ArchiveId, Life)]) -> Result<bool> {
+        let gone = self.sessions.gone(account, committed).await?;
+        if gone.is_empty() {
+            return Ok(false);
+        }
+        tracing::warn!(rows = gone.len(), "sessions came back without what was committed; it is done anew");
+        for table in [Table::Archive, Table::Spool] {
+            self.archive.delete(table, account, &gone).await?;
+        }
+        Ok(true)
     }
 
     async fn store(&self, account: &BareJid, table: Table, rows: Vec<Row>) -> Result<()> {

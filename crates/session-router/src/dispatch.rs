@@ -37,11 +37,13 @@ pub fn render(account: &BareJid, session: &FullJid, entry: &Entry) -> Outgoing {
             more: told,
             address: true,
             late: entry.late,
+            id: committed.id,
         },
         Copy::CarbonReceived | Copy::CarbonSent => {
             let direction = if entry.copy == Copy::CarbonSent { "sent" } else { "received" };
             let wire = carbon(account, session, direction, &committed.wire, &told);
-            Outgoing { number: entry.number, wire, more: Bytes::new(), address: false, late: entry.late }
+            let (number, late, id) = (entry.number, entry.late, committed.id);
+            Outgoing { number, wire, more: Bytes::new(), address: false, late, id }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use starling_ports::archive::{Direction, Row, Table};
 use starling_ports::delivery::{Copy, Entry};
-use starling_ports::ids::{Epoch, LogNumber, SessionId};
+use starling_ports::ids::{Epoch, Life, LogNumber, SessionId};
 use starling_ports::sessions::Pulled;
 
 use crate::commit::late;
@@ -44,10 +44,6 @@ impl Slot {
         limit: usize,
     ) -> Need {
         let Some(session) = self.owned_mut(id, epoch) else { return Need::Ready(NOTHING) };
-        if session.doubtful && after.0 > session.highest() {
-            return Need::Ready(NOTHING); // its renewal will say that it is over
-        }
-        session.doubtful = false;
         let numbered = session.log.len();
         let skip = usize::try_from(after.0.saturating_sub(session.acknowledged)).unwrap_or(usize::MAX);
         if session.is_flowing(false) && numbered.saturating_sub(skip) < limit {
@@ -121,6 +117,11 @@ impl Slot {
         let session = self.sessions.get(at)?;
         let backlog = session.backlog?;
         if session.holds(row.id) {
+            return None;
+        }
+        // What was committed in a former life and not found when this one was verified is no commit any more (rule 8).
+        let is_former = row.born.life != self.life && row.born.life != Life::UNKNOWN;
+        if is_former && !self.pending.contains(row.id) {
             return None;
         }
         let own = row.resource.as_deref() == Some(session.jid.resource());

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use starling_ports::archive::{Direction, Table};
+use starling_ports::archive::{Born, Direction, StanzaKey, Table};
 use starling_ports::delivery::{Committed, Copy};
 use starling_ports::ids::{ArchiveId, Epoch, Handled, SessionId};
-use starling_ports::sessions::{CommitReply, Handed, Keep, Outcome, Planned, Role, ViewVersion};
+use starling_ports::sessions::{CommitReply, Handed, Keep, Outcome, Planned, Role, SenderKey, ViewVersion};
 use starling_stanza::Kind;
 
 use crate::log::{Logged, Stanza};
@@ -75,7 +75,14 @@ impl Slot {
         let is_answer = planned.key.is_none_or(|key| key.role == Role::Answer);
         let committed = Arc::new(Committed { id, at: context.now, wire: planned.wire });
         let origin = planned.origin.map(|origin| origin.digest);
-        let stanza = Arc::new(Stanza::new(committed, planned.keep, origin));
+        let (life, hash) = (self.life, planned.hash);
+        let key = planned.key.map(|SenderKey { session, number, role, .. }| StanzaKey {
+            session,
+            number,
+            role,
+            hash,
+        });
+        let stanza = Arc::new(Stanza::new(committed, planned.keep, origin).born_as(Born { life, key }));
         if let Some(id) = stanza.deliverable() {
             self.pending.add(id, stanza.committed.wire.len());
         }
@@ -143,7 +150,7 @@ impl Slot {
 
     fn held_by(&self, is_it: impl Fn(&Logged) -> bool) -> Vec<Handed> {
         let mut handed = Vec::new();
-        for session in self.sessions.iter().filter(|session| session.attached) {
+        for session in self.sessions.iter().filter(|session| session.attached && !session.doubtful) {
             for (at, logged) in session.log.iter().enumerate().filter(|(_, logged)| is_it(logged)) {
                 let entry = logged.entry(session.acknowledged + 1 + at as u64);
                 let (jid, node, epoch) = (session.jid.clone(), session.node, session.epoch);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use starling_ports::delivery::Copy;
-use starling_ports::ids::{Handled, LogNumber, SessionId};
+use starling_ports::ids::{Handled, LogNumber, NodeId, SessionId};
 use starling_ports::sessions::{Bind, Change, Changed, Claim, Claimed, Detach, Ended, Flags};
 use starling_stanza::{Kind, Wire};
 
@@ -112,7 +112,8 @@ impl Slot {
 
     /// Resumes a session.
     pub fn claim(&mut self, claim: &Claim) -> Option<Claimed> {
-        let session = self.session_mut(claim.session).filter(|session| session.flags.resumable)?;
+        let may = |session: &&mut Session| session.flags.resumable && !session.doubtful;
+        let session = self.session_mut(claim.session).filter(may)?;
         let number = session.extend(claim.h);
         if number > session.highest() {
             return Some(Claimed::TooHigh {
@@ -126,7 +127,7 @@ impl Slot {
         }
         session.token = Some(claim.token);
         session.node = claim.node;
-        (session.attached, session.doubtful) = (true, false);
+        session.attached = true;
         session.expires = None;
         session.flags.inactive = false; // XEP-0352 §5: a resumed stream begins active
         let gone = session.trim(number);
@@ -167,6 +168,20 @@ impl Slot {
         }
     }
 
+    /// `node` has said nothing for a lease: its sessions wait to be resumed, or have ended.
+    pub fn let_go(&mut self, context: &mut Context<'_>, node: NodeId) -> Vec<Estate> {
+        let here = self.sessions.iter().filter(|session| session.attached && session.node == node);
+        let here: Vec<_> = here.map(|session| (session.id, session.epoch, session.doubtful)).collect();
+        let mut estates = Vec::new();
+        for (id, epoch, is_doubtful) in here {
+            estates.extend(match is_doubtful {
+                true => self.end(context, id),
+                false => self.detach(context, id, epoch, Detach::Lost),
+            });
+        }
+        estates
+    }
+
     /// Ends a session: what waits goes to the account's other sessions, or goes on waiting in the store.
     pub fn end(&mut self, context: &mut Context<'_>, id: SessionId) -> Option<Estate> {
         let at = self.sessions.iter().position(|session| session.id == id)?;
@@ -174,7 +189,8 @@ impl Slot {
         self.touched = context.now;
         let handled = Handled(session.handled.saturating_sub(session.base.handled.0));
         let base = session.base.handled;
-        self.ended.push_back(Over { id, epoch: session.epoch, handled, base, at: context.now });
+        let told = Some(handled).filter(|_| !session.doubtful); // better none than a false one
+        self.ended.push_back(Over { id, epoch: session.epoch, handled: told, base, at: context.now });
         if self.ended.len() > ENDED {
             self.ended.pop_front();
         }

@@ -7,6 +7,7 @@ mod commit;
 mod estate;
 mod log;
 mod pending;
+mod register;
 mod save;
 mod seen;
 mod session;
@@ -20,9 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use starling_jid::BareJid;
-use starling_ports::archive::{Direction, Row, Table};
+use starling_ports::archive::{Direction, Row, StanzaKey, Table};
 use starling_ports::blocklist::BlockList;
-use starling_ports::ids::{ArchiveId, Epoch, Handled, SessionId, Timestamp};
+use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, SessionId, Timestamp};
 use starling_ports::position::Position;
 use starling_ports::preferences::Preferences;
 use starling_ports::sessions::{SessionInfo, View, ViewVersion};
@@ -33,6 +34,7 @@ pub use estate::Estate;
 pub use log::{Logged, Stanza};
 use pending::Pending;
 pub use pending::Waiting;
+pub use register::Rows;
 pub use save::{Body, Delta, Field, Saved};
 use seen::Seen;
 pub use seen::{ORIGIN_FOR, ORIGINS};
@@ -79,6 +81,9 @@ pub struct Context<'a> {
 /// Digest and side of a message with an origin-id, what it became, and when.
 pub type KnownOrigin = (u128, Direction, ArchiveId, Timestamp);
 
+/// A row's stanza, its id, and when it was committed.
+pub type KnownKey = (StanzaKey, ArchiveId, Timestamp);
+
 /// What the store knows of an account when its slot is made.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
@@ -98,6 +103,10 @@ pub struct Facts {
     pub more: bool,
     /// The newest messages that carry an origin-id.
     pub origins: Vec<KnownOrigin>,
+    /// Of which stanzas the newest rows are.
+    pub keys: Vec<KnownKey>,
+    /// In which life of the sessions' store all this is said.
+    pub life: Life,
     /// Bytes of what is archived.
     pub archived: u64,
 }
@@ -116,8 +125,8 @@ pub struct Owed {
 pub(crate) struct Over {
     id: SessionId,
     epoch: Epoch,
-    /// As its client counts.
-    handled: Handled,
+    /// As its client counts; not known of one that was lost in a former life of the store.
+    handled: Option<Handled>,
     base: Handled,
     at: Timestamp,
 }
@@ -128,6 +137,8 @@ pub struct Slot {
     exists: bool,
     /// Account, block list or preferences are being changed: what is known of them here does not hold (rule 23).
     unsettled: bool,
+    /// The life of the store in which it is; whoever has loaded it says so.
+    life: Life,
     blocked: Arc<BlockList>,
     preferences: Arc<Preferences>,
     version: u64,
@@ -159,10 +170,12 @@ impl Slot {
         for (digest, direction, id, at) in facts.origins {
             seen.remember_origin(digest, direction, id, at);
         }
+        seen.remember_rows(facts.keys);
         Slot {
             account,
             exists: facts.exists,
             unsettled: false,
+            life: facts.life,
             blocked: Arc::new(facts.blocked),
             preferences: Arc::new(facts.preferences),
             version,
@@ -225,9 +238,15 @@ impl Slot {
         self.sessions.iter_mut().find(|session| session.id == id)
     }
 
-    /// The session under `epoch`; a former owner finds nothing (rule 21).
+    /// The session under `epoch`; a former owner finds nothing (rule 21), nor does anybody before it is registered again
+    /// (rule 9).
     fn owned_mut(&mut self, id: SessionId, epoch: Epoch) -> Option<&mut Session> {
-        self.session_mut(id).filter(|session| session.epoch == epoch)
+        self.session_mut(id).filter(|session| session.epoch == epoch && !session.doubtful)
+    }
+
+    /// In which life of its store it is.
+    pub fn live_in(&mut self, life: Life) {
+        self.life = life;
     }
 
     /// Rows are stored; `handled` never falls (rule 6).
@@ -240,7 +259,8 @@ impl Slot {
             session.handled = session.handled.max(handled);
         } else if let Some(over) = self.ended.iter_mut().find(|over| over.id == id && over.epoch == epoch) {
             // What was under way when it ended is handled now.
-            over.handled = over.handled.max(Handled(handled.saturating_sub(over.base.0)));
+            let counted = Handled(handled.saturating_sub(over.base.0));
+            over.handled = over.handled.map(|known| known.max(counted));
         }
     }
 
@@ -413,7 +433,7 @@ impl Slot {
 
     /// The last `h` of a session that is over.
     pub fn last_handled(&self, id: SessionId) -> Option<Handled> {
-        self.ended.iter().rev().find(|over| over.id == id).map(|over| over.handled)
+        self.ended.iter().rev().find(|over| over.id == id)?.handled
     }
 
     /// Whose it is.

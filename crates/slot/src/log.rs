@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use starling_jid::Jid;
-use starling_ports::archive::{Row, Table};
+use starling_ports::archive::{Born, Row, Table};
 use starling_ports::delivery::{Committed, Copy, Entry};
 use starling_ports::ids::{ArchiveId, LogNumber};
 use starling_ports::sessions::Keep;
@@ -20,6 +20,8 @@ pub struct Stanza {
     pub keep: Option<Keep>,
     /// Digest of its origin-id.
     pub origin: Option<u128>,
+    /// What its row says of its origin.
+    pub born: Born,
     /// Whether a row is stored, or owed.
     pub has_row: AtomicBool,
     /// The number under which a record has it; 0 while none has.
@@ -29,7 +31,13 @@ pub struct Stanza {
 impl Stanza {
     /// One of which nothing is stored yet.
     pub fn new(committed: Arc<Committed>, keep: Option<Keep>, origin: Option<u128>) -> Stanza {
-        Stanza { committed, keep, origin, has_row: false.into(), saved_as: 0.into() }
+        let born = Born::default();
+        Stanza { committed, keep, origin, born, has_row: false.into(), saved_as: 0.into() }
+    }
+
+    /// The same, of which more is known.
+    pub fn born_as(self, born: Born) -> Stanza {
+        Stanza { born, ..self }
     }
 
     /// The same, of which a row is stored or owed, or not.
@@ -73,6 +81,7 @@ impl Stanza {
             deliverable: keep.deliverable,
             copied: keep.copied,
             origin: self.origin,
+            born: self.born,
             wire: self.committed.wire.clone(),
         };
         Some(Owed { table: keep.table, row })
@@ -90,7 +99,7 @@ impl Stanza {
             only_if_nobody: false,
         };
         let committed = Arc::new(Committed { id: Some(row.id), at: row.at, wire: row.wire });
-        Stanza::new(committed, Some(keep), row.origin).with_row(true)
+        Stanza::new(committed, Some(keep), row.origin).born_as(row.born).with_row(true)
     }
 }
 

@@ -27,6 +27,10 @@ pub(crate) struct Pending {
     /// The highest id that was pending ever: when nothing waits, all up to it is done.
     top: Option<ArchiveId>,
     low: Option<ArchiveId>,
+    /// The mark that its store has for certain.
+    saved: Option<ArchiveId>,
+    /// The mark that was last taken to be saved.
+    taken: Option<ArchiveId>,
     changed: bool,
 }
 
@@ -47,7 +51,8 @@ impl Pending {
         let low = if ids.is_empty() && !more { top } else { position.low };
         let changed = low != position.low;
         let unknown = usize::from(more);
-        Pending { ids, bytes, beyond, unknown, acknowledged, top, low, changed }
+        let saved = position.low;
+        Pending { ids, bytes, beyond, unknown, acknowledged, top, low, saved, taken: saved, changed }
     }
 
     pub(crate) fn add(&mut self, id: ArchiveId, bytes: usize) {
@@ -114,6 +119,7 @@ impl Pending {
         more: bool,
     ) {
         self.low = self.low.max(position.low);
+        self.saved = position.low;
         self.acknowledged.extend(position.acknowledged.into_iter().map(|id| (id, ())));
         let (low, end) = (self.low, waiting.last().map(|(id, _)| *id).filter(|_| more));
         let waits = |(id, _): &Waiting| Some(*id) > low && !self.acknowledged.contains_key(id);
@@ -170,6 +176,8 @@ impl Pending {
     }
 
     pub(crate) fn take_changed(&mut self) -> Option<Position> {
+        // What was taken before has been saved by now.
+        self.saved = std::mem::replace(&mut self.taken, self.low);
         std::mem::take(&mut self.changed).then(|| self.position())
     }
 
@@ -177,7 +185,13 @@ impl Pending {
         Position { low: self.low, acknowledged: self.acknowledged.keys().copied().collect() }
     }
 
+    /// Up to here nothing that was acknowledged is forgotten.
+    pub(crate) fn saved_up_to(&self) -> Option<ArchiveId> {
+        if self.changed { self.saved } else { self.low }
+    }
+
     pub(crate) fn saved(&mut self, position: &Position) {
+        self.saved = self.saved.max(position.low);
         if self.changed && self.position() == *position {
             self.changed = false;
         }
@@ -189,6 +203,7 @@ impl Pending {
         out.number(self.unknown as u64);
         out.option(self.top, Out::id);
         out.option(self.low, Out::id);
+        out.option(self.saved, Out::id);
         out.bool(self.changed);
     }
 
@@ -203,7 +218,8 @@ impl Pending {
         ids.extend(waiting);
         acknowledged.extend(done);
         let (beyond, unknown) = (value.option(In::id)?, value.size()?);
-        let (top, low, changed) = (value.option(In::id)?, value.option(In::id)?, value.bool()?);
-        Ok(Pending { ids, bytes, beyond, unknown, acknowledged, top, low, changed })
+        let (top, low) = (value.option(In::id)?, value.option(In::id)?);
+        let (saved, changed) = (value.option(In::id)?, value.bool()?);
+        Ok(Pending { ids, bytes, beyond, unknown, acknowledged, top, low, saved, taken: saved, changed })
     }
 }

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use starling_ports::archive::Direction;
+use starling_ports::archive::{Direction, StanzaKey};
 use starling_ports::ids::{ArchiveId, SessionId, Timestamp};
 use starling_ports::sessions::{Role, SenderKey};
 
+use crate::KnownKey;
 use crate::broken::Promise;
 use crate::log::Stanza;
 use crate::tracked::Tracked;
@@ -143,6 +144,31 @@ impl Seen {
         let key = (digest, side(direction));
         self.origins.insert(key, (id, at));
         self.order.push_back((key, id, at));
+    }
+
+    /// Whether something was committed under this id.
+    pub(crate) fn knows(&self, id: ArchiveId) -> bool {
+        let has = |stream: &Stream| stream.records.iter().any(|record| record.id == Some(id));
+        self.streams.values().any(has) || self.origins.values().any(|(known, _)| *known == id)
+    }
+
+    /// What was committed and then forgotten is told by its rows (rule 8). Under which epoch is not known: the lowest.
+    pub(crate) fn remember_rows(&mut self, keys: Vec<KnownKey>) {
+        for (StanzaKey { session, number, role, hash }, id, at) in keys {
+            let stream = self.streams.or_insert_with(session, Stream::default);
+            let is_known = |record: &Record| record.number == number && record.role == role;
+            if number > stream.handled && !stream.records.iter().any(is_known) {
+                stream.at = stream.at.max(at);
+                stream.records.push_back(Record {
+                    number,
+                    epoch: 0,
+                    hash,
+                    role,
+                    id: Some(id),
+                    stanza: Weak::new(),
+                });
+            }
+        }
     }
 
     #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use starling_jid::{FullJid, Jid};
 use starling_ports::ids::{ArchiveId, Epoch, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
-    Availability, Flags, Handed, Renewal, Renewed, SessionInfo, SessionView, SmBase,
+    Availability, Flags, Handed, Renewal, Renewed, SessionInfo, SessionView, SmBase, Standing,
 };
 
 use crate::log::Logged;
@@ -46,8 +46,8 @@ pub struct Session {
     pub directed: Arc<Vec<Jid>>,
     /// Whether a socket holds it.
     pub attached: bool,
-    /// What the log says may be older than what its owner has: no number is given until the owner has said how far it
-    /// came (rule 8).
+    /// Found in a store that came back with less than it had: it hands out nothing and hears nothing until its owner has
+    /// registered it again (rule 9), and is not resumed.
     pub doubtful: bool,
     /// When it was bound.
     pub since: Timestamp,
@@ -163,7 +163,7 @@ impl Session {
 
     /// Whether the connection would pull if it knew that something waits.
     pub fn wants_hint(&self) -> bool {
-        self.attached && !self.flags.inactive
+        self.attached && !self.doubtful && !self.flags.inactive
     }
 
     /// The same for what was counted when it was held.
@@ -279,20 +279,26 @@ impl Slot {
 
     /// What the owner of a session is to know (rule 7).
     pub fn renew(&self, limits: &Limits, renewal: &Renewal) -> Renewed {
-        let owned = self.session(renewal.session).filter(|session| session.epoch == renewal.epoch);
-        match owned.filter(|session| session.attached) {
-            None => Renewed::Over,
-            // It was handed out before the record went back in time (rule 8).
-            Some(session) if renewal.last.0 > session.highest() => Renewed::Over,
-            Some(session)
-                if session.doubtful
-                    || session.highest() > renewal.last.0
-                    || session.could_hand_out(limits) =>
-            {
-                Renewed::Behind
-            }
-            Some(_) => Renewed::Held,
+        let standing = self.standing(limits, renewal);
+        Renewed { standing, life: self.life, saved: self.pending.saved_up_to() }
+    }
+
+    fn standing(&self, limits: &Limits, renewal: &Renewal) -> Standing {
+        let may_register = renewal.life.is_some_and(|life| life != self.life);
+        let Some(session) = self.session(renewal.session) else {
+            // Unknown in the life in which it was renewed last: it has ended (rule 9).
+            let has_ended = self.ended.iter().any(|over| over.id == renewal.session);
+            return if may_register && !has_ended { Standing::Unknown } else { Standing::Over };
+        };
+        if session.doubtful {
+            let is_owner = may_register && renewal.epoch >= session.epoch;
+            return if is_owner { Standing::Unknown } else { Standing::Over };
         }
+        if session.epoch != renewal.epoch || !session.attached || renewal.last.0 > session.highest() {
+            return Standing::Over;
+        }
+        let is_behind = session.highest() > renewal.last.0 || session.could_hand_out(limits);
+        if is_behind { Standing::Behind } else { Standing::Held }
     }
 
     /// The first acknowledgement ends *pending*; the row of the spool goes with it.

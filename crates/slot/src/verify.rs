@@ -1,19 +1,22 @@
 //! What is done when the record may be older than what was promised: Redis came back with less than it had (rule 8).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use starling_ports::ids::ArchiveId;
+use starling_ports::ids::{ArchiveId, Timestamp};
 
 use crate::session::Backlog;
 use crate::{Facts, Slot};
 
-/// Above every epoch that a claim may have given which the record has forgotten.
-const EPOCHS: u64 = 1 << 20;
+/// How long a session is waited for whose node may register it again: it does so within seconds, when it can.
+const DOUBTFUL_FOR: Duration = Duration::from_secs(60);
 
 impl Slot {
-    /// `facts` are what the other stores know. Ids go on above those of the archive, what waits there waits here, and no
-    /// session goes on where its client may be further than its log.
-    pub fn verify(&mut self, facts: Facts) {
+    /// `facts` are what the other stores know. Ids go on above those of the archive, what waits there waits here, and every
+    /// session waits for its node, because a client may be further than its log.
+    pub fn verify(&mut self, facts: Facts, now: Timestamp) {
+        self.life = facts.life;
         self.last = self.last.max(facts.last.map_or(0, |id| id.number));
         (self.exists, self.unsettled) = (facts.exists, false);
         (self.blocked, self.preferences) = (Arc::new(facts.blocked), Arc::new(facts.preferences));
@@ -22,32 +25,42 @@ impl Slot {
                 self.seen.remember_origin(digest, direction, id, at);
             }
         }
+        self.seen.remember_rows(facts.keys);
         self.pending.verify(facts.position, facts.last, facts.waiting, facts.more);
-        let lost = self.first_in_no_log();
-        let last = self.last;
         for session in &mut self.sessions {
-            if session.attached {
-                session.doubtful = true;
-            } else {
-                session.epoch.0 += EPOCHS;
-            }
-            if let Some(first) = lost.filter(|_| session.takes_bare()) {
-                let first = first.number.saturating_sub(1);
-                let after = session.backlog.map_or(first, |backlog| backlog.after.min(first));
-                session.backlog = Some(Backlog { after, before: last });
-            }
+            session.doubtful = true;
+            let until = now.after(DOUBTFUL_FOR);
+            session.expires = Some(session.expires.map_or(until, |expires| expires.max(until)));
         }
+        self.give_what_lies_in_no_log();
         self.decide_anew();
     }
 
-    /// The first message that waits and lies in no log.
-    fn first_in_no_log(&self) -> Option<ArchiveId> {
-        let held: std::collections::BTreeSet<_> = self
+    /// Which of these are not, and were not, committed here (rule 8).
+    pub fn unknown(&self, ids: &[ArchiveId]) -> Vec<ArchiveId> {
+        let is_known = |id: &ArchiveId| {
+            self.owed.contains_key(id)
+                || self.pending.contains(*id)
+                || self.pending.acknowledged.contains_key(id)
+                || self.seen.knows(*id)
+        };
+        ids.iter().filter(|id| !is_known(id)).copied().collect()
+    }
+
+    /// Sessions that take messages read again from the first one that waits and lies in no log.
+    pub(crate) fn give_what_lies_in_no_log(&mut self) {
+        let held: BTreeSet<_> = self
             .sessions
             .iter()
             .flat_map(|session| session.queued())
             .filter_map(|logged| logged.stanza.id())
             .collect();
-        self.pending.ids.keys().find(|id| !held.contains(id)).copied()
+        let first = |id: &&ArchiveId| !held.contains(id);
+        let Some(first) = self.pending.ids.keys().find(first).copied() else { return };
+        let (first, last) = (first.number.saturating_sub(1), self.last);
+        for session in self.sessions.iter_mut().filter(|session| session.takes_bare()) {
+            let after = session.backlog.map_or(first, |backlog| backlog.after.min(first));
+            session.backlog = Some(Backlog { after, before: last });
+        }
     }
 }

@@ -100,6 +100,9 @@ impl<'a> In<'a> {
     pub(crate) fn corrupt(&self) -> starling_ports::StoreError {
         corrupt(self.what)
     }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
     pub(crate) fn byte(&mut self) -> Result<u8> {
         self.chunk().map(|[byte]| byte)
     }

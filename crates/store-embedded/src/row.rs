@@ -2,7 +2,7 @@
 
 use starling_jid::BareJid;
 use starling_ports::Result;
-use starling_ports::archive::{Direction, Row};
+use starling_ports::archive::{Born, Direction, Row};
 use starling_ports::ids::ArchiveId;
 
 use crate::codec::{self, Out, id_key};
@@ -46,6 +46,7 @@ pub(crate) fn encode(key: &[u8], row: &Row) -> Vec<u8> {
     out.option(row.resource.as_deref(), Out::text);
     out.option(row.origin, Out::wide);
     out.bytes(row.wire.as_bytes());
+    out.bytes(&row.born.to_bytes());
     out.seal(key)
 }
 
@@ -54,7 +55,7 @@ pub(crate) fn decode(key: &[u8], stored: &[u8]) -> Result<Row> {
     let id = id_of(key).ok_or(crate::error::corrupt(WHAT))?;
     let at = value.timestamp()?;
     let bits = value.byte()?;
-    Ok(Row {
+    let mut row = Row {
         id,
         at,
         with: value.bare()?,
@@ -63,6 +64,12 @@ pub(crate) fn decode(key: &[u8], stored: &[u8]) -> Result<Row> {
         deliverable: bits & 2 != 0,
         copied: bits & 4 != 0,
         origin: value.option(|value| value.wide())?,
+        born: Born::default(),
         wire: value.wire()?,
-    })
+    };
+    if !value.is_empty() {
+        // Rows of the first version end here.
+        row.born = Born::from_bytes(value.bytes()?).ok_or(crate::error::corrupt(WHAT))?;
+    }
+    Ok(row)
 }

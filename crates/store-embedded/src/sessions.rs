@@ -6,17 +6,17 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use starling_jid::BareJid;
 use starling_ports::Result;
-use starling_ports::archive::{Query, Row, Table};
-use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
+use starling_ports::archive::{Archive, Query, Row, Table};
+use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
     Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Ended, Handed, Planned, Pulled,
-    Renewal, Renewed, SessionInfo, Sessions, View, ViewVersion,
+    Registered, Registration, Renewal, Renewed, SessionInfo, Sessions, Standing, View, ViewVersion,
 };
 
 use crate::Store;
 use crate::slots::Shared;
 use starling_slot::Promise;
-use starling_slot::{Estate, Need, Owed, Scan};
+use starling_slot::{Estate, Need, Owed, Rows, Scan};
 
 /// How many rows one step of a pull reads from the store.
 const ROWS: usize = 256;
@@ -255,7 +255,7 @@ impl Sessions for Store {
         let mut answers = Vec::with_capacity(sessions.len());
         for renewal in sessions {
             let answer = self.slot(&renewal.account)?.lock().renew(&self.limits, &renewal);
-            if answer == Renewed::Over {
+            if answer.standing == Standing::Over {
                 self.leases.end(renewal.session, renewal.epoch);
             } else {
                 self.leases.renew(renewal.session, renewal.epoch);
@@ -263,6 +263,40 @@ impl Sessions for Store {
             answers.push(answer);
         }
         Ok(answers)
+    }
+
+    async fn register(&self, registration: Registration) -> Result<Registered> {
+        let account = registration.jid.bare();
+        let ids: Vec<ArchiveId> = registration.entries.iter().filter_map(|entry| entry.id).collect();
+        let mut rows = Rows::new();
+        for id in ids {
+            for table in [Table::Archive, Table::Spool] {
+                if let Some(row) = self.get(table, &account, id).await? {
+                    rows.insert(id, (table, row));
+                    break;
+                }
+            }
+        }
+        let slot = self.slot(&account)?;
+        let registered = {
+            let mut slot = slot.lock();
+            let registered = self.step(|context| slot.register(context, &registration, &rows));
+            self.slots.enlist(&mut slot);
+            registered
+        };
+        if let Registered::Again { epoch } = registered {
+            self.leases.begin(registration.node, registration.session, &account, epoch);
+            self.slots.add_session(registration.session, account);
+        }
+        Ok(registered)
+    }
+
+    fn continuity(&self) -> u64 {
+        self.life.0
+    }
+
+    async fn gone(&self, _: &BareJid, _: &[(ArchiveId, Life)]) -> Result<Vec<ArchiveId>> {
+        Ok(Vec::new()) // who waits for the answer dies with this process
     }
 
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>> {

@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicU64;
 use parking_lot::Mutex;
 use starling_jid::BareJid;
 use starling_ports::Result;
-use starling_ports::archive::{Query, Table};
+use starling_ports::archive::{Query, Row, Table};
 use starling_ports::clock::Clock;
-use starling_ports::ids::{ArchiveId, NodeId};
+use starling_ports::ids::{ArchiveId, Life, NodeId};
 
 use crate::ahead::Ahead;
 use crate::config::Config;
@@ -22,7 +22,7 @@ use crate::seen::Seen;
 use crate::slots::{Shared, Slots};
 use crate::turns::Turns;
 use crate::writer::Writer;
-use starling_slot::{Context, Facts, KnownOrigin, Limits, ORIGIN_FOR, ORIGINS, Owed, Slot, Waiting};
+use starling_slot::{Context, Facts, Limits, ORIGIN_FOR, ORIGINS, Owed, Slot, Waiting};
 
 /// How many rows one step of the search for origin-ids reads.
 const RECENT: usize = 100;
@@ -41,6 +41,8 @@ pub struct Store {
     pub(crate) node: NodeId,
     pub(crate) leases: Leases,
     pub(crate) limits: Limits,
+    /// Sessions that it does not know were another one's (session-log rule 9).
+    pub(crate) life: Life,
     pub(crate) disk: Arc<Disk>,
     pub(crate) writer: Writer,
     pub(crate) slots: Slots,
@@ -81,6 +83,7 @@ impl Store {
         if config.accept_clock {
             seen.accept(now);
         }
+        let random = Random::new();
         let store = Arc::new(Store {
             writer: Writer::start(disk.clone(), journalled, config)?,
             config: config.clone(),
@@ -88,10 +91,11 @@ impl Store {
             node,
             leases: Leases::new(node),
             limits,
+            life: Life(random.next() | 1), // never 0
             disk,
             slots: Slots::new(),
             turns: Turns::new(),
-            random: Random::new(),
+            random,
             rosters: crate::rosters::Cache::new(),
             ahead,
             seen: Mutex::new(seen),
@@ -147,9 +151,12 @@ impl Store {
     fn facts(&self, account: &BareJid) -> Result<Facts> {
         let position = self.position_now(account)?;
         let (waiting, more) = self.waiting_after(account, position.low)?;
-        let mut origins = self.recent_origins(Table::Archive, account)?;
-        origins.extend(self.recent_origins(Table::Spool, account)?);
-        origins.sort_by_key(|(.., at)| *at);
+        let mut recent = self.recent_rows(Table::Archive, account)?;
+        recent.extend(self.recent_rows(Table::Spool, account)?);
+        recent.sort_by_key(|row| row.at);
+        let origins =
+            recent.iter().filter_map(|row| Some((row.origin?, row.direction, row.id, row.at))).collect();
+        let keys = recent.iter().filter_map(|row| Some((row.born.key?, row.id, row.at))).collect();
         let last = self.last_now(Table::Archive, account)?.max(self.last_now(Table::Spool, account)?);
         // One of this name was removed: its numbers are not given out again.
         let before = self.removed.last(account).map(|number| ArchiveId { number, random: u64::MAX });
@@ -162,23 +169,25 @@ impl Store {
             waiting,
             more,
             origins,
+            keys,
+            life: self.life,
             archived: self.archived_now(account)?,
         })
     }
 
-    /// The origin-ids that a slot would still know had it been loaded all the time: a sender whose session was lost
-    /// with this process sends all again that was not acknowledged (rule 4).
-    fn recent_origins(&self, table: Table, account: &BareJid) -> Result<Vec<KnownOrigin>> {
+    /// The rows whose origin-ids and stanzas a slot would still know had it been loaded all the time: a sender whose session
+    /// was lost with this process sends all again that was not acknowledged (rule 4), and so does one that is registered
+    /// again (rule 9).
+    fn recent_rows(&self, table: Table, account: &BareJid) -> Result<Vec<Row>> {
         let since = self.clock.now().0.saturating_sub(ORIGIN_FOR.as_micros() as u64);
         let mut query = Query { backwards: true, ..Query::default() };
-        let mut origins = Vec::new();
+        let mut rows = Vec::new();
         loop {
             let page = self.page_now(table, account, &query, RECENT)?;
-            let recent = page.rows.iter().rev().take_while(|row| row.at.0 >= since);
-            origins.extend(recent.filter_map(|row| Some((row.origin?, row.direction, row.id, row.at))));
             query.before = page.rows.first().filter(|row| row.at.0 >= since).map(|row| row.id);
-            if page.complete || query.before.is_none() || origins.len() >= ORIGINS {
-                return Ok(origins);
+            rows.extend(page.rows.into_iter().rev().take_while(|row| row.at.0 >= since));
+            if page.complete || query.before.is_none() || rows.len() >= ORIGINS {
+                return Ok(rows);
             }
         }
     }

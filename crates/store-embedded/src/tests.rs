@@ -137,6 +137,8 @@ suite! {
     a_session_is_resumed: sessions(store, store);
     an_ended_session_leaves_its_h: sessions(store);
     sessions_are_counted: sessions(store);
+    a_forgotten_session_is_registered_again: sessions(store, store);
+    an_ended_session_is_not_registered_again: sessions(store);
     all_sessions_of_an_account_end: sessions(store);
 }
 

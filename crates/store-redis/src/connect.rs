@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Client, FromRedisValue, IntoConnectionInfo, RedisError};
 use starling_ports::clock::Clock;
-use starling_ports::ids::Timestamp;
+use starling_ports::ids::{Life, Timestamp};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::config::Config;
 use crate::error::{ConnectError, Failure, is_lost};
@@ -28,6 +29,8 @@ pub(crate) struct Live {
     pub(crate) generation: u64,
     /// Which life of which Redis (rule 8).
     pub(crate) incarnation: Arc<str>,
+    /// A digest of it, never 0.
+    pub(crate) life: Life,
 }
 
 /// What came of the last attempts to connect.
@@ -113,10 +116,16 @@ impl Link {
         }
         let run = field(&server, "run_id").unwrap_or_default();
         let replid = field(&replication, "master_replid").unwrap_or_default();
-        let incarnation = format!("{run}{replid}").into();
+        let incarnation: Arc<str> = format!("{run}{replid}").into();
+        let life = Life(xxh3_64(incarnation.as_bytes()) | 1);
         let generation = self.generation.fetch_add(1, Ordering::AcqRel) + 1;
         self.metrics.connections.increment(1);
-        Ok(Live { connection, generation, incarnation })
+        Ok(Live { connection, generation, incarnation, life })
+    }
+
+    /// The life of the Redis behind the present connection.
+    pub(crate) fn known_life(&self) -> Option<Life> {
+        self.live.lock().as_ref().map(|live| live.life)
     }
 
     /// How often a connection was made.

@@ -8,10 +8,10 @@ use starling_ports::accounts::Accounts;
 use starling_ports::archive::{Archive, Query, Row, Table};
 use starling_ports::blocklist::{BlockList, BlockLists};
 use starling_ports::clock::Clock;
-use starling_ports::ids::{ArchiveId, Timestamp};
+use starling_ports::ids::{ArchiveId, Life, Timestamp};
 use starling_ports::position::Positions;
 use starling_ports::preferences::{PreferenceStore, Preferences};
-use starling_slot::{Facts, KnownOrigin, ORIGIN_FOR, ORIGINS, Owed, Scan, Waiting};
+use starling_slot::{Facts, ORIGIN_FOR, ORIGINS, Owed, Rows, Scan, Waiting};
 
 /// How many rows one step of a pull, or of the search for origin-ids, reads.
 const ROWS: usize = 256;
@@ -52,13 +52,16 @@ impl Ports {
     }
 
     /// `now` is the time of all routers.
-    pub(crate) async fn facts(&self, account: &BareJid, now: Timestamp) -> Result<Facts> {
+    pub(crate) async fn facts(&self, account: &BareJid, now: Timestamp, life: Life) -> Result<Facts> {
         let (exists, blocked, preferences) = self.lists(account).await?;
         let position = self.positions.get(account).await?;
         let (waiting, more) = self.waiting_after(account, position.low).await?;
-        let mut origins = self.recent_origins(Table::Archive, account, now).await?;
-        origins.extend(self.recent_origins(Table::Spool, account, now).await?);
-        origins.sort_by_key(|(.., at)| *at);
+        let mut recent = self.recent_rows(Table::Archive, account, now).await?;
+        recent.extend(self.recent_rows(Table::Spool, account, now).await?);
+        recent.sort_by_key(|row| row.at);
+        let origins =
+            recent.iter().filter_map(|row| Some((row.origin?, row.direction, row.id, row.at))).collect();
+        let keys = recent.iter().filter_map(|row| Some((row.born.key?, row.id, row.at))).collect();
         let last = self.archive.last(account).await?;
         Ok(Facts {
             exists,
@@ -69,27 +72,23 @@ impl Ports {
             waiting,
             more,
             origins,
+            keys,
+            life,
             archived: 0,
         })
     }
 
-    /// The origin-ids that a slot would still know (rule 4).
-    async fn recent_origins(
-        &self,
-        table: Table,
-        account: &BareJid,
-        now: Timestamp,
-    ) -> Result<Vec<KnownOrigin>> {
+    /// The rows whose origin-ids and stanzas a slot would still know (rules 4 and 8).
+    async fn recent_rows(&self, table: Table, account: &BareJid, now: Timestamp) -> Result<Vec<Row>> {
         let since = now.0.saturating_sub(ORIGIN_FOR.as_micros() as u64);
         let mut query = Query { backwards: true, start: Some(Timestamp(since)), ..Query::default() };
-        let mut origins = Vec::new();
+        let mut rows = Vec::new();
         loop {
             let page = self.archive.page(table, account, &query, ROWS).await?;
-            let known = page.rows.iter().rev();
-            origins.extend(known.filter_map(|row| Some((row.origin?, row.direction, row.id, row.at))));
             query.before = page.rows.first().map(|row| row.id);
-            if page.complete || query.before.is_none() || origins.len() >= ORIGINS {
-                return Ok(origins);
+            rows.extend(page.rows.into_iter().rev());
+            if page.complete || query.before.is_none() || rows.len() >= ORIGINS {
+                return Ok(rows);
             }
         }
     }
@@ -137,6 +136,20 @@ impl Ports {
         let mut rows: Vec<_> = rows.filter(|(_, row)| end.is_none_or(|end| row.id <= end)).collect();
         rows.sort_by_key(|(_, row)| row.id);
         Ok(Scan { rows, complete: end.is_none(), last })
+    }
+
+    /// Those of the rows that are there.
+    pub(crate) async fn rows(&self, account: &BareJid, ids: impl Iterator<Item = ArchiveId>) -> Result<Rows> {
+        let mut rows = Rows::new();
+        for id in ids {
+            for table in [Table::Archive, Table::Spool] {
+                if let Some(row) = self.archive.get(table, account, id).await? {
+                    rows.insert(id, (table, row));
+                    break;
+                }
+            }
+        }
+        Ok(rows)
     }
 
     /// Writes rows to their tables.

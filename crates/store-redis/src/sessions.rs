@@ -6,10 +6,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use starling_jid::BareJid;
 use starling_ports::Result;
-use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
+use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
     Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Counted, Detach, Ended, Handed, Outcome,
-    Planned, Pulled, Renewal, Renewed, SessionInfo, Sessions as Port, View, ViewVersion,
+    Planned, Pulled, Registered, Registration, Renewal, Renewed, SessionInfo, Sessions as Port, View,
+    ViewVersion,
 };
 use starling_slot::{Context, Estate, Need, Owed, Slot};
 
@@ -270,6 +271,28 @@ impl Port for Sessions {
 
     async fn renew(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
         self.renew_lease(node, sessions).await
+    }
+
+    async fn register(&self, registration: Registration) -> Result<Registered> {
+        let account = registration.jid.bare();
+        let ids = registration.entries.iter().filter_map(|entry| entry.id);
+        let rows = self.ports.rows(&account, ids).await?;
+        let register =
+            |slot: &mut Slot, context: &mut Context<'_>| slot.register(context, &registration, &rows);
+        self.step(&account, asked, register).await
+    }
+
+    fn continuity(&self) -> u64 {
+        self.link.generation()
+    }
+
+    async fn gone(&self, account: &BareJid, committed: &[(ArchiveId, Life)]) -> Result<Vec<ArchiveId>> {
+        let present = self.link.known_life();
+        if committed.iter().all(|(_, life)| Some(*life) == present) {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<ArchiveId> = committed.iter().map(|(id, _)| *id).collect();
+        self.step(account, asked, |slot, _| slot.unknown(&ids)).await
     }
 
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>> {

@@ -107,6 +107,10 @@ impl Sessions {
             return Ok(Attempt::Done(done));
         }
         let live = self.link.live().await?;
+        if live.generation != loaded.generation {
+            // Redis may be another one by now: then the stamp alone says nothing of what was lost beside it (rule 8).
+            return Ok(Attempt::Overtaken);
+        }
         let asked = Instant::now();
         if writes {
             self.index(cell, inner, &loaded.slot).await?;
@@ -183,7 +187,7 @@ impl Sessions {
         let is_verified_anew = !stamps.is_empty() && *incarnation != *live.incarnation;
         let (slot, saved) = if stamps.is_empty() {
             // Rule 9: nothing is known of it, which does not mean that nothing was.
-            let facts = self.ports.facts(&cell.account, now).await?;
+            let facts = self.ports.facts(&cell.account, now, live.life).await?;
             let mut slot = Slot::new(cell.account.clone(), facts, now.0, now);
             slot.track(true);
             let mut saved = Saved::nothing(now.0);
@@ -194,8 +198,12 @@ impl Sessions {
             let (mut slot, saved) = Slot::load(&cell.account, &fields, &bodies, known, now)?;
             slot.tidy(now, &self.limits);
             if is_verified_anew {
-                slot.verify(self.ports.facts(&cell.account, now).await?);
+                slot.verify(self.ports.facts(&cell.account, now, live.life).await?, now);
+                // What the record takes for owed may have been stored long ago: nobody is to wait for it (rule 13).
+                let stored = self.ports.store(&cell.account, slot.owed()).await?;
+                slot.settle(&stored, None);
             }
+            slot.live_in(live.life);
             (slot, saved)
         };
         Ok(Loaded {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::ids::{NodeId, Timestamp};
-use starling_ports::sessions::{Counted, Detach, Ended, Handed, Renewal, Renewed};
+use starling_ports::sessions::{Counted, Ended, Handed, Renewal, Renewed};
 use starling_slot::{Context, Estate, Slot};
 
 use crate::Sessions;
@@ -160,17 +160,7 @@ impl Sessions {
     }
 
     async fn detach_node(&self, account: &BareJid, node: NodeId, ended: &mut Vec<Ended>) -> Result<()> {
-        let detach = |slot: &mut Slot, context: &mut Context<'_>| -> Vec<Estate> {
-            let here: Vec<_> = slot
-                .sessions()
-                .iter()
-                .filter(|session| session.attached && session.node == node)
-                .map(|session| (session.id, session.epoch))
-                .collect();
-            let lost =
-                here.into_iter().filter_map(|(id, epoch)| slot.detach(context, id, epoch, Detach::Lost));
-            lost.collect()
-        };
+        let detach = |slot: &mut Slot, context: &mut Context<'_>| slot.let_go(context, node);
         for estate in self.step(account, |_| Trust::Asked, detach).await? {
             ended.push(self.settle_estate(account, estate).await);
         }

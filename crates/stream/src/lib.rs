@@ -9,7 +9,7 @@ mod settings;
 
 pub use effect::{Attached, Effect, Ending, Input, Output, Register};
 pub use error::{StreamCondition, StreamError, TooHigh};
-pub use machine::Machine;
+pub use machine::{Counts, Machine};
 pub use settings::{Security, Settings};
 
 pub mod sasl;

@@ -83,9 +83,36 @@ impl Redis {
         self.child.kill().await.context("kill")
     }
 
+    /// What it would read if it were started again now: for a start that goes back to it.
+    pub fn copy(&self, to: &Path) -> Result<()> {
+        copy_all(&self.directory, to)
+    }
+
+    /// The same port again, with what a copy holds, or with nothing.
+    pub async fn start_from(&mut self, copy: Option<&Path>) -> Result<()> {
+        std::fs::remove_dir_all(&self.directory)?;
+        if let Some(copy) = copy {
+            copy_all(copy, &self.directory)?;
+        }
+        self.start_again().await
+    }
+
     /// The same directory and port again.
     pub async fn start_again(&mut self) -> Result<()> {
         *self = Redis::start(&self.directory.clone(), self.port).await?;
         Ok(())
     }
+}
+
+fn copy_all(from: &Path, to: &Path) -> Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let (entry, to) = entry.map(|entry| (entry.path(), to.join(entry.file_name())))?;
+        if entry.is_dir() {
+            copy_all(&entry, &to)?;
+        } else {
+            std::fs::copy(&entry, &to)?;
+        }
+    }
+    Ok(())
 }

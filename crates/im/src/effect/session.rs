@@ -5,7 +5,9 @@ use starling_ports::Result;
 use starling_ports::delivery::Command;
 use starling_ports::ids::NodeId;
 use starling_ports::ingress::{BindError, Resume, SessionRef};
-use starling_ports::sessions::{Bind, Change, Changed, Claim, Claimed, Detach, Flags, SmBase};
+use starling_ports::sessions::{
+    Bind, Change, Changed, Claim, Claimed, Detach, Flags, Registered, Registration, SmBase,
+};
 
 use crate::Context;
 use crate::config::most;
@@ -72,6 +74,16 @@ impl Context {
             told.unwrap_or_else(|error| tracing::debug!(%error, "a fenced owner was not told"));
         }
         Ok(claimed)
+    }
+
+    /// A session that its store has forgotten goes on, if its account may still be signed in.
+    pub(crate) async fn register_again(&self, registration: Registration) -> Result<Registered> {
+        let known = self.stores.accounts.get(&registration.jid.bare()).await?;
+        if known.is_none_or(|account| account.suspended) {
+            return Ok(Registered::Over);
+        }
+        let resume = registration.resume.map(|_| self.config.resume_within);
+        self.stores.sessions.register(Registration { resume, ..registration }).await
     }
 
     pub(crate) async fn begin_sm(&self, session: &SessionRef, resume: bool, base: SmBase) -> Result<u32> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use starling_jid::{BareJid, Jid};
 use starling_ports::Result;
-use starling_ports::ids::{Epoch, Handled, SessionId};
+use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, SessionId};
 use starling_ports::ingress::{Handling, SessionRef, Submitted};
 use starling_ports::preferences::DefaultPreference;
 use starling_ports::roster::Roster;
@@ -45,12 +45,15 @@ struct Lane<'a> {
     handled: Handled,
     /// The account is erased: nothing more of the session is handled.
     is_over: bool,
+    /// Where this batch has rows.
+    rows: Vec<(BareJid, ArchiveId)>,
 }
 
 impl Pipeline {
     pub(super) async fn handle(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Handling> {
         let account = session.jid.bare();
         let _under_way = self.under_way.begin(session.id); // before it is known that the session is there (rule 4)
+        let continuity = self.cx.stores.sessions.continuity();
         let flags_in =
             |view: &View| view.sessions.iter().find(|one| one.id == session.id).map(|one| one.flags);
         let mut view = self.cx.stores.sessions.known_view(&account, OWN_VIEW).await?;
@@ -68,6 +71,7 @@ impl Pipeline {
             archived: 0,
             handled: Handled(batch.first().map_or(0, |first| first.number.saturating_sub(1))),
             is_over: false,
+            rows: Vec::new(),
         };
         let mut handled = Handled(0);
         for Submitted { number, draft } in batch {
@@ -91,11 +95,23 @@ impl Pipeline {
         // Also where nobody resumes: what is handled is not sent again, so the slots need not remember it.
         let saved = Some((session.id, session.epoch, handled));
         self.cx.stores.sessions.settle(&lane.account, &[], saved).await?;
+        if self.cx.stores.sessions.continuity() != continuity {
+            return lane.look_again().await;
+        }
         Ok(Handling::Done(handled))
     }
 }
 
 impl Lane<'_> {
+    /// Rule 8: what was committed may be gone, and the session with it. Its node finds out, and sends all this again; what has a
+    /// row and no commit any more would be there twice.
+    async fn look_again(self) -> Result<Handling> {
+        for (account, id) in &self.rows {
+            self.pipeline.cx.router.undo(account, &[(*id, Life::UNKNOWN)]).await?;
+        }
+        Ok(Handling::Fenced)
+    }
+
     async fn take(&mut self, number: u64, stanza: Stanza, view: &View) -> Result<()> {
         if let Some(to) = stanza.to() {
             if rules::is_blocked(view, to) {
@@ -298,6 +314,9 @@ impl Lane<'_> {
             if matches!(stanza, Stanza::Message(_)) {
                 pipeline.cx.metrics.message(&routed);
             }
+            if let Routed::Done { id: Some(id) } = routed {
+                self.rows.push((account.clone(), id));
+            }
             match routed {
                 Routed::Refused(error) => self.refuse(key.number, stanza, &error),
                 Routed::Done { .. } if !is_own && matches!(stanza, Stanza::Message(_)) => {
@@ -327,7 +346,13 @@ impl Lane<'_> {
                 pipeline.decide(&Case { in_roster, ..case }, view, item)
             }
         };
-        self.route(&self.account, &items, last, &decide).await.map(drop)
+        let routed = self.route(&self.account, &items, last, &decide).await?;
+        let ids = routed.into_iter().filter_map(|routed| match routed {
+            Routed::Done { id } => id,
+            Routed::Dropped | Routed::Refused(_) => None,
+        });
+        self.rows.extend(ids.map(|id| (self.account.clone(), id)));
+        Ok(())
     }
 
     fn case(&self, side: Side) -> Case {

@@ -10,14 +10,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use starling_jid::BareJid;
-use starling_ports::Result;
 use starling_ports::clock::Clock;
 use starling_ports::delivery::Delivery;
 use starling_ports::ids::{LogNumber, NodeId};
 use starling_ports::ingress::{
     BindError, Handling, Ingress, PulledBatch, RegisterError, Resume, SessionRef, Submitted,
 };
-use starling_ports::sessions::{Claimed, Detach, Flags, Renewal, Renewed, SmBase};
+use starling_ports::sessions::{
+    Claimed, Detach, Portrait, Registered, Registration, Renewal, Renewed, SmBase,
+};
+use starling_ports::{Result, StoreError};
 use starling_session_router::{Login, Router, sweep};
 use starling_xml::Element;
 use tokio::time::timeout;
@@ -194,8 +196,17 @@ impl Ingress for Pipeline {
     fn offers_registration(&self) -> bool {
         self.cx.config.registration.enabled
     }
-    async fn flags(&self, session: &SessionRef) -> Result<Flags> {
+    async fn portrait(&self, session: &SessionRef) -> Result<Portrait> {
         let view = self.cx.stores.sessions.view(&session.jid.bare()).await?;
-        Ok(view.sessions.iter().find(|one| one.id == session.id).map(|one| one.flags).unwrap_or_default())
+        let portrait = view.sessions.iter().find(|one| one.id == session.id).map(|one| Portrait {
+            flags: one.flags,
+            available: one.available.clone(),
+            directed: one.directed.clone(),
+        });
+        portrait
+            .ok_or_else(|| StoreError::Unavailable { store: "sessions", source: "no such session".into() })
+    }
+    async fn register_again(&self, registration: Registration) -> Result<Registered> {
+        self.cx.register_again(registration).await
     }
 }

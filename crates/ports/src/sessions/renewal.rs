@@ -2,7 +2,7 @@
 
 use starling_jid::BareJid;
 
-use crate::ids::{Epoch, LogNumber, SessionId};
+use crate::ids::{ArchiveId, Epoch, Life, LogNumber, SessionId};
 
 /// What a node says of a session whose socket it holds (rules 7 and 9).
 #[derive(Debug, Clone)]
@@ -15,15 +15,30 @@ pub struct Renewal {
     pub epoch: Epoch,
     /// The highest number of its log that came to the node.
     pub last: LogNumber,
+    /// In which life of the store it was renewed last. `None`: the node keeps nothing to register it again with.
+    pub life: Option<Life>,
 }
 
 /// The answer to a renewal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renewed {
+pub struct Renewed {
+    /// How the session stands.
+    pub standing: Standing,
+    /// The present life of the store that holds it.
+    pub life: Life,
+    /// Up to here the position is saved: an acknowledgement of anything below is not forgotten any more.
+    pub saved: Option<ArchiveId>,
+}
+
+/// How a session stands with the one that says it holds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
     /// It has all that was handed out.
     Held,
     /// The log holds more than came to it, or could hand out more: pull.
     Behind,
     /// Not its session any more: the socket is dropped without a word.
     Over,
+    /// The store has come back with less than it had, and does not know the session: it is to be registered again.
+    Unknown,
 }

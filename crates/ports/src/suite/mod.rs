@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use starling_jid::BareJid;
 use starling_stanza::Wire;
 
-use crate::archive::{Direction, Row};
+use crate::archive::{Born, Direction, Row};
 use crate::ids::{ArchiveId, Timestamp};
 
 /// Somebody whom no other test knows, though all use one store.
@@ -43,6 +43,7 @@ pub fn row(number: u64, body: &str) -> Row {
         deliverable: true,
         copied: true,
         origin: Some(u128::from(number)),
+        born: Born::default(),
         wire: wire(body),
     }
 }

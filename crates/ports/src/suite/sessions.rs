@@ -7,11 +7,11 @@ use starling_jid::BareJid;
 
 use super::{fresh_user, wire};
 use crate::archive::{Archive, Direction, Query, Table};
-use crate::delivery::Copy;
-use crate::ids::{Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
+use crate::delivery::{Copy, Outgoing};
+use crate::ids::{Epoch, Handled, Life, LogNumber, NodeId, SessionId, Timestamp};
 use crate::sessions::{
-    Availability, Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Keep, Outcome, Planned,
-    Renewal, Renewed, Role, SenderKey, Sessions, SmBase,
+    Availability, Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Flags, Keep, Outcome,
+    Planned, Portrait, Registered, Registration, Renewal, Role, SenderKey, Sessions, SmBase, Standing,
 };
 
 async fn bind(sessions: &dyn Sessions, account: &BareJid, resource: &str) -> Bound {
@@ -165,7 +165,8 @@ pub async fn a_message_goes_its_way(sessions: &dyn Sessions, archive: &dyn Archi
 pub async fn a_renewal_tells_who_is_behind(sessions: &dyn Sessions, archive: &dyn Archive) {
     let account = fresh_user();
     let desk = online(sessions, &account, "desk").await;
-    let renewal = |epoch, last| Renewal { account: account.clone(), session: desk.id, epoch, last };
+    let renewal =
+        |epoch, last| Renewal { account: account.clone(), session: desk.id, epoch, last, life: None };
     deliver(sessions, archive, &account, message(sender(), 1, &[desk.id])).await;
     let said = vec![
         renewal(desk.epoch, LogNumber(1)),
@@ -173,7 +174,8 @@ pub async fn a_renewal_tells_who_is_behind(sessions: &dyn Sessions, archive: &dy
         renewal(Epoch(desk.epoch.0 + 1), LogNumber(1)),
     ];
     let answers = sessions.renew(NodeId::default(), said).await.unwrap();
-    assert_eq!(answers, [Renewed::Held, Renewed::Behind, Renewed::Over]);
+    let standings: Vec<_> = answers.iter().map(|answer| answer.standing).collect();
+    assert_eq!(standings, [Standing::Held, Standing::Behind, Standing::Over]);
 }
 
 /// Rule 3, and the row once.
@@ -306,6 +308,117 @@ pub async fn an_ended_session_leaves_its_h(sessions: &dyn Sessions) {
     }
 }
 
+/// Rule 9: one that is unknown in another life of the store goes on with all that its node keeps; in the life in which it was
+/// renewed last it has ended.
+pub async fn a_forgotten_session_is_registered_again(sessions: &dyn Sessions, archive: &dyn Archive) {
+    let (account, sender) = (fresh_user(), sender());
+    let (mut ids, mut wires) = (Vec::new(), Vec::new());
+    for number in 1..=3 {
+        let planned = message(sender, number, &[]);
+        wires.push(planned.wire.clone());
+        let Outcome::Done { id: Some(id), .. } = deliver(sessions, archive, &account, planned).await else {
+            panic!()
+        };
+        ids.push(id);
+    }
+    let session = SessionId(u128::from(ids[0].random) << 64 | u128::from(ids[0].number));
+    let renew = async |epoch, last, life| {
+        let renewal = Renewal { account: account.clone(), session, epoch, last: LogNumber(last), life };
+        sessions.renew(NodeId::default(), vec![renewal]).await.unwrap()[0]
+    };
+    let unknown = renew(Epoch(3), 5, Some(Life::UNKNOWN)).await;
+    assert_eq!(unknown.standing, Standing::Unknown);
+    assert_eq!(renew(Epoch(3), 5, Some(unknown.life)).await.standing, Standing::Over);
+    assert_eq!(renew(Epoch(3), 5, None).await.standing, Standing::Over, "it keeps nothing");
+
+    // The first is acknowledged, the second was sent to the client, the third never came to the node.
+    let second = Outgoing {
+        number: LogNumber(5),
+        wire: wires[1].clone(),
+        more: bytes::Bytes::new(),
+        address: true,
+        late: false,
+        id: Some(ids[1]),
+    };
+    let said = Registration {
+        session,
+        jid: account.with_resource("desk").unwrap(),
+        node: NodeId::default(),
+        epoch: Epoch(3),
+        life: Life::UNKNOWN,
+        token: 7,
+        portrait: Portrait {
+            flags: Flags { carbons: true, sm: true, ..Flags::default() },
+            available: Some(Arc::new(Availability { priority: 0, presence: wire("") })),
+            ..Portrait::default()
+        },
+        resume: Some(Duration::from_secs(60)),
+        base: SmBase::default(),
+        handled: Handled(9),
+        acknowledged: LogNumber(4),
+        entries: vec![second],
+        done: vec![ids[0]],
+    };
+    let Registered::Again { epoch } = sessions.register(said.clone()).await.unwrap() else { panic!() };
+    assert!(epoch > said.epoch, "it is a claim");
+    let again = sessions.register(said.clone()).await.unwrap();
+    assert_eq!(again, Registered::Again { epoch }, "the same token gets the same epoch");
+    let other = Registration { token: 8, epoch: Epoch(2), ..said.clone() };
+    assert_eq!(sessions.register(other).await.unwrap(), Registered::Over, "a former owner");
+    let fenced = sessions.change(&account, session, said.epoch, Change::Presence(None)).await.unwrap();
+    assert!(matches!(fenced, Changed::Fenced));
+
+    let view = sessions.view(&account).await.unwrap();
+    let known = view.session("desk").unwrap();
+    assert!(known.flags.carbons && known.flags.resumable && known.available.is_some() && known.attached);
+    let pulled = sessions.pull(&account, session, epoch, LogNumber(5), 10).await.unwrap();
+    let came = |pulled: &crate::sessions::Pulled| -> Vec<_> {
+        pulled.entries.iter().map(|entry| (entry.number.0, entry.committed.id, entry.late)).collect()
+    };
+    assert_eq!(came(&pulled), [(6, Some(ids[2]), true)]);
+    let Outcome::Done { handed, .. } =
+        deliver(sessions, archive, &account, message(sender, 4, &[session])).await
+    else {
+        panic!()
+    };
+    assert_eq!((handed.len(), handed[0].entry.number, handed[0].epoch), (1, LogNumber(7), epoch));
+    assert!(sessions.acknowledge(&account, session, epoch, LogNumber(6)).await.unwrap());
+    sessions.detach(&account, session, epoch, Detach::Lost).await.unwrap();
+    let claim = Claim { account: account.clone(), session, node: NodeId::default(), h: 6, token: 1 };
+    let claimed = sessions.claim(claim).await.unwrap();
+    let Claimed::Resumed { handled, acknowledged, .. } = claimed else { panic!("{claimed:?}") };
+    assert_eq!((handled, acknowledged), (Handled(9), LogNumber(6)));
+}
+
+/// Rule 9: what has ended is not registered again, whatever its node says.
+pub async fn an_ended_session_is_not_registered_again(sessions: &dyn Sessions) {
+    let account = fresh_user();
+    let desk = online(sessions, &account, "desk").await;
+    sessions.detach(&account, desk.id, desk.epoch, Detach::Closed).await.unwrap();
+    let life = Some(Life::UNKNOWN);
+    let (session, epoch, last) = (desk.id, desk.epoch, LogNumber(0));
+    let renewal = Renewal { account: account.clone(), session, epoch, last, life };
+    let renewed = sessions.renew(NodeId::default(), vec![renewal]).await.unwrap();
+    assert_eq!(renewed[0].standing, Standing::Over);
+    let said = Registration {
+        session,
+        jid: account.with_resource("desk").unwrap(),
+        node: NodeId::default(),
+        epoch,
+        life: Life::UNKNOWN,
+        token: 1,
+        portrait: Portrait::default(),
+        resume: None,
+        base: SmBase::default(),
+        handled: Handled(0),
+        acknowledged: LogNumber(0),
+        entries: Vec::new(),
+        done: Vec::new(),
+    };
+    assert_eq!(sessions.register(said).await.unwrap(), Registered::Over);
+    assert!(sessions.view(&account).await.unwrap().sessions.is_empty());
+}
+
 /// Rule 18: when its time is over, and not before.
 pub async fn a_waiting_session_expires(sessions: &dyn Sessions, now: Timestamp) {
     let account = fresh_user();
@@ -327,7 +440,7 @@ pub async fn sessions_are_counted(sessions: &dyn Sessions) {
     let (desk, phone) = (online(sessions, &account, "desk").await, online(sessions, &account, "phone").await);
     enable(sessions, &account, &phone).await;
     sessions.detach(&account, phone.id, phone.epoch, Detach::Lost).await.unwrap();
-    let renewal = Renewal { account, session: desk.id, epoch: desk.epoch, last: LogNumber(0) };
+    let renewal = Renewal { account, session: desk.id, epoch: desk.epoch, last: LogNumber(0), life: None };
     sessions.renew(NodeId::default(), vec![renewal]).await.unwrap();
     let counted = sessions.count().await.unwrap();
     assert_eq!((counted.attached, counted.waiting), (1, 1));

@@ -6,10 +6,10 @@ use starling_ports::StoreError;
 use starling_ports::delivery::Outgoing;
 use starling_ports::ids::{Epoch, Handled, LogNumber};
 use starling_ports::ingress::{BindError, Handling, PulledBatch, SessionRef};
-use starling_ports::sessions::{Claimed, Flags, Renewed};
+use starling_ports::sessions::{Claimed, Flags, Portrait, Registered, Renewed};
 use starling_stanza::Wire;
 
-use super::{Malformed, Result, base, kept, of_base, of_session, session};
+use super::{Malformed, Result, again, archive_id, base, kept, of_archive_id, of_base, of_session, session};
 use crate::pb::{self, answer::Body};
 
 type Stored<T> = starling_ports::Result<T>;
@@ -24,7 +24,8 @@ pub(crate) enum Reply {
     Enabled(Stored<u32>),
     Bound(std::result::Result<SessionRef, BindError>),
     Claimed(Stored<Claimed>),
-    Flags(Stored<Flags>),
+    Portrait(Stored<Portrait>),
+    Registered(Stored<Registered>),
     Renewed(Stored<Vec<Renewed>>),
 }
 
@@ -48,7 +49,8 @@ impl Reply {
         pulled: Pulled => Stored<PulledBatch>;
         enabled: Enabled => Stored<u32>;
         claimed: Claimed => Stored<Claimed>;
-        flags: Flags => Stored<Flags>;
+        portrait: Portrait => Stored<Portrait>;
+        registered: Registered => Stored<Registered>;
         renewed: Renewed => Stored<Vec<Renewed>>;
     }
 
@@ -85,12 +87,9 @@ impl Reply {
             Reply::Enabled(result) => or(result, Body::ResumeSeconds),
             Reply::Bound(result) => Body::Bound(bound(result)),
             Reply::Claimed(result) => or(result, |answer| Body::Claimed(claimed(answer))),
-            Reply::Flags(result) => or(result, |answer| Body::Flags(flags(answer))),
-            Reply::Renewed(result) => or(result, |answer| {
-                Body::Renewed(pb::Renewed {
-                    sessions: answer.into_iter().map(|one| standing(one).into()).collect(),
-                })
-            }),
+            Reply::Portrait(result) => or(result, |answer| Body::Flags(again::portrait(&answer))),
+            Reply::Registered(result) => or(result, |answer| Body::Registered(again::registered(answer))),
+            Reply::Renewed(result) => or(result, |answer| Body::Renewed(again::renewed(&answer))),
         }
     }
 
@@ -107,11 +106,9 @@ impl Reply {
             Body::ResumeSeconds(seconds) => Reply::Enabled(Ok(seconds)),
             Body::Bound(bound) => Reply::Bound(of_bound(bound)?),
             Body::Claimed(claimed) => Reply::Claimed(Ok(of_claimed(claimed)?)),
-            Body::Flags(flags) => Reply::Flags(Ok(of_flags(flags))),
-            Body::Renewed(renewed) => {
-                let sessions: Result<Vec<Renewed>> = renewed.sessions().map(of_standing).collect();
-                Reply::Renewed(Ok(sessions?))
-            }
+            Body::Flags(flags) => Reply::Portrait(Ok(again::of_portrait(flags)?)),
+            Body::Registered(registered) => Reply::Registered(Ok(again::of_registered(registered)?)),
+            Body::Renewed(renewed) => Reply::Renewed(Ok(again::of_renewed(&renewed)?)),
         })
     }
 }
@@ -154,23 +151,28 @@ fn of_handling(handling: pb::Handling) -> Result<Handling> {
 }
 
 fn pulled(batch: PulledBatch) -> pb::Pulled {
-    let entries = batch.entries.into_iter().map(|entry| pb::Entry {
-        number: entry.number.0,
-        stanza: entry.wire.as_bytes().clone(),
-        more: entry.more,
-        address: entry.address,
-        late: entry.late,
-    });
-    pb::Pulled { entries: entries.collect(), more: batch.more }
+    pb::Pulled { entries: batch.entries.iter().map(entry).collect(), more: batch.more }
 }
 
-fn of_entry(entry: pb::Entry) -> Result<Outgoing> {
+pub(super) fn entry(entry: &Outgoing) -> pb::Entry {
+    pb::Entry {
+        number: entry.number.0,
+        stanza: entry.wire.as_bytes().clone(),
+        more: entry.more.clone(),
+        address: entry.address,
+        late: entry.late,
+        id: entry.id.map(archive_id),
+    }
+}
+
+pub(super) fn of_entry(entry: pb::Entry) -> Result<Outgoing> {
     Ok(Outgoing {
         number: LogNumber(entry.number),
         wire: of_wire(entry.stanza)?,
         more: kept(entry.more),
         address: entry.address,
         late: entry.late,
+        id: entry.id.map(of_archive_id),
     })
 }
 
@@ -248,29 +250,13 @@ fn of_claimed(claimed: pb::Claimed) -> Result<Claimed> {
     })
 }
 
-fn flags(flags: Flags) -> pb::Flags {
+pub(super) fn flags(flags: Flags) -> pb::Flags {
     let Flags { carbons, interested, blocklist, sm, resumable, inactive } = flags;
-    pb::Flags { carbons, interested, blocklist, sm, resumable, inactive }
+    let (available, directed) = (None, Vec::new());
+    pb::Flags { carbons, interested, blocklist, sm, resumable, inactive, available, directed }
 }
 
-fn of_flags(flags: pb::Flags) -> Flags {
-    let pb::Flags { carbons, interested, blocklist, sm, resumable, inactive } = flags;
+pub(super) fn of_flags(flags: pb::Flags) -> Flags {
+    let pb::Flags { carbons, interested, blocklist, sm, resumable, inactive, .. } = flags;
     Flags { carbons, interested, blocklist, sm, resumable, inactive }
-}
-
-fn standing(renewed: Renewed) -> pb::Standing {
-    match renewed {
-        Renewed::Held => pb::Standing::Held,
-        Renewed::Behind => pb::Standing::Behind,
-        Renewed::Over => pb::Standing::Over,
-    }
-}
-
-fn of_standing(standing: pb::Standing) -> Result<Renewed> {
-    Ok(match standing {
-        pb::Standing::Held => Renewed::Held,
-        pb::Standing::Behind => Renewed::Behind,
-        pb::Standing::Over => Renewed::Over,
-        pb::Standing::Unspecified => return Err(Malformed("standing")),
-    })
 }

@@ -1,12 +1,12 @@
 //! What a connection manager asks of a session router.
 
 use starling_jid::BareJid;
-use starling_ports::ids::{Epoch, LogNumber, NodeId, SessionId};
+use starling_ports::ids::{Epoch, Life, LogNumber, NodeId, SessionId};
 use starling_ports::ingress::{Ingress, Resume, SessionRef, Submitted};
-use starling_ports::sessions::{Detach, Renewal, SmBase};
+use starling_ports::sessions::{Detach, Registration, Renewal, SmBase};
 use starling_stanza::{Carried, Condition, Draft, Kind};
 
-use super::{Malformed, Reply, Result, base, id, of_account, of_base, of_id, of_session, session};
+use super::{Malformed, Reply, Result, again, base, id, of_account, of_base, of_id, of_session, session};
 use crate::pb::{self, up::Body};
 
 /// One method of `Ingress` with its arguments.
@@ -20,8 +20,9 @@ pub(crate) enum Call {
     Detach(SessionRef, Detach),
     Bind(BareJid, Option<String>),
     Resume(Resume),
-    Flags(SessionRef),
+    Portrait(SessionRef),
     Renew(Vec<Renewal>),
+    RegisterAgain(Box<pb::Registration>),
 }
 
 impl Call {
@@ -44,7 +45,11 @@ impl Call {
                 Reply::Bound(ingress.bind(&account, resource.as_deref(), node).await)
             }
             Call::Resume(resume) => Reply::Claimed(ingress.resume(resume, node).await),
-            Call::Flags(session) => Reply::Flags(ingress.flags(&session).await),
+            Call::Portrait(session) => Reply::Portrait(ingress.portrait(&session).await),
+            Call::RegisterAgain(said) => match again::of_registration(*said, node) {
+                Ok(registration) => Reply::Registered(ingress.register_again(registration).await),
+                Err(why) => Reply::malformed(why),
+            },
             Call::Renew(sessions) => Reply::Renewed(ingress.renew(node, sessions).await),
         }
     }
@@ -78,7 +83,8 @@ impl Call {
                 h,
                 token: of_id(token)?,
             }),
-            Body::GetFlags(pb::GetFlags { session }) => Call::Flags(of_session(session)?),
+            Body::GetFlags(pb::GetFlags { session }) => Call::Portrait(of_session(session)?),
+            Body::RegisterAgain(said) => Call::RegisterAgain(Box::new(said)),
             Body::Renew(pb::Renew { sessions }) => {
                 let sessions: Result<Vec<Renewal>> = sessions.into_iter().map(of_renewal).collect();
                 Call::Renew(sessions?)
@@ -117,7 +123,10 @@ impl Call {
             token: Some(id(resume.token)),
         })
     }
-    pub(crate) fn flags(of: &SessionRef) -> Body {
+    pub(crate) fn register_again(registration: &Registration) -> Body {
+        Body::RegisterAgain(again::registration(registration))
+    }
+    pub(crate) fn portrait(of: &SessionRef) -> Body {
         Body::GetFlags(pb::GetFlags { session: Some(session(of)) })
     }
     pub(crate) fn renew(sessions: &[Renewal]) -> Body {
@@ -126,6 +135,7 @@ impl Call {
             session: Some(id(one.session.0)),
             epoch: one.epoch.0,
             last: one.last.0,
+            life: one.life.map(|life| life.0),
         });
         Body::Renew(pb::Renew { sessions: sessions.collect() })
     }
@@ -137,6 +147,7 @@ fn of_renewal(renewal: pb::Renewal) -> Result<Renewal> {
         session: SessionId(of_id(renewal.session)?),
         epoch: Epoch(renewal.epoch),
         last: LogNumber(renewal.last),
+        life: renewal.life.map(Life),
     })
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use starling_ports::delivery::{Command, Outgoing, Target};
 use starling_ports::ids::{Epoch, LogNumber, SessionId};
 
-use super::{Malformed, Result, answer::of_wire, id, kept, of_id};
+use super::{Malformed, Result, answer::of_wire, archive_id, id, kept, of_archive_id, of_id};
 use crate::pb::{self, command::Body};
 
 /// The conditions of stream errors that a router may ask for.
@@ -23,9 +23,10 @@ const CONDITIONS: [&str; 8] = [
 pub(crate) fn deliveries(targets: Vec<Target>) -> Vec<pb::Delivery> {
     let mut all: Vec<pb::Delivery> = Vec::with_capacity(1);
     for Target { session, epoch, outgoing } in targets {
-        let Outgoing { number, wire, more, address, late } = outgoing;
-        let target =
-            pb::Target { session: Some(id(session.0)), epoch: epoch.0, number: number.0, more, late };
+        let Outgoing { number, wire, more, address, late, id: archived } = outgoing;
+        let archived = archived.map(archive_id);
+        let (session, epoch, number) = (Some(id(session.0)), epoch.0, number.0);
+        let target = pb::Target { session, epoch, number, more, late, id: archived };
         match all.last_mut() {
             Some(last) if last.address == address && is_same(&last.stanza, wire.as_bytes()) => {
                 last.targets.push(target);
@@ -50,9 +51,9 @@ pub(crate) fn of_delivery(delivery: pb::Delivery) -> Result<Vec<Target>> {
     let wire = of_wire(delivery.stanza)?;
     let address = delivery.address;
     let target = |target: pb::Target| {
-        let pb::Target { session, epoch, number, more, late } = target;
-        let number = LogNumber(number);
-        let outgoing = Outgoing { number, wire: wire.clone(), more: kept(more), address, late };
+        let pb::Target { session, epoch, number, more, late, id } = target;
+        let (number, id) = (LogNumber(number), id.map(of_archive_id));
+        let outgoing = Outgoing { number, wire: wire.clone(), more: kept(more), address, late, id };
         Ok(Target { session: SessionId(of_id(session)?), epoch: Epoch(epoch), outgoing })
     };
     delivery.targets.into_iter().map(target).collect()

@@ -1,5 +1,6 @@
 //! Between the words of the ports and the messages of the wire.
 
+mod again;
 mod answer;
 mod call;
 mod delivery;
@@ -12,7 +13,7 @@ pub(crate) use login::{register_outcome, register_result, reply, step, to_peer, 
 
 use bytes::Bytes;
 use starling_jid::{BareJid, FullJid};
-use starling_ports::ids::{Epoch, Handled, LogNumber, NodeId, SessionId};
+use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId};
 use starling_ports::ingress::SessionRef;
 use starling_ports::sessions::SmBase;
 
@@ -40,6 +41,14 @@ pub(crate) fn id(number: u128) -> pb::Id {
 pub(crate) fn of_id(id: Option<pb::Id>) -> Result<u128> {
     let pb::Id { high, low } = id.ok_or(Malformed("id"))?;
     Ok(u128::from(high) << 64 | u128::from(low))
+}
+
+pub(crate) fn archive_id(of: ArchiveId) -> pb::Id {
+    pb::Id { high: of.number, low: of.random }
+}
+
+pub(crate) fn of_archive_id(id: pb::Id) -> ArchiveId {
+    ArchiveId { number: id.high, random: id.low }
 }
 
 pub(crate) fn node(NodeId { name, incarnation }: NodeId) -> pb::Node {

@@ -1,9 +1,12 @@
 //! What goes over the wire comes out as it went in.
 
 use starling_ports::delivery::{Command, Outgoing, Target};
-use starling_ports::ids::{Epoch, Handled, LogNumber, SessionId};
+use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, SessionId};
 use starling_ports::ingress::{BindError, Handling, PulledBatch, SessionRef, Submitted};
-use starling_ports::sessions::{Claimed, Detach, Flags, Renewal, Renewed, SmBase};
+use starling_ports::sessions::{
+    Availability, Claimed, Detach, Flags, Portrait, Registered, Registration, Renewal, Renewed, SmBase,
+    Standing,
+};
 use starling_stanza::{Carried, Condition, Draft, Kind, Wire};
 
 use super::*;
@@ -19,7 +22,8 @@ fn wire(text: &'static str) -> Wire {
 
 fn outgoing(number: u64, wire: &Wire) -> Outgoing {
     let more = Bytes::from_static(b"<more/>");
-    Outgoing { number: LogNumber(number), wire: wire.clone(), more, address: true, late: true }
+    let id = Some(ArchiveId { number, random: 7 });
+    Outgoing { number: LogNumber(number), wire: wire.clone(), more, address: true, late: true, id }
 }
 
 fn round(body: pb::up::Body) -> String {
@@ -50,8 +54,8 @@ fn calls_are_read_as_they_were_made() {
         format!("{:?}", Call::Detach(alice(), Detach::Lost))
     );
     let account = alice().jid.bare();
-    let renewal =
-        Renewal { account: account.clone(), session: SessionId(1), epoch: Epoch(2), last: LogNumber::BEHIND };
+    let (session, epoch, last, life) = (SessionId(1), Epoch(2), LogNumber::BEHIND, Some(Life(9)));
+    let renewal = Renewal { account: account.clone(), session, epoch, last, life };
     let renewed = round(Call::renew(std::slice::from_ref(&renewal)));
     assert_eq!(renewed, format!("{:?}", Call::Renew(vec![renewal])));
     assert_eq!(round(Call::bind(&account, None)), format!("{:?}", Call::Bind(account, None)));
@@ -103,8 +107,11 @@ fn answers_are_read_as_they_were_given() {
         || Reply::Claimed(Ok(Claimed::Failed { handled: Some(Handled(0)) })),
         || Reply::Claimed(Ok(Claimed::Failed { handled: None })),
         || Reply::Claimed(Ok(Claimed::TooHigh { sent: LogNumber(3) })),
-        || Reply::Renewed(Ok(vec![Renewed::Held, Renewed::Behind, Renewed::Over])),
-    ] as [fn() -> Reply; 12]
+        || Reply::Renewed(Ok(renewed())),
+        || Reply::Registered(Ok(Registered::Again { epoch: Epoch(7) })),
+        || Reply::Registered(Ok(Registered::Over)),
+        || Reply::Portrait(Ok(portrait())),
+    ] as [fn() -> Reply; 15]
     {
         assert_eq!(format!("{:?}", Reply::read(reply().write()).unwrap()), format!("{:?}", reply()));
     }
@@ -112,8 +119,52 @@ fn answers_are_read_as_they_were_given() {
     assert_eq!(format!("{:?}", Reply::read(reply().write()).unwrap()), format!("{:?}", reply()));
     let reply = || Reply::Claimed(Ok(resumed()));
     assert_eq!(format!("{:?}", Reply::read(reply().write()).unwrap()), format!("{:?}", reply()));
-    let reply = || Reply::Flags(Ok(flags));
-    assert_eq!(format!("{:?}", Reply::read(reply().write()).unwrap()), format!("{:?}", reply()));
+}
+
+fn renewed() -> Vec<Renewed> {
+    let saved = Some(ArchiveId { number: 5, random: 6 });
+    let one = |(standing, saved)| Renewed { standing, life: Life(3), saved };
+    let all = [Standing::Held, Standing::Behind, Standing::Over, Standing::Unknown];
+    all.into_iter().zip([None, saved, None, saved]).map(one).collect()
+}
+
+fn portrait() -> Portrait {
+    let presence = wire("<presence from='alice@a.example/phone'>");
+    Portrait {
+        flags: Flags { carbons: true, interested: true, ..Flags::default() },
+        available: Some(std::sync::Arc::new(Availability { priority: -7, presence })),
+        directed: std::sync::Arc::new(vec![starling_jid::Jid::new("bob@b.example").unwrap()]),
+    }
+}
+
+#[test]
+fn a_registration_is_the_same_at_the_router() {
+    let said = Registration {
+        session: alice().id,
+        jid: alice().jid,
+        node: NodeId { name: 4, incarnation: 5 },
+        epoch: alice().epoch,
+        life: Life(77),
+        token: 1 << 100,
+        portrait: portrait(),
+        resume: Some(std::time::Duration::MAX),
+        base: SmBase { sent: LogNumber(1), handled: Handled(2) },
+        handled: Handled(8),
+        acknowledged: LogNumber(9),
+        entries: vec![outgoing(10, &wire("<message from='a@b'>"))],
+        done: vec![ArchiveId { number: 1, random: 2 }],
+    };
+    let Call::RegisterAgain(body) = Call::read(Call::register_again(&said)).unwrap() else { panic!() };
+    let read = again::of_registration(*body, said.node).unwrap();
+    assert_eq!(format!("{read:?}"), format!("{said:?}"));
+}
+
+/// A router of the version before says neither lives nor positions.
+#[test]
+fn a_renewal_without_lives_is_read() {
+    let old = pb::Renewed { sessions: vec![pb::Standing::Held.into()], ..pb::Renewed::default() };
+    let read = again::of_renewed(&old).unwrap();
+    assert_eq!(read, [Renewed { standing: Standing::Held, life: Life::UNKNOWN, saved: None }]);
 }
 
 #[test]

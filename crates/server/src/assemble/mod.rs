@@ -135,7 +135,8 @@ pub(crate) async fn assemble(
             .with_context(|| {
                 format!("cannot listen on {}; stop what uses it, or set admin.listen", config.admin.listen)
             })?;
-    let hub = config.plays(Role::ConnectionManager).then(|| Arc::new(Hub::new(base.node)));
+    let new_hub = if config.mode == Mode::Embedded { Hub::new } else { Hub::keeping };
+    let hub = config.plays(Role::ConnectionManager).then(|| Arc::new(new_hub(base.node)));
     let (mut link, mut downlinks) = (None, None);
     let routing = match (config.mode, &hub) {
         (Mode::Embedded, Some(hub)) => Some(embedded::open(config, &base, hub.clone())?),

@@ -8,5 +8,6 @@
 mod costs;
 mod kills;
 mod kit;
+mod loss;
 mod pauses;
 mod rolling;

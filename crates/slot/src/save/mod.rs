@@ -26,7 +26,7 @@ use crate::tracked::Tracked;
 use crate::{Over, Slot};
 
 /// The form of all that follows. Another one is not read.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// What a field keeps; the rest of its name is the key.
 mod tag {
@@ -240,9 +240,10 @@ impl Slot {
         out.list(self.collected.iter(), |out, id| out.id(*id));
         out.list(self.ended.iter(), |out, over| {
             out.wide(over.id.0);
-            for number in [over.epoch.0, over.handled.0, over.base.0, over.at.0] {
+            for number in [over.epoch.0, over.base.0, over.at.0] {
                 out.number(number);
             }
+            out.option(over.handled, |out, Handled(handled)| out.number(handled));
         });
         out.0
     }
@@ -378,8 +379,8 @@ impl Reader<'_> {
         slot.collected = value.list(In::id)?;
         slot.ended = value.list(|value| {
             let (id, epoch) = (SessionId(value.wide()?), Epoch(value.number()?));
-            let (handled, base) = (Handled(value.number()?), Handled(value.number()?));
-            Ok(Over { id, epoch, handled, base, at: value.timestamp()? })
+            let (base, at) = (Handled(value.number()?), value.timestamp()?);
+            Ok(Over { id, epoch, base, at, handled: value.option(In::number)?.map(Handled) })
         })?;
         value.end()
     }

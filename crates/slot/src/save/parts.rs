@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use starling_ports::Result;
-use starling_ports::archive::{Direction, Table};
+use starling_ports::archive::{Born, Direction, Table};
 use starling_ports::blocklist::BlockList;
 use starling_ports::delivery::{Committed, Copy};
 use starling_ports::ids::{Epoch, Handled, LogNumber, NodeId, SessionId};
@@ -25,6 +25,7 @@ pub(super) fn write_stanza(stanza: &Stanza) -> Vec<u8> {
     out.option(stanza.id(), Out::id);
     out.number(stanza.committed.at.0);
     out.option(stanza.origin, Out::wide);
+    out.bytes(&stanza.born.to_bytes());
     out.bool(stanza.has_row());
     out.option(stanza.keep.as_ref(), |out, keep| {
         out.text(keep.with.as_str());
@@ -44,7 +45,9 @@ pub(super) fn write_stanza(stanza: &Stanza) -> Vec<u8> {
 pub(super) fn read_stanza(name: u64, value: &[u8]) -> Result<Stanza> {
     let mut value = In(value);
     let (id, at) = (value.option(In::id)?, value.timestamp()?);
-    let (origin, has_row) = (value.option(In::wide)?, value.bool()?);
+    let origin = value.option(In::wide)?;
+    let born = Born::from_bytes(value.bytes()?).ok_or(CORRUPT)?;
+    let has_row = value.bool()?;
     let keep = value.option(|value| {
         let with = value.bare()?;
         let [sent, deliverable, copied, spooled, only_if_nobody] = value.bits()?;
@@ -60,7 +63,7 @@ pub(super) fn read_stanza(name: u64, value: &[u8]) -> Result<Stanza> {
     })?;
     let committed = Arc::new(Committed { id, at, wire: value.wire()? });
     value.end()?;
-    Ok(Stanza { committed, keep, origin, has_row: has_row.into(), saved_as: name.into() })
+    Ok(Stanza { committed, keep, origin, born, has_row: has_row.into(), saved_as: name.into() })
 }
 
 /// What changes seldom: who it is, and what it has said of itself.

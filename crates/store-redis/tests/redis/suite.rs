@@ -29,6 +29,8 @@ suite! {
     a_session_is_resumed(store);
     an_ended_session_leaves_its_h();
     sessions_are_counted();
+    a_forgotten_session_is_registered_again(store);
+    an_ended_session_is_not_registered_again();
     all_sessions_of_an_account_end();
 }
 

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use starling_jid::Jid;
-use starling_ports::ids::LogNumber;
-use starling_ports::sessions::{Change, Changed, Outcome, Renewal, Renewed, Sessions};
-use starling_ports::suite::fresh_user;
+use starling_jid::{BareJid, Jid};
+use starling_ports::ids::{Epoch, Handled, Life, LogNumber};
+use starling_ports::sessions::{
+    Availability, Bound, Change, Changed, Outcome, Portrait, Registered, Registration, Renewal, Sessions,
+    SmBase, Standing,
+};
+use starling_ports::suite::{fresh_user, wire};
 use starling_store_redis::Config;
 
 use crate::proxy::Proxy;
@@ -76,10 +79,11 @@ async fn a_redis_that_is_killed_and_started_again_loses_and_doubles_nothing() {
     all.sort();
     let rows: Vec<_> = archived(&*one, &world.store, &account).await.into_iter().map(|row| row.id).collect();
     assert_eq!(rows, all, "each has one row");
+    let epoch = register(&*one, &account, &desk).await; // nothing of it has come to its node
     let mut texts = Vec::new();
     let mut after = LogNumber(0);
     loop {
-        let pulled = one.pull(&account, desk.id, desk.epoch, after, 1000).await.unwrap();
+        let pulled = one.pull(&account, desk.id, epoch, after, 1000).await.unwrap();
         for entry in &pulled.entries {
             assert_eq!(entry.number.0, after.0 + 1, "no number is left out");
             after = entry.number;
@@ -91,6 +95,31 @@ async fn a_redis_that_is_killed_and_started_again_loses_and_doubles_nothing() {
     }
     texts.sort();
     assert_eq!(texts, all, "and comes to the session once");
+}
+
+/// A node that got nothing of the session's log registers it again (rule 9).
+async fn register(router: &dyn Sessions, account: &BareJid, session: &Bound) -> Epoch {
+    let said = Registration {
+        session: session.id,
+        jid: account.with_resource("desk").unwrap(),
+        node: NODE,
+        epoch: session.epoch,
+        life: Life::UNKNOWN,
+        token: 1,
+        portrait: Portrait {
+            available: Some(Arc::new(Availability { priority: 0, presence: wire("") })),
+            ..Portrait::default()
+        },
+        resume: Some(std::time::Duration::from_secs(300)),
+        base: SmBase::default(),
+        handled: Handled(0),
+        acknowledged: LogNumber(0),
+        entries: Vec::new(),
+        done: Vec::new(),
+    };
+    let registered = router.register(said).await.unwrap();
+    let Registered::Again { epoch } = registered else { panic!("{registered:?}") };
+    epoch
 }
 
 /// Architecture §6: Redis, emptied. At most a reconnect; every acknowledged message comes to a device.
@@ -108,8 +137,8 @@ async fn an_emptied_redis_costs_a_reconnect_and_no_message() {
     one.save().await.unwrap(); // the position is in its store
     world.server.ask::<String>(&["FLUSHALL"]);
     let (session, epoch) = (desk.id, desk.epoch);
-    let renewal = Renewal { account: account.clone(), session, epoch, last: LogNumber(5) };
-    assert_eq!(one.renew(NODE, vec![renewal]).await.unwrap(), [Renewed::Over]);
+    let renewal = Renewal { account: account.clone(), session, epoch, last: LogNumber(5), life: None };
+    assert_eq!(one.renew(NODE, vec![renewal]).await.unwrap()[0].standing, Standing::Over);
     let next = deliver(&*other, &world.store, &account, message(2, 1, &[])).await;
     assert!(ids.iter().all(|id| *id < next), "ids go on above those of the archive");
     let phone = online(&*other, &account, "phone").await;

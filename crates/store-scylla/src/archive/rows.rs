@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use starling_jid::BareJid;
 use starling_ports::Result;
-use starling_ports::archive::{Direction, Row, Table};
+use starling_ports::archive::{Born, Direction, Row, Table};
 use starling_stanza::Wire;
 
 use super::WHAT;
@@ -62,6 +62,7 @@ pub(super) fn decode((id, at, flags, with, resource, origin, wire): Columns<'_>)
         deliverable: is_deliverable(flags),
         copied: bit(flags, 2),
         origin: origin.map(|bytes| wide_of(bytes, WHAT)).transpose()?,
+        born: Born::default(),
         wire: Wire::from_bytes(Bytes::copy_from_slice(wire)).ok_or(corrupt(WHAT))?,
     })
 }

@@ -20,6 +20,7 @@ use crate::effect::{Effect, Ending, Input, Output};
 use crate::error::{StreamCondition, StreamError};
 use crate::settings::Settings;
 use login::{Account, Login};
+pub use session::Counts;
 use session::Session;
 
 /// As many stanzas are read before the first of them is handed on.
@@ -171,6 +172,14 @@ impl Machine {
     pub fn sent(&self) -> Option<LogNumber> {
         match &self.phase {
             Phase::Bound(session) => Some(session.sent()),
+            _ => None,
+        }
+    }
+
+    /// What its node must say of a session, once it has one.
+    pub fn counts(&self) -> Option<Counts> {
+        match &self.phase {
+            Phase::Bound(session) => Some(session.counts()),
             _ => None,
         }
     }

@@ -50,6 +50,17 @@ pub(super) struct Session {
     answer_at: Option<u64>, // the client asked when it had sent so many
 }
 
+/// What a session's node must say of its stream, should its store forget it (session-log rule 9).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counts {
+    /// How far what the client sent is handled, as far as it may have been told.
+    pub handled: Handled,
+    /// From where XEP-0198 counts, where it is on.
+    pub base: Option<SmBase>,
+    /// Whether the session may be resumed.
+    pub resumable: bool,
+}
+
 /// What was written since the client was last asked.
 #[derive(Debug, Default)]
 struct Unasked {
@@ -112,6 +123,10 @@ impl Session {
 
     pub(super) fn is_resumable(&self) -> bool {
         self.sm.is_some_and(|sm| sm.resumable)
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        Counts { handled: self.handled, base: self.sm.map(|sm| sm.base), resumable: self.is_resumable() }
     }
 
     pub(super) fn sent(&self) -> LogNumber {

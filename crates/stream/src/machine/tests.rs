@@ -138,7 +138,7 @@ impl Client {
         assert!(self.machine.can_deliver());
         let wire = Wire::from_bytes(bytes::Bytes::from_static(b"<message from='bob@a.example/x'>")).unwrap();
         let number = starling_ports::ids::LogNumber(number);
-        let outgoing = Outgoing { number, wire, more: bytes::Bytes::new(), address: true, late };
+        let outgoing = Outgoing { number, wire, more: bytes::Bytes::new(), address: true, late, id: None };
         self.machine.deliver(self.now, &outgoing, &mut self.out);
         self.heard()
     }

@@ -185,6 +185,7 @@ mod tests {
             deliverable: true,
             copied: true,
             origin: None,
+            born: starling_ports::archive::Born::default(),
             wire: Wire::from_bytes(bytes::Bytes::from_static(wire.as_bytes())).unwrap(),
         }
     }

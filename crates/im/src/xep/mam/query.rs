@@ -274,6 +274,7 @@ mod tests {
             deliverable: false,
             copied: false,
             origin: None,
+            born: starling_ports::archive::Born::default(),
             wire: Wire::from_bytes(bytes::Bytes::from_static(wire.as_bytes())).unwrap(),
         };
         let admits = |fields: &[(&str, &[&str])]| asked(fields).unwrap().admits(&row);

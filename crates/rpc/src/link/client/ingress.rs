@@ -9,7 +9,9 @@ use starling_ports::ids::{LogNumber, NodeId};
 use starling_ports::ingress::{
     BindError, Handling, Ingress, PulledBatch, RegisterError, Resume, SessionRef, Submitted,
 };
-use starling_ports::sessions::{Claimed, Detach, Flags, Renewal, Renewed, SmBase};
+use starling_ports::sessions::{
+    Claimed, Detach, Portrait, Registered, Registration, Renewal, Renewed, SmBase,
+};
 use tracing::debug;
 
 use super::{Unanswered, Uplinks, is_small};
@@ -116,8 +118,15 @@ impl Ingress for Uplinks {
         self.announced.borrow().as_ref().is_some_and(|announced| announced.registration)
     }
 
-    async fn flags(&self, session: &SessionRef) -> Result<Flags> {
-        let reply = self.of_session(session, || Call::flags(session)).await?;
-        reply.flags().map_err(Unanswered::from)?
+    async fn portrait(&self, session: &SessionRef) -> Result<Portrait> {
+        let reply = self.of_session(session, || Call::portrait(session)).await?;
+        reply.portrait().map_err(Unanswered::from)?
+    }
+
+    async fn register_again(&self, registration: Registration) -> Result<Registered> {
+        let account = registration.jid.bare();
+        self.lost.notify_one(); // others are forgotten too, and find it out by a renewal
+        let reply = self.call(&account, || Call::register_again(&registration)).await?;
+        reply.registered().map_err(Unanswered::from)?
     }
 }

@@ -171,22 +171,16 @@ fn take(
 ) {
     for (at, held) in batch.iter().enumerate() {
         let Some(lease) = leases.get_mut(&held.session) else { continue };
-        let command = match outcome {
-            Outcome::Silence => continue,
-            Outcome::NoStore => {
-                lease.heard = begun;
-                continue;
-            }
+        match outcome {
+            Outcome::Silence => {}
+            Outcome::NoStore => lease.heard = begun,
             Outcome::Renewed(renewed) => {
                 (lease.renewed, lease.heard) = (begun, begun);
-                match renewed.get(at) {
-                    Some(Renewed::Behind) => Command::Pull,
-                    Some(Renewed::Over) => Command::Fenced,
-                    Some(Renewed::Held) | None => continue,
+                if let Some(renewed) = renewed.get(at) {
+                    uplinks.holder.renewed(uplinks.node, held.session, held.epoch, renewed);
                 }
             }
-        };
-        let _ = uplinks.holder.command(uplinks.node, held.session, held.epoch, command); // it may have gone meanwhile
+        }
     }
 }
 

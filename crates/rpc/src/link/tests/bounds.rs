@@ -13,8 +13,14 @@ use crate::node_id;
 fn target(number: u64) -> Target {
     let bytes = format!("<message from='a@b'><body>{}</body>", "x".repeat(64 * 1024));
     let wire = Wire::from_bytes(bytes.into()).unwrap();
-    let outgoing =
-        Outgoing { number: LogNumber(number), wire, more: Bytes::new(), address: false, late: false };
+    let outgoing = Outgoing {
+        number: LogNumber(number),
+        wire,
+        more: Bytes::new(),
+        address: false,
+        late: false,
+        id: None,
+    };
     Target { session: SessionId(u128::from(number)), epoch: Epoch(1), outgoing }
 }
 

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use prost::Message;
 use starling_jid::FullJid;
 use starling_ports::delivery::{Command, Outgoing, Target};
-use starling_ports::ids::{Epoch, Handled, LogNumber, SessionId};
+use starling_ports::ids::{Epoch, Handled, Life, LogNumber, SessionId};
 use starling_ports::ingress::{Handling, PulledBatch, Resume, SessionRef, Submitted};
-use starling_ports::sessions::{Claimed, Detach, Flags, Renewal, Renewed, SmBase};
+use starling_ports::sessions::{Claimed, Detach, Flags, Portrait, Renewal, Renewed, SmBase, Standing};
 use starling_stanza::{Carried, Draft, Kind, Wire};
 
 use crate::convert::{self, Call, Reply};
@@ -49,7 +49,7 @@ fn outgoing() -> Outgoing {
         b"<message from='bob@example.org/desk' type='chat'><body>hi</body>",
     ));
     let more = Bytes::from_static(b"<stanza-id xmlns='urn:xmpp:sid:0' id='1' by='alice@example.org'/>");
-    Outgoing { number: LogNumber(8), wire: wire.unwrap(), more, address: true, late: false }
+    Outgoing { number: LogNumber(8), wire: wire.unwrap(), more, address: true, late: false, id: None }
 }
 
 /// One of each frame that goes up.
@@ -57,8 +57,13 @@ fn upward() -> pb::Upward {
     let session = &session();
     let account = session.jid.bare();
     let base = SmBase { sent: LogNumber(2), handled: Handled(1) };
-    let renewal =
-        Renewal { account: account.clone(), session: session.id, epoch: Epoch(3), last: LogNumber(8) };
+    let renewal = Renewal {
+        account: account.clone(),
+        session: session.id,
+        epoch: Epoch(3),
+        last: LogNumber(8),
+        life: None,
+    };
     let resume = Resume { account: account.clone(), session: session.id, h: 7, token: 99 };
     let hello = pb::Hello {
         node: Some(convert::node(node_id("manager-1", 1_800_000_000_000_000))),
@@ -75,11 +80,15 @@ fn upward() -> pb::Upward {
         Call::detach(session, Detach::Closed),
         Call::bind(&account, Some("phone")),
         Call::resume(&resume),
-        Call::flags(session),
+        Call::portrait(session),
         Call::renew(&[renewal]),
     ];
     let frame = |(call, body)| pb::Up { call, body: Some(body) };
     pb::Upward { frames: (0..).zip(bodies).map(frame).collect() }
+}
+
+fn renewed(standing: Standing) -> Renewed {
+    Renewed { standing, life: Life::UNKNOWN, saved: None }
 }
 
 /// One of each frame that goes down.
@@ -104,8 +113,8 @@ fn downward() -> pb::Downward {
         Reply::Bound(Ok(session())),
         Reply::Claimed(Ok(resumed)),
         Reply::Claimed(Ok(Claimed::Failed { handled: Some(Handled(41)) })),
-        Reply::Flags(Ok(Flags::default())),
-        Reply::Renewed(Ok(vec![Renewed::Held, Renewed::Behind, Renewed::Over])),
+        Reply::Portrait(Ok(Portrait::default())),
+        Reply::Renewed(Ok([Standing::Held, Standing::Behind, Standing::Over].map(renewed).to_vec())),
     ];
     let answer =
         |(call, reply): (u64, Reply)| down::Body::Answer(pb::Answer { call, body: Some(reply.write()) });

@@ -7,7 +7,7 @@ use starling_ports::StoreError;
 use starling_ports::delivery::Command;
 use starling_ports::ids::{Handled, LogNumber};
 use starling_ports::ingress::{Handling, Ingress, SessionRef};
-use starling_ports::sessions::{Renewed, SmBase};
+use starling_ports::sessions::{SmBase, Standing};
 use tokio::task::JoinSet;
 
 use super::setup::{Core, Manager, PATIENCE, Wire, message, presence};
@@ -142,7 +142,7 @@ async fn who_missed_a_push_is_told_to_pull_when_its_link_is_lost() {
     manager.inbox.until(is_told).await;
     let held = manager.inbox.held.lock().clone();
     let renewed = manager.uplinks.renew(Default::default(), held).await.unwrap();
-    assert_eq!(renewed, [Renewed::Behind]);
+    assert_eq!(renewed.iter().map(|one| one.standing).collect::<Vec<_>>(), [Standing::Behind]);
 }
 
 #[tokio::test]

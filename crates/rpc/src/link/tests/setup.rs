@@ -170,6 +170,7 @@ impl Inbox {
             session: session.id,
             epoch: session.epoch,
             last: LogNumber(0),
+            life: None,
         };
         self.held.lock().push(held);
     }

@@ -1,0 +1,195 @@
+//! Registering again: a session whose store has come back with less than it had goes on, as its connection knows it
+//! (session-log rule 9). Asked for by a renewal, or by a batch that was refused.
+
+use std::sync::Arc;
+use std::task::Context;
+use std::time::Duration;
+
+use starling_ports::Result;
+use starling_ports::delivery::{Command, Holder};
+use starling_ports::ingress::{Handling, SessionRef, Submitted};
+use starling_ports::sessions::{Flags, Portrait, Registered, Registration, Renewal, Renewed, Standing};
+use starling_stanza::Kind;
+use starling_stream::{Input, Output};
+use tracing::debug;
+
+use super::{Driver, Held, Job, poll_job};
+
+/// How long a router that did not answer is left alone.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What is kept of a session beside its log, and what is under way about it.
+#[derive(Default)]
+pub(super) struct Again<'a> {
+    /// The batch that was submitted and is not answered: it is sent again before anything new (rule 2).
+    batch: Vec<Submitted>,
+    /// The batch was refused: is the session over, or forgotten?
+    is_refused: bool,
+    /// Something that the session said of itself may have changed.
+    pub(super) portrait_due: bool,
+    portrait: Portrait,
+    asking: Job<'a, Result<Portrait>>,
+    standing: Job<'a, Result<Vec<Renewed>>>,
+    registering: Job<'a, Result<Registered>>,
+    /// The same for all tries of one registration.
+    token: Option<u128>,
+}
+
+impl Again<'_> {
+    /// These are submitted now.
+    pub(super) fn note(&mut self, keeps: bool, batch: &[Submitted]) {
+        if keeps {
+            self.batch = batch.to_vec();
+        }
+    }
+
+    /// Whether the answer to the batch is that the session is not this connection's, which may not be the last word.
+    pub(super) fn is_refused(&mut self, answer: &Result<Handling>) -> bool {
+        self.is_refused = !self.batch.is_empty() && matches!(answer, Ok(Handling::Fenced));
+        if !self.is_refused {
+            // Asked for when it is done: before, the router has not heard of it.
+            self.portrait_due |= self.batch.iter().any(|one| one.draft.kind() != Kind::Message);
+            self.batch.clear();
+        }
+        self.is_refused
+    }
+
+    /// Whether nothing else may be said of the session.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.is_refused || self.standing.is_some() || self.registering.is_some()
+    }
+}
+
+impl<'a> Driver<'a> {
+    /// Begins what is due; says whether everything else has to wait.
+    pub(super) fn begin_again(&mut self, held: &'a Held) -> bool {
+        let shared = self.shared;
+        if !shared.hub.keeps() {
+            return false;
+        }
+        let (is_forgotten, now) = (held.outbox.is_forgotten(), self.now());
+        let may_try = !self.retry_at.is_some_and(|at| now < at);
+        if self.again.registering.is_none() && self.again.standing.is_none() && may_try {
+            if is_forgotten {
+                // What is being asked of the session would be asked of a former claim.
+                if self.call.is_none() {
+                    self.retry_at = None;
+                    self.begin_registering(held);
+                }
+            } else if self.again.is_refused {
+                self.retry_at = None;
+                let asked = shared.ingress.renew(shared.hub.node(), vec![renewal(held)]);
+                self.again.standing = Some(asked);
+            }
+        }
+        if is_forgotten || self.again.is_under_way() {
+            return true;
+        }
+        if self.submit.is_none() && !self.again.batch.is_empty() && may_try {
+            self.submit = Some(shared.ingress.submit(&held.session, self.again.batch.clone()));
+        }
+        if self.again.asking.is_none() && self.call.is_none() && std::mem::take(&mut self.again.portrait_due)
+        {
+            self.again.asking = Some(shared.ingress.portrait(&held.session));
+        }
+        self.submit.is_none() && !self.again.batch.is_empty()
+    }
+
+    fn begin_registering(&mut self, held: &'a Held) {
+        (self.submit, self.pull, self.again.asking) = (None, None, None);
+        self.again.is_refused = false;
+        let (Some(log), Some(counts)) = (held.outbox.log(), self.machine.counts()) else { return };
+        let token = *self.again.token.get_or_insert_with(random);
+        let mut portrait = self.again.portrait.clone();
+        let (sm, resumable) = (counts.base.is_some(), counts.resumable);
+        portrait.flags = Flags { sm, resumable, ..portrait.flags };
+        let SessionRef { id: session, jid, epoch } = held.session.clone();
+        debug!(
+            ?session,
+            entries = log.entries.len(),
+            "its store has forgotten a session: it is registered again"
+        );
+        let registration = Registration {
+            session,
+            jid,
+            node: self.shared.hub.node(),
+            epoch,
+            life: log.life,
+            token,
+            portrait,
+            resume: resumable.then_some(Duration::MAX), // for how long is for the router to say
+            base: counts.base.unwrap_or_default(),
+            handled: counts.handled,
+            acknowledged: log.acknowledged,
+            entries: log.entries,
+            done: log.done,
+        };
+        self.again.registering = Some(self.shared.ingress.register_again(registration));
+    }
+
+    /// Takes answers; says whether there was one.
+    pub(super) fn poll_again(&mut self, cx: &mut Context<'_>, out: &mut Output) -> bool {
+        let Some(held) = self.held() else { return false };
+        let mut moved = false;
+        if let Some(answer) = poll_job(&mut self.again.asking, cx) {
+            moved = true;
+            match answer {
+                Ok(portrait) => self.again.portrait = portrait,
+                Err(error) => debug!(%error, "what a session said of itself is not known"),
+            }
+        }
+        if let Some(answer) = poll_job(&mut self.again.standing, cx) {
+            moved = true;
+            self.stands(held, answer);
+        }
+        if let Some(answer) = poll_job(&mut self.again.registering, cx) {
+            moved = true;
+            self.registered(held, answer, out);
+        }
+        moved
+    }
+
+    fn stands(&mut self, held: &Held, answer: Result<Vec<Renewed>>) {
+        let (hub, session) = (&self.shared.hub, &held.session);
+        match answer.as_deref() {
+            Ok([renewed]) => {
+                hub.renewed(hub.node(), session.id, session.epoch, renewed);
+                self.again.is_refused = renewed.standing == Standing::Over;
+                if renewed.standing != Standing::Unknown {
+                    self.retry_at = Some(self.now() + RETRY_AFTER);
+                }
+            }
+            _ => self.retry_at = Some(self.now() + RETRY_AFTER),
+        }
+    }
+
+    fn registered(&mut self, held: &Held, answer: Result<Registered>, out: &mut Output) {
+        match answer {
+            Ok(Registered::Again { epoch }) => {
+                let session = SessionRef { epoch, ..held.session.clone() };
+                let outbox = Arc::new(held.outbox.again(epoch));
+                self.shared.hub.register(&session, outbox.clone());
+                let _ = held.next.set(Box::new(Held::new(session, outbox)));
+                self.again.token = None;
+                self.shared.metrics.registered.increment(1);
+            }
+            Ok(Registered::Over) => self.handle(Input::Command(Command::Fenced), out),
+            Err(error) => {
+                debug!(%error, "a session is not registered again yet");
+                self.retry_at = Some(self.now() + RETRY_AFTER);
+            }
+        }
+    }
+}
+
+fn renewal(held: &Held) -> Renewal {
+    let SessionRef { id: session, jid, epoch } = &held.session;
+    let (last, life) = (held.outbox.last(), held.outbox.life());
+    Renewal { account: jid.bare(), session: *session, epoch: *epoch, last, life }
+}
+
+/// 128 bits that nobody else has.
+fn random() -> u128 {
+    let half = || getrandom::u64().unwrap_or_default();
+    u128::from(half()) << 64 | u128::from(half())
+}

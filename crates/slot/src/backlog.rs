@@ -78,7 +78,8 @@ impl Slot {
         let mut left = limit;
         let mut finished = scan.complete && scan.last == self.last;
         for (table, row) in scan.rows {
-            let number = row.id.number;
+            // A row of a lost commit may have the number of one that was made since: that one is not passed over.
+            let number = row.id.number.saturating_sub(u64::from(self.is_orphan(&row)));
             let copy = self.wants(at, &row);
             let session = self.sessions.get_mut(at)?;
             let Some(backlog) = session.backlog.filter(|backlog| backlog.after < number) else { continue };
@@ -112,6 +113,12 @@ impl Slot {
         Some(Pulled { entries, more: session.backlog.is_some() || held })
     }
 
+    /// What was committed in a former life and not found when this one was verified is no commit any more (rule 8).
+    fn is_orphan(&self, row: &Row) -> bool {
+        let is_former = row.born.life != self.life && row.born.life != Life::UNKNOWN;
+        is_former && !self.pending.contains(row.id)
+    }
+
     /// Whether a stored row goes to the session at `at`: how, and whether it comes late.
     fn wants(&self, at: usize, row: &Row) -> Option<(Copy, bool)> {
         let session = self.sessions.get(at)?;
@@ -119,9 +126,7 @@ impl Slot {
         if session.holds(row.id) {
             return None;
         }
-        // What was committed in a former life and not found when this one was verified is no commit any more (rule 8).
-        let is_former = row.born.life != self.life && row.born.life != Life::UNKNOWN;
-        if is_former && !self.pending.contains(row.id) {
+        if self.is_orphan(row) {
             return None;
         }
         let own = row.resource.as_deref() == Some(session.jid.resource());

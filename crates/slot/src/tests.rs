@@ -1,6 +1,7 @@
 //! Histories, one or more for each rule of the session log that concerns one process.
 
 mod ends;
+mod loss;
 mod queues;
 mod retries;
 
@@ -98,7 +99,9 @@ impl World {
         };
         let (slot, saved) = Slot::load(self.slot.account(), &fields, &bodies, known, self.now).unwrap();
         assert!(saved.next == self.saved.next && saved.stanzas.keys().eq(self.bodies.keys()));
+        let life = self.slot.life;
         (self.slot, self.saved) = (slot, saved);
+        self.slot.live_in(life); // as whoever loads it does
         let again = self.slot.delta(&self.saved);
         assert!(again.is_empty(), "what was read is what was written: {again:?}");
     }

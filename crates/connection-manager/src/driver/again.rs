@@ -68,7 +68,7 @@ impl<'a> Driver<'a> {
             return false;
         }
         let (is_forgotten, now) = (held.outbox.is_forgotten(), self.now());
-        let may_try = !self.retry_at.is_some_and(|at| now < at);
+        let may_try = self.retry_at.is_none_or(|at| now >= at);
         if self.again.registering.is_none() && self.again.standing.is_none() && may_try {
             if is_forgotten {
                 // What is being asked of the session would be asked of a former claim.

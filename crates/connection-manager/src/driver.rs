@@ -54,7 +54,7 @@ pub(crate) struct Driver<'a> {
     call: Job<'a, Input<'static>>,
     resuming: Option<SessionId>,
     exchange: Option<u128>,
-    again: Again<'a>,
+    again: Option<Box<Again<'a>>>, // where a store may forget a session
     submit: Job<'a, starling_ports::Result<Handling>>,
     is_unknown: bool, // what became of the last batch
     pull: Job<'a, LogAnswer>,
@@ -103,7 +103,7 @@ impl<'a> Driver<'a> {
             call: None,
             resuming: None,
             exchange: None,
-            again: Again::default(),
+            again: shared.hub.keeps().then(Box::default),
             submit: None,
             is_unknown: false,
             pull: None,
@@ -251,7 +251,7 @@ impl<'a> Driver<'a> {
             let received = |draft: &Draft| shared.metrics.received(draft.kind(), draft.children().len());
             drafts.iter().for_each(|submitted| received(&submitted.draft));
             self.submitted = now;
-            self.again.note(shared.hub.keeps(), &drafts);
+            self.again.iter_mut().for_each(|again| again.note(&drafts));
             self.submit = Some(shared.ingress.submit(&held.session, drafts));
         }
         if self.pull.is_some() || self.retry_at.is_some_and(|at| now < at) {
@@ -273,7 +273,7 @@ impl<'a> Driver<'a> {
         let mut moved = false;
         if let Some(result) = poll_job(&mut self.submit, cx) {
             moved = true;
-            if self.again.is_refused(&result) {
+            if self.again.as_mut().is_some_and(|again| again.is_refused(&result)) {
                 return true; // whether the session has ended is to be found out
             }
             self.is_unknown |= result.is_err();
@@ -387,13 +387,13 @@ impl<'a> Driver<'a> {
                 effect @ Effect::Resume(_) => self.admit(Wish::Resume, effect),
                 Effect::EnableSm { resume, base } => {
                     let Some(held) = self.held() else { continue };
-                    self.again.portrait_due = true;
+                    self.portrait_may_change();
                     let enabled = shared.ingress.enable_sm(&held.session, resume, base);
                     self.call = Some(Box::pin(async move { Input::SmEnabled(enabled.await.ok()) }));
                 }
                 Effect::SetInactive(inactive) => {
                     let Some(held) = self.held() else { continue };
-                    self.again.portrait_due = true;
+                    self.portrait_may_change();
                     let set = shared.ingress.set_inactive(&held.session, inactive);
                     self.call = Some(Box::pin(async move {
                         let _ = set.await; // an optimisation that the client asked for: nobody waits for it
@@ -410,7 +410,7 @@ impl<'a> Driver<'a> {
                         false => Outbox::new(session.epoch, acknowledged),
                     });
                     shared.hub.register(&session, outbox.clone());
-                    self.again.portrait_due = true;
+                    self.portrait_may_change();
                     let _ = self.held.set(Held::new(session, outbox));
                 }
                 Effect::Acknowledge(upto) => {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod admission;
+mod arrival;
 mod certificate;
 mod config;
 mod conn;

@@ -1,7 +1,6 @@
 //! Where clients come in: sockets are bound, connections accepted, and stopped.
 
-use std::future::Future;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,20 +13,18 @@ use starling_stream::{Security, Settings};
 use starling_xml::{Framing, Limits};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, info, warn};
 
+use crate::arrival::Arrival;
 use crate::config::Config;
-use crate::conn::{self, Start};
 use crate::descriptors::Descriptors;
 use crate::error::Error;
-use crate::http::{self, Page};
+use crate::http::Page;
 use crate::hub::Hub;
 use crate::metrics::Metrics;
-use crate::proxy;
-use crate::room::{AtDoor, Place, Room};
+use crate::room::{AtDoor, Room};
 use crate::scratch::Pool;
 use crate::shared::Shared;
 use crate::tls::Tls;
@@ -39,8 +36,6 @@ const BACKLOG: i32 = 1024;
 const RENEW: Duration = Duration::from_secs(24 * 3600);
 /// How long no connection is accepted when the system has no file descriptor left.
 const REST: Duration = Duration::from_millis(100);
-/// How long a client that is one too many may take to hear so.
-const REFUSED_WITHIN: Duration = Duration::from_secs(5);
 
 /// A way in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -322,7 +317,8 @@ async fn accept(
         }
         Metrics::accepts(kind).increment(1);
         let peer = peer.ip().to_canonical();
-        tasks.spawn(counted(kind, admit(now, kind, tcp, peer, at_door, stop.clone())));
+        let arrival = Box::new(Arrival { present: now, kind, tcp, peer, stop: stop.clone() });
+        tasks.spawn(arrival.admit(at_door));
     }
 }
 
@@ -335,42 +331,6 @@ async fn accept_one(
     listening.accept().await.map(|(tcp, peer)| Some((tcp, peer, at_door)))
 }
 
-/// Serves a client that finds a place, and tells one that finds none.
-fn admit(
-    present: Arc<Present>,
-    kind: Kind,
-    tcp: TcpStream,
-    peer: IpAddr,
-    at_door: AtDoor,
-    stop: CancellationToken,
-) -> impl Future<Output = ()> {
-    let admitted = present.shared.room.try_admit(at_door);
-    async move {
-        match admitted {
-            Ok(place) => serve(present, kind, tcp, peer, place, stop).await,
-            Err(at_door) => Box::pin(admit_late(present, kind, tcp, peer, at_door, stop)).await,
-        }
-    }
-}
-
-async fn admit_late(
-    present: Arc<Present>,
-    kind: Kind,
-    tcp: TcpStream,
-    peer: IpAddr,
-    at_door: AtDoor,
-    stop: CancellationToken,
-) {
-    let place = present.shared.room.admit(at_door).await;
-    let is_refused = place.is_refused();
-    let serving = serve(present, kind, tcp, peer, place, stop);
-    if is_refused {
-        let _ = timeout(REFUSED_WITHIN, serving).await;
-    } else {
-        serving.await;
-    }
-}
-
 /// Listens again where it did before; `None` at the stop.
 async fn bind_again(door: &Door, stop: &CancellationToken) -> Option<TcpListener> {
     while !stop.is_cancelled() {
@@ -381,53 +341,6 @@ async fn bind_again(door: &Door, stop: &CancellationToken) -> Option<TcpListener
         stop.run_until_cancelled(tokio::time::sleep(REST)).await;
     }
     None
-}
-
-/// Serves a connection by what its listener is for, and by what a trusted proxy says before anything else.
-async fn serve(
-    present: Arc<Present>,
-    kind: Kind,
-    mut tcp: TcpStream,
-    peer: IpAddr,
-    place: Place,
-    stop: CancellationToken,
-) {
-    let is_proxy = present.config.listen.trusted_proxies.iter().any(|network| network.contains(peer));
-    let said = match is_proxy {
-        true => Box::pin(proxy::take(&mut tcp)).await,
-        false => Ok(None),
-    };
-    let said = match said {
-        Ok(said) => said.and_then(|said| Some((said.client?, said.is_tls))),
-        Err(error) => return debug!(%error, %peer, "a proxy was not understood"),
-    };
-    let peer = said.map_or(peer, |(client, _)| client);
-    let security = match (kind, said) {
-        (Kind::DirectTls, _) => Security::Direct,
-        (Kind::C2s | Kind::Plain, Some((_, true))) => Security::Proxied,
-        (Kind::C2s, _) | (Kind::Plain, Some(_)) => Security::StartTls,
-        (Kind::Plain, None) => Security::Plain,
-        // Whoever comes from afar is not on loopback, whatever the listener is bound to.
-        (Kind::PlainHttp, Some(_)) => {
-            return Box::pin(http::serve(present, Kind::Http, tcp, peer, place, stop)).await;
-        }
-        (Kind::Http | Kind::Https | Kind::PlainHttp, _) => {
-            // In a box: it is bigger than the future of an idle TCP client, which would have to make room for it.
-            return Box::pin(http::serve(present, kind, tcp, peer, place, stop)).await;
-        }
-    };
-    let settings = present.settings(security, Transport::Tcp);
-    let tls = (kind == Kind::DirectTls).then(|| present.shared.tls.direct.clone());
-    let start = Start { tcp, peer, place, settings, tls, read: Vec::new() };
-    conn::serve(present.shared.clone(), start, stop).await;
-}
-
-/// Counts a connection while it lives.
-async fn counted(kind: Kind, connection: impl Future<Output = ()>) {
-    let connections = Metrics::connections(kind);
-    connections.increment(1.0);
-    connection.await;
-    connections.decrement(1.0);
 }
 
 /// Small writes go out at once, and a peer that vanished while all was quiet is found out by the system.

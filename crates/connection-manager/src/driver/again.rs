@@ -26,7 +26,7 @@ pub(super) struct Again<'a> {
     /// The batch was refused: is the session over, or forgotten?
     is_refused: bool,
     /// Something that the session said of itself may have changed.
-    pub(super) portrait_due: bool,
+    portrait_due: bool,
     portrait: Portrait,
     asking: Job<'a, Result<Portrait>>,
     standing: Job<'a, Result<Vec<Renewed>>>,
@@ -37,10 +37,8 @@ pub(super) struct Again<'a> {
 
 impl Again<'_> {
     /// These are submitted now.
-    pub(super) fn note(&mut self, keeps: bool, batch: &[Submitted]) {
-        if keeps {
-            self.batch = batch.to_vec();
-        }
+    pub(super) fn note(&mut self, batch: &[Submitted]) {
+        self.batch = batch.to_vec();
     }
 
     /// Whether the answer to the batch is that the session is not this connection's, which may not be the last word.
@@ -63,44 +61,50 @@ impl Again<'_> {
 impl<'a> Driver<'a> {
     /// Begins what is due; says whether everything else has to wait.
     pub(super) fn begin_again(&mut self, held: &'a Held) -> bool {
-        let shared = self.shared;
-        if !shared.hub.keeps() {
-            return false;
-        }
-        let (is_forgotten, now) = (held.outbox.is_forgotten(), self.now());
+        let (shared, now) = (self.shared, self.now());
+        let Some(again) = self.again.as_deref_mut() else { return false };
+        let is_forgotten = held.outbox.is_forgotten();
         let may_try = self.retry_at.is_none_or(|at| now >= at);
-        if self.again.registering.is_none() && self.again.standing.is_none() && may_try {
+        if again.registering.is_none() && again.standing.is_none() && may_try {
             if is_forgotten {
                 // What is being asked of the session would be asked of a former claim.
                 if self.call.is_none() {
                     self.retry_at = None;
                     self.begin_registering(held);
                 }
-            } else if self.again.is_refused {
+                return true;
+            }
+            if again.is_refused {
                 self.retry_at = None;
-                let asked = shared.ingress.renew(shared.hub.node(), vec![renewal(held)]);
-                self.again.standing = Some(asked);
+                again.standing = Some(shared.ingress.renew(shared.hub.node(), vec![renewal(held)]));
             }
         }
-        if is_forgotten || self.again.is_under_way() {
+        if is_forgotten || again.is_under_way() {
             return true;
         }
-        if self.submit.is_none() && !self.again.batch.is_empty() && may_try {
-            self.submit = Some(shared.ingress.submit(&held.session, self.again.batch.clone()));
+        if self.submit.is_none() && !again.batch.is_empty() && may_try {
+            self.submit = Some(shared.ingress.submit(&held.session, again.batch.clone()));
         }
-        if self.again.asking.is_none() && self.call.is_none() && std::mem::take(&mut self.again.portrait_due)
-        {
-            self.again.asking = Some(shared.ingress.portrait(&held.session));
+        if again.asking.is_none() && self.call.is_none() && std::mem::take(&mut again.portrait_due) {
+            again.asking = Some(shared.ingress.portrait(&held.session));
         }
-        self.submit.is_none() && !self.again.batch.is_empty()
+        self.submit.is_none() && !again.batch.is_empty()
+    }
+
+    /// Something that the session said of itself may have changed.
+    pub(super) fn portrait_may_change(&mut self) {
+        if let Some(again) = &mut self.again {
+            again.portrait_due = true;
+        }
     }
 
     fn begin_registering(&mut self, held: &'a Held) {
-        (self.submit, self.pull, self.again.asking) = (None, None, None);
-        self.again.is_refused = false;
+        (self.submit, self.pull) = (None, None);
+        let Some(again) = &mut self.again else { return };
+        (again.asking, again.is_refused) = (None, false);
         let (Some(log), Some(counts)) = (held.outbox.log(), self.machine.counts()) else { return };
-        let token = *self.again.token.get_or_insert_with(random);
-        let mut portrait = self.again.portrait.clone();
+        let token = *again.token.get_or_insert_with(random);
+        let mut portrait = again.portrait.clone();
         let (sm, resumable) = (counts.base.is_some(), counts.resumable);
         portrait.flags = Flags { sm, resumable, ..portrait.flags };
         let SessionRef { id: session, jid, epoch } = held.session.clone();
@@ -124,26 +128,25 @@ impl<'a> Driver<'a> {
             entries: log.entries,
             done: log.done,
         };
-        self.again.registering = Some(self.shared.ingress.register_again(registration));
+        again.registering = Some(self.shared.ingress.register_again(registration));
     }
 
     /// Takes answers; says whether there was one.
     pub(super) fn poll_again(&mut self, cx: &mut Context<'_>, out: &mut Output) -> bool {
-        let Some(held) = self.held() else { return false };
-        let mut moved = false;
-        if let Some(answer) = poll_job(&mut self.again.asking, cx) {
-            moved = true;
-            match answer {
-                Ok(portrait) => self.again.portrait = portrait,
-                Err(error) => debug!(%error, "what a session said of itself is not known"),
-            }
+        let (Some(held), Some(again)) = (self.held(), self.again.as_deref_mut()) else { return false };
+        let asked = poll_job(&mut again.asking, cx);
+        let standing = poll_job(&mut again.standing, cx);
+        let registered = poll_job(&mut again.registering, cx);
+        let moved = asked.is_some() || standing.is_some() || registered.is_some();
+        match asked {
+            Some(Ok(portrait)) => again.portrait = portrait,
+            Some(Err(error)) => debug!(%error, "what a session said of itself is not known"),
+            None => {}
         }
-        if let Some(answer) = poll_job(&mut self.again.standing, cx) {
-            moved = true;
+        if let Some(answer) = standing {
             self.stands(held, answer);
         }
-        if let Some(answer) = poll_job(&mut self.again.registering, cx) {
-            moved = true;
+        if let Some(answer) = registered {
             self.registered(held, answer, out);
         }
         moved
@@ -151,10 +154,11 @@ impl<'a> Driver<'a> {
 
     fn stands(&mut self, held: &Held, answer: Result<Vec<Renewed>>) {
         let (hub, session) = (&self.shared.hub, &held.session);
+        let Some(again) = &mut self.again else { return };
         match answer.as_deref() {
             Ok([renewed]) => {
                 hub.renewed(hub.node(), session.id, session.epoch, renewed);
-                self.again.is_refused = renewed.standing == Standing::Over;
+                again.is_refused = renewed.standing == Standing::Over;
                 if renewed.standing != Standing::Unknown {
                     self.retry_at = Some(self.now() + RETRY_AFTER);
                 }
@@ -170,7 +174,7 @@ impl<'a> Driver<'a> {
                 let outbox = Arc::new(held.outbox.again(epoch));
                 self.shared.hub.register(&session, outbox.clone());
                 let _ = held.next.set(Box::new(Held::new(session, outbox)));
-                self.again.token = None;
+                self.again.iter_mut().for_each(|again| again.token = None);
                 self.shared.metrics.registered.increment(1);
             }
             Ok(Registered::Over) => self.handle(Input::Command(Command::Fenced), out),

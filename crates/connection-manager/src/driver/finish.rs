@@ -35,7 +35,9 @@ impl Driver<'_> {
         }
         let drafts = self.machine.take_drafts();
         // Behind stanzas of which nothing is known none may go (session-log rule 1): the client sends them all again.
-        let is_unknown = self.is_unknown || self.again.is_under_way() || outbox.is_forgotten();
+        let is_unknown = self.is_unknown
+            || self.again.as_ref().is_some_and(|again| again.is_under_way())
+            || outbox.is_forgotten();
         if !drafts.is_empty() && !is_unknown {
             let _ = self.shared.ingress.submit(session, drafts).await;
         }

@@ -9,7 +9,6 @@ mod page;
 mod route;
 
 use std::future::{Future, poll_fn};
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,13 +19,13 @@ use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioTimer;
 use parking_lot::Mutex;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use crate::arrival::Arrival;
 use crate::conn::{LINGER, LINGER_BYTES};
-use crate::listeners::{Kind, Present};
+use crate::listeners::Kind;
 use crate::room::Place;
 use crate::transport::{Transport, websocket};
 use caller::Caller;
@@ -50,29 +49,16 @@ struct Upgrade {
 }
 
 /// Serves requests until the connection ends or becomes a WebSocket.
-pub(crate) async fn serve(
-    present: Arc<Present>,
-    kind: Kind,
-    tcp: TcpStream,
-    peer: IpAddr,
-    place: Place,
-    stop: CancellationToken,
-) {
+pub(crate) async fn serve(arrival: Box<Arrival>, place: Place) {
+    let shared = arrival.present.shared.clone();
     // What only HTTP needs is given back before a WebSocket begins.
-    let Some((start, stop)) = Box::pin(requests(present.clone(), kind, tcp, peer, place, stop)).await else {
-        return;
-    };
-    websocket::serve(present.shared.clone(), start, stop).await;
+    if let Some((start, stop)) = Box::pin(requests(arrival, place)).await {
+        websocket::serve(shared, start, stop).await;
+    }
 }
 
-async fn requests(
-    present: Arc<Present>,
-    kind: Kind,
-    tcp: TcpStream,
-    peer: IpAddr,
-    place: Place,
-    stop: CancellationToken,
-) -> Option<(websocket::Start, CancellationToken)> {
+async fn requests(arrival: Box<Arrival>, place: Place) -> Option<(websocket::Start, CancellationToken)> {
+    let Arrival { present, kind, tcp, peer, stop } = *arrival;
     let tls = (kind == Kind::Https).then(|| present.shared.tls.https.clone());
     let io = HttpIo::new(tcp, tls, present.shared.pool.clone())
         .inspect_err(|error| debug!(%error, "no TLS for a client"))

@@ -87,6 +87,10 @@ fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 bench: ## figures on loopback: docs/benchmarks.md; BENCH='--only chat-16 --runs 1' runs one and leaves the page alone
 	scripts/lib/bench.sh $(BENCH)
 
+.PHONY: bench-cluster
+bench-cluster: ## figures of two managers and two routers on Redis and Cassandra: docs/benchmarks.md
+	scripts/lib/bench-cluster.sh $(BENCH)
+
 .PHONY: bench-store
 bench-store: ## fjall and redb side by side: inserts, reads, size, kills
 	cargo run --profile quick -p starling-store-embedded --example bench_store

@@ -43,6 +43,7 @@ pub(crate) async fn run(options: Arc<Options>, chat: Chat) -> Result<Report> {
     }
     tokio::time::sleep(Duration::from_millis(500)).await; // presence is told before messages are routed by it
     let before = process::read(&options.server_pid)?;
+    let each_before = options.server_pid.iter().map(|pid| process::cpu(*pid)).collect::<Result<Vec<_>>>()?;
     let (began, stop) = (Instant::now(), Instant::now() + Duration::from_secs(chat.seconds));
     let mut tasks: JoinSet<Result<Done>> = JoinSet::new();
     let mut clients = clients.into_iter();
@@ -67,14 +68,17 @@ pub(crate) async fn run(options: Arc<Options>, chat: Chat) -> Result<Report> {
         }
     }
     let after = process::read(&options.server_pid)?;
-    let cpu = after.cpu_us_since(&before) / tally.received.max(1) as f64;
+    let messages = tally.received.max(1) as f64;
+    let cpu = after.cpu_us_since(&before) / messages;
+    let each: Vec<f64> = process::each_since(&options.server_pid, &each_before)?;
+    let each: Vec<f64> = each.into_iter().map(|cpu| cpu / messages).collect();
     let rate = tally.received as f64 / chat.seconds.max(1) as f64;
     let (lost, latency) = (tally.lost(), tally.latency());
     let json = json!({
         "load": "chat", "pairs": chat.pairs, "in_flight": chat.in_flight, "bytes": chat.bytes, "tls": options.tls,
         "sm": chat.sm, "seconds": chat.seconds, "sent": tally.sent, "received": tally.received, "lost": lost,
         "doubled": tally.doubled, "reordered": tally.reordered, "acked": tally.acked, "per_second": rate,
-        "server_cpu_us_per_message": cpu, "latency": latency, "server": after.since(&before),
+        "server_cpu_us_per_message": cpu, "each_cpu_us_per_message": each, "latency": latency, "server": after.since(&before),
     });
     let percentile = |key: &str| latency.get(key).and_then(serde_json::Value::as_u64).unwrap_or(0);
     let words = format!(

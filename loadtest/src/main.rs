@@ -46,6 +46,7 @@ fn run() -> Result<()> {
             Load::Presence { contacts, rounds } => presence::run(options.clone(), *contacts, *rounds).await,
             Load::Offline { pairs, messages } => offline::run(options.clone(), *pairs, *messages).await,
             Load::Bench(settings) => bench::run(options.clone(), settings.clone()).await,
+            Load::BenchCluster(settings) => bench::cluster::run(options.clone(), settings.clone()).await,
             Load::Relay => relay::serve().await,
         }
     })?;

@@ -1,6 +1,6 @@
 //! The command line.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -14,6 +14,9 @@ pub(crate) struct Options {
     /// Its port for clients.
     #[arg(long, default_value_t = 5222, global = true)]
     pub(crate) port: u16,
+    /// Ports of further nodes of the same service: accounts take them in turn.
+    #[arg(long, value_delimiter = ',', global = true)]
+    pub(crate) more_ports: Vec<u16>,
     /// The domain of the accounts.
     #[arg(long, default_value = "localhost", global = true)]
     pub(crate) domain: String,
@@ -93,6 +96,9 @@ pub(crate) enum Load {
     },
     /// All of the above against a server that it starts and stops: the table of docs/benchmarks.md.
     Bench(Bench),
+    /// Chats on a cluster of two connection managers and two session routers that it starts and stops, on stores that run:
+    /// CPU per message of each process.
+    BenchCluster(BenchCluster),
     /// The bare relay that `bench` compares with.
     #[command(hide = true)]
     Relay,
@@ -127,6 +133,38 @@ pub(crate) struct Bench {
     pub(crate) write: Option<PathBuf>,
 }
 
+/// The options of `bench-cluster`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchCluster {
+    /// The server's program.
+    #[arg(long)]
+    pub(crate) server: PathBuf,
+    /// The file that names the stores to routers, as `scripts/cluster.sh stores` prints it.
+    #[arg(long)]
+    pub(crate) stores: PathBuf,
+    /// Processes of the stores, whose CPU time is shown beside: `redis=PID`.
+    #[arg(long, value_delimiter = ',', value_parser = named)]
+    pub(crate) beside: Vec<(String, u32)>,
+    /// How often each is run; the table has the median and the extremes.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) runs: usize,
+    /// How long a chat lasts.
+    #[arg(long, default_value_t = 4)]
+    pub(crate) seconds: u64,
+    /// How many users chat.
+    #[arg(long, default_value_t = 200)]
+    pub(crate) users: usize,
+    /// The page whose table is written anew.
+    #[arg(long)]
+    pub(crate) write: Option<PathBuf>,
+}
+
+/// `NAME=PID`
+fn named(text: &str) -> Result<(String, u32)> {
+    let (name, pid) = text.split_once('=').context("NAME=PID")?;
+    Ok((name.to_owned(), pid.parse()?))
+}
+
 /// The options of `chat`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Chat {
@@ -152,6 +190,12 @@ impl Options {
         Ok(SocketAddr::new(self.host, self.port))
     }
 
+    /// The same for the client of account `index`: clients take the ports in turn.
+    pub(crate) fn of_client(&self, index: usize) -> Self {
+        let ports: Vec<u16> = [self.port].into_iter().chain(self.more_ports.iter().copied()).collect();
+        Self { port: ports.get(index % ports.len()).copied().unwrap_or(self.port), ..self.clone() }
+    }
+
     /// The name of account `index`.
     pub(crate) fn user(&self, index: usize) -> String {
         format!("{}{}", self.accounts, index % self.account_count.max(1))
@@ -167,6 +211,7 @@ impl Options {
             Load::Presence { contacts, .. } => (contacts + 1, 0),
             Load::Offline { pairs, .. } => (pairs * 2, 0),
             Load::Bench(bench) => (bench.connections.max(bench.users), bench.seconds),
+            Load::BenchCluster(bench) => (bench.users, bench.seconds),
             Load::Relay => (0, 0),
         };
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);

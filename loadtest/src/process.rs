@@ -12,14 +12,25 @@ pub(crate) struct Reading {
     pss: i64,
 }
 
+/// CPU time of one process.
+pub(crate) fn cpu(pid: u32) -> Result<Duration> {
+    let stat =
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
+    let ticks = ticks(&stat).context("/proc/PID/stat cannot be read")?;
+    Ok(Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1)))
+}
+
+/// CPU time of each of `pids`, in microseconds, since `before`, which was read by `cpu`.
+pub(crate) fn each_since(pids: &[u32], before: &[Duration]) -> Result<Vec<f64>> {
+    let spent = |(pid, before): (&u32, &Duration)| Ok(cpu(*pid)?.saturating_sub(*before).as_secs_f64() * 1e6);
+    pids.iter().zip(before).map(spent).collect()
+}
+
 /// Reads all `pids` now.
 pub(crate) fn read(pids: &[u32]) -> Result<Reading> {
     let mut sum = Reading::default();
     for pid in pids {
-        let stat =
-            std::fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("process {pid}"))?;
-        let ticks = ticks(&stat).context("/proc/PID/stat cannot be read")?;
-        sum.cpu += Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1));
+        sum.cpu += cpu(*pid)?;
         let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
         sum.rss += kibibytes(&rollup, "Rss:").unwrap_or(0) * 1024;
         sum.pss += kibibytes(&rollup, "Pss:").unwrap_or(0) * 1024;

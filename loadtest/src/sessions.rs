@@ -29,7 +29,7 @@ pub(crate) async fn log_in(options: &Arc<Options>, count: usize) -> Result<Vec<C
         {
             clients.push(done??);
         }
-        let (options, tls) = (options.clone(), tls.clone());
+        let (options, tls) = (options.of_client(index), tls.clone());
         tasks.spawn(async move {
             let client = Client::login(&options, tls.as_ref(), &options.user(index)).await?;
             anyhow::Ok((index, client))

@@ -1,5 +1,6 @@
 //! All figures of docs/benchmarks.md: each scenario on a server that was just started, several times, checked.
 
+pub(crate) mod cluster;
 mod page;
 mod scenario;
 mod server;
@@ -39,7 +40,7 @@ pub(crate) async fn run(options: Arc<Options>, bench: Bench) -> Result<Report> {
     let outcomes = outcomes?;
     let table = page::table(&outcomes, &bench);
     if let Some(page) = &bench.write {
-        page::write(page, &table)?;
+        page::write(page, &table, "make bench")?;
     }
     let broken: Vec<&str> =
         outcomes.iter().filter(|outcome| !outcome.is_right()).map(|outcome| outcome.scenario.name).collect();
@@ -97,7 +98,7 @@ async fn against_server(
         Load::Chat(chat) => chat::run(options.clone(), chat.clone()).await,
         Load::Presence { contacts, rounds } => presence::run(options.clone(), *contacts, *rounds).await,
         Load::Offline { pairs, messages } => offline::run(options.clone(), *pairs, *messages).await,
-        Load::Register { .. } | Load::Bench(_) | Load::Relay => {
+        Load::Register { .. } | Load::Bench(_) | Load::BenchCluster(_) | Load::Relay => {
             Err(anyhow::anyhow!("not a scenario against a server"))
         }
     };
@@ -125,12 +126,13 @@ async fn against_relay(options: &Options, bench: &Bench, in_flight: usize) -> Re
 impl Outcome {
     /// Nothing lost, doubled or reordered; with XEP-0198 everything was confirmed.
     pub(crate) fn is_right(&self) -> bool {
-        let none = |run: &Value, key: &str| run.get(key).and_then(Value::as_u64).unwrap_or(0) == 0;
-        let confirmed =
-            |run: &Value| run.get("sm") != Some(&Value::Bool(true)) || run.get("acked") == run.get("sent");
-        self.runs
-            .iter()
-            .all(|run| ["lost", "doubled", "reordered"].iter().all(|key| none(run, key)) && confirmed(run))
+        self.runs.iter().all(Self::is_run_right)
+    }
+
+    fn is_run_right(run: &Value) -> bool {
+        let none = |key: &&str| run.get(*key).and_then(Value::as_u64).unwrap_or(0) == 0;
+        let is_confirmed = run.get("sm") != Some(&Value::Bool(true)) || run.get("acked") == run.get("sent");
+        ["lost", "doubled", "reordered"].iter().all(none) && is_confirmed
     }
 }
 

@@ -43,9 +43,14 @@ pub(crate) struct Server {
 impl Server {
     /// Starts it in `directory`, with or without archives, and waits until it listens.
     pub(crate) async fn start(program: &Path, directory: &Path, archive: bool) -> Result<Self> {
+        Self::start_as(program, directory, &format!("{CONFIG}[im]\narchive = {archive}\n")).await
+    }
+
+    /// Starts it with a configuration.
+    pub(crate) async fn start_as(program: &Path, directory: &Path, configuration: &str) -> Result<Self> {
         std::fs::create_dir_all(directory)?;
         let config = directory.join("bench.toml");
-        std::fs::write(&config, format!("{CONFIG}[im]\narchive = {archive}\n"))?;
+        std::fs::write(&config, configuration)?;
         let log = std::fs::File::options().create(true).append(true).open(directory.join("bench.log"))?;
         let child = Command::new(program)
             .arg("run")
@@ -86,9 +91,13 @@ impl Server {
 
     /// The port that takes clients without TLS, or with STARTTLS.
     pub(crate) fn port(&self, tls: bool) -> Result<u16> {
-        let kind = if tls { "/c2s/0" } else { "/plain/0" };
-        let address = self.addresses.pointer(kind).and_then(Value::as_str).context("no such listener")?;
+        let address = self.address(if tls { "c2s" } else { "plain" })?;
         Ok(address.parse::<std::net::SocketAddr>()?.port())
+    }
+
+    /// Where its first listener of that kind is.
+    pub(crate) fn address(&self, kind: &str) -> Result<&str> {
+        self.addresses.pointer(&format!("/{kind}/0")).and_then(Value::as_str).context("no such listener")
     }
 
     /// SIGTERM, and waits until it is gone.

@@ -1,0 +1,173 @@
+//! Figures of a cluster: alice → manager → router → manager → bob, each process by itself.
+
+use super::page::{latency, load, rate, spread, stamp};
+use super::server::{CONFIG, Server};
+use super::{Outcome, page, say};
+use crate::chat;
+use crate::options::{BenchCluster, Chat, Mechanism, Options};
+use crate::sessions::{self, Report};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::{Value, json};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What is chatted: its name, the archives, messages of a pair on their way at once, XEP-0198.
+const CHATS: &[(&str, bool, usize, bool)] = &[
+    ("1 in flight", false, 1, false),
+    ("16 in flight", false, 16, false),
+    ("1 in flight, XEP-0198", false, 1, true),
+    ("16 in flight, XEP-0198", false, 16, true),
+    ("1 in flight, both archives, XEP-0198", true, 1, true),
+    ("16 in flight, both archives, XEP-0198", true, 16, true),
+];
+
+/// Two connection managers, two session routers.
+struct Cluster {
+    managers: Vec<Server>,
+    routers: Vec<Server>,
+}
+
+impl Cluster {
+    async fn start(bench: &BenchCluster, directory: &Path, archive: bool) -> Result<Self> {
+        let stores = std::fs::read_to_string(&bench.stores).context("reading what names the stores")?;
+        let base = format!("mode = \"cluster\"\n{CONFIG}[im]\narchive = {archive}\n");
+        let mut routers = Vec::new();
+        for number in 1..=2 {
+            let own = format!(
+                "[cluster]\nroles = [\"session-router\"]\nname = \"router-{number}\"\nlisten = \"127.0.0.1:0\"\nplaintext = true\n"
+            );
+            let config = format!("{base}{}", stores.replacen("[cluster]\n", &own, 1));
+            let directory = directory.join(format!("router-{number}-{archive}"));
+            routers.push(Server::start_as(&bench.server, &directory, &config).await?);
+        }
+        let at = routers.iter().map(|router| Ok(format!("\"{}\"", router.address("link")?)));
+        let at = at.collect::<Result<Vec<_>>>()?.join(", ");
+        let mut managers = Vec::new();
+        for number in 1..=2 {
+            let own = format!(
+                "[cluster]\nroles = [\"connection-manager\"]\nname = \"manager-{number}\"\nrouters = [{at}]\nplaintext = true\n"
+            );
+            let directory = directory.join(format!("manager-{number}-{archive}"));
+            let config = format!("{base}{own}");
+            managers.push(Server::start_as(&bench.server, &directory, &config).await?);
+        }
+        Ok(Self { managers, routers })
+    }
+
+    fn pids(&self) -> Vec<u32> {
+        self.managers.iter().chain(&self.routers).map(Server::pid).collect()
+    }
+
+    async fn stop(self) -> Result<()> {
+        for server in self.managers.into_iter().chain(self.routers) {
+            server.stop().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Runs all chats, prints the table and writes it; fails if anything was lost, doubled or reordered.
+pub(crate) async fn run(options: Arc<Options>, bench: BenchCluster) -> Result<Report> {
+    let directory = std::env::temp_dir().join(format!("starling-bench-cluster-{}", std::process::id()));
+    let outcomes = all(&options, &bench, &directory).await;
+    let _ = std::fs::remove_dir_all(&directory); // what is left there is temporary by its place
+    let outcomes = outcomes?;
+    let table = table(&outcomes, &bench);
+    if let Some(page) = &bench.write {
+        page::write(page, &table, "make bench-cluster")?;
+    }
+    say(&table)?;
+    let runs: Vec<Value> =
+        outcomes.iter().map(|(name, runs)| json!({ "name": name, "runs": runs })).collect();
+    let all_right = outcomes.iter().flat_map(|(_, runs)| runs).all(Outcome::is_run_right);
+    ensure!(all_right, "lost, doubled, reordered or unconfirmed messages: {runs:?}");
+    Ok((
+        json!({ "load": "bench-cluster", "scenarios": runs }),
+        "everything sent arrived once and in order".to_owned(),
+    ))
+}
+
+type Runs = (&'static str, Vec<Value>);
+
+async fn all(options: &Options, bench: &BenchCluster, directory: &Path) -> Result<Vec<Runs>> {
+    let mut outcomes: Vec<Runs> = CHATS.iter().map(|chat| (chat.0, Vec::new())).collect();
+    let mut used = 0;
+    for archive in [false, true] {
+        let cluster = Cluster::start(bench, directory, archive).await?;
+        let ports = cluster.managers.iter().map(|manager| manager.port(false)).collect::<Result<Vec<_>>>()?;
+        let [port, more_ports @ ..] = ports.as_slice() else { continue };
+        let options = Options {
+            port: *port,
+            more_ports: more_ports.to_vec(),
+            tls: false,
+            mechanism: Mechanism::ScramSha1,
+            account_count: bench.users,
+            server_pid: cluster.pids().into_iter().chain(bench.beside.iter().map(|(_, pid)| *pid)).collect(),
+            ..options.clone()
+        };
+        for ((name, _, in_flight, sm), (_, runs)) in
+            CHATS.iter().zip(&mut outcomes).filter(|((_, archived, ..), _)| *archived == archive)
+        {
+            for _ in 0..bench.runs.max(1) {
+                // Accounts of its own: what a former run's reader had not acknowledged would come to this one's.
+                used += 1;
+                let accounts = format!("c{}-{used}-", std::process::id());
+                let options = Arc::new(Options { accounts, ..options.clone() });
+                sessions::register(options.clone(), bench.users).await?;
+                let (pairs, seconds) = (bench.users / 2, bench.seconds);
+                let chat = Chat { pairs, in_flight: *in_flight, bytes: 64, seconds, sm: *sm };
+                let (json, words) = chat::run(options, chat).await.with_context(|| (*name).to_owned())?;
+                say(&format!("{name}: {words}"))?;
+                runs.push(json);
+            }
+        }
+        cluster.stop().await?;
+    }
+    Ok(outcomes)
+}
+
+fn table(outcomes: &[Runs], bench: &BenchCluster) -> String {
+    let beside: Vec<String> = bench.beside.iter().map(|(name, _)| format!("{name}, µs")).collect();
+    let mut out = format!(
+        "{} Command: `make bench-cluster`. {} runs each of {} s, {} users, senders on one manager, receivers on the other; {}.\n\n",
+        stamp(),
+        bench.runs,
+        bench.seconds,
+        bench.users,
+        load()
+    );
+    let _ = writeln!(
+        out,
+        "| chat | all Starling processes (lowest–highest) | sender's manager, µs | receiver's | both routers, µs | {} | rate | p50 / p99 |",
+        beside.join(" | ")
+    );
+    out.push_str(&format!("|{}\n", "---|".repeat(7 + beside.len())));
+    for (name, runs) in outcomes {
+        let each = |range: std::ops::Range<usize>| -> Vec<f64> {
+            let sum = |run: &Value| -> Option<f64> {
+                let each = run.get("each_cpu_us_per_message")?.as_array()?;
+                Some(each.get(range.clone())?.iter().filter_map(Value::as_f64).sum())
+            };
+            runs.iter().filter_map(sum).collect()
+        };
+        let middle = |range: std::ops::Range<usize>| -> String {
+            let mut values = each(range);
+            values.sort_by(f64::total_cmp);
+            format!("{:.1}", values.get(values.len() / 2).copied().unwrap_or(f64::NAN))
+        };
+        let stores: Vec<String> = (4..4 + bench.beside.len()).map(|at| middle(at..at + 1)).collect();
+        let _ = writeln!(
+            out,
+            "| {name} | {} | {} | {} | {} | {} | {} | {} |",
+            spread(each(0..4), "µs"),
+            middle(0..1),
+            middle(1..2),
+            middle(2..4),
+            stores.join(" | "),
+            rate(runs),
+            latency(runs)
+        );
+    }
+    out
+}

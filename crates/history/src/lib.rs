@@ -137,6 +137,14 @@ impl History {
         self.sent.values().filter(|sent| sent.acked && !sent.refused).count()
     }
 
+    /// Whether all that was acknowledged and is for `account` has come to one of its devices.
+    pub fn is_delivered(&self, account: &str) -> bool {
+        let of_it = self.receipts.iter().filter(|(_, receipt)| *receipt.account == *account);
+        let came: BTreeSet<&Id> = of_it.map(|(id, _)| id).collect();
+        let is_due = |sent: &Sent| *sent.to == *account && sent.acked && !sent.refused;
+        self.sent.iter().all(|(id, sent)| !is_due(sent) || came.contains(id))
+    }
+
     /// How many different messages a device got on one of its streams.
     pub fn came(&self, device: &str, stream: u32) -> usize {
         let on_it = |receipt: &Receipt| receipt.stream == stream && *receipt.device == *device;

@@ -107,7 +107,7 @@ impl Kit {
         while let Some(recipient) = self.recipients.join_next().await {
             let mut recipient = recipient.unwrap();
             let (mut stream, _) = recipient.connect(address).await;
-            recipient.read(&mut stream, Habit::Answers, Duration::from_secs(5), |_| false).await;
+            recipient.read_all(&mut stream).await;
             streams.push(recipient.streams());
             self.notes.open().left(&recipient.name());
             recipient.leave(stream).await;

@@ -121,7 +121,7 @@ async fn finish(kit: &Kit, mut cast: Cast) {
     }
     for device in [&mut cast.online, &mut cast.moving, &mut cast.silent, &mut cast.offline] {
         let (mut stream, _) = device.connect(address).await;
-        device.read(&mut stream, Habit::Answers, Duration::from_secs(3), |_| false).await;
+        device.read_all(&mut stream).await;
         device.leave(stream).await;
     }
     let accounts: Vec<&str> = SENDERS.into_iter().chain(RECEIVERS).collect();

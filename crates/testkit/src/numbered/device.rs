@@ -9,10 +9,15 @@ use crate::Tree;
 use starling_history::{Id, Receipt};
 
 use super::stream::{Begun, Came, Kept, Stream};
-use super::{AGAIN, Hosts, Notes, SILENCE};
+use super::{AGAIN, Hosts, Notes, PATIENCE, SILENCE};
 
 /// How often it looks whether it is to stop.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// Without a message for so long, it looks whether there are more to come.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How long it waits for what may not come.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// What it does with what it gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +155,15 @@ impl Recipient {
         }
     }
 
+    /// Reads until all that was acknowledged to senders and is for its account has come, and then until nothing more comes.
+    pub async fn read_all(&mut self, stream: &mut Stream) {
+        let begun = Instant::now();
+        while begun.elapsed() < PATIENCE && !self.notes.open().is_delivered(&self.account) {
+            self.read(stream, Habit::Answers, PAUSE, |_| false).await;
+        }
+        self.read(stream, Habit::Answers, QUIET, |_| false).await;
+    }
+
     /// Cuts the socket; what was kept of the stream is used by the next `connect`.
     pub fn cut(&mut self, stream: Stream) {
         self.kept = stream.cut();
@@ -160,7 +174,7 @@ impl Recipient {
         self.kept = Kept::default();
         stream.acknowledge().await.unwrap();
         stream.write("</stream:stream>").await.unwrap();
-        while !matches!(stream.poll(super::PATIENCE).await, None | Some(Came::End)) {}
+        while !matches!(stream.poll(PATIENCE).await, None | Some(Came::End)) {}
     }
 
     /// Whether it was a message.

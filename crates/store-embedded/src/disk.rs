@@ -101,6 +101,15 @@ pub(crate) enum Op {
     Remove(Space, Vec<u8>),
 }
 
+impl Op {
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Op::Put(_, key, value) => key.len() + value.len(),
+            Op::Remove(_, key) => key.len(),
+        }
+    }
+}
+
 /// The database, which may be closed for a moment: a failed write makes fjall refuse all later ones, until it is
 /// opened again.
 pub(crate) struct Disk {

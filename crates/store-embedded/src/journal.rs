@@ -47,13 +47,15 @@ impl Ends {
     }
 }
 
-fn end(file: &File) -> io::Result<u64> {
-    let (mut end, mut bytes) = (file.metadata()?.len(), vec![0; STEP]);
+pub(crate) fn end(file: &File) -> io::Result<u64> {
+    let (mut end, mut bytes, zeros) = (file.metadata()?.len(), vec![0; STEP], vec![0; STEP]);
     while end > 0 {
         let start = end.saturating_sub(STEP as u64);
         let step = bytes.get_mut(..(end - start) as usize).unwrap_or_default();
         file.read_exact_at(step, start)?;
-        if let Some(last) = step.iter().rposition(|byte| *byte != 0) {
+        if !zeros.starts_with(step)
+            && let Some(last) = step.iter().rposition(|byte| *byte != 0)
+        {
             return Ok(start + last as u64 + 1);
         }
         end = start;

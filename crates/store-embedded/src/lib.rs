@@ -19,6 +19,7 @@ mod metrics;
 mod private;
 mod random;
 mod removed;
+mod reserve;
 mod room;
 mod rosters;
 mod row;

@@ -8,6 +8,7 @@ mod journal;
 mod removal;
 mod sessions;
 
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -67,6 +68,16 @@ fn killed(from: &Path) -> tempfile::TempDir {
     to
 }
 
+/// A file; of a journal, what is written in it.
+fn read(path: &Path) -> Vec<u8> {
+    let file = std::fs::File::open(path).unwrap();
+    let is_journal = path.extension().is_some_and(|extension| extension == "jnl");
+    let length = if is_journal { crate::journal::end(&file).unwrap() } else { u64::MAX };
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
@@ -75,12 +86,7 @@ fn copy(from: &Path, to: &Path) {
             copy(&path, &to);
             continue;
         }
-        let mut bytes = std::fs::read(&path).unwrap();
-        if path.extension().is_some_and(|extension| extension == "jnl") {
-            let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-            bytes.truncate(end);
-        }
-        std::fs::write(to, bytes).unwrap();
+        std::fs::write(to, read(&path)).unwrap();
     }
 }
 

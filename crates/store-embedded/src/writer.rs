@@ -13,6 +13,7 @@ use crate::disk::{Disk, Op};
 use crate::error::{OpenError, unavailable};
 use crate::journal::Journalled;
 use crate::metrics::Metrics;
+use crate::reserve::{self, Reserve};
 use crate::room::Room;
 use starling_slot::Promise;
 
@@ -60,6 +61,7 @@ impl Writer {
         let work = Work {
             failing: failing.clone(),
             room: room.clone(),
+            reserve: Reserve::hold(&root),
             disk,
             journalled,
             sync: config.sync,
@@ -182,7 +184,7 @@ impl Group {
         self.later = self.ops.clone();
         while let Some(request) = next.take() {
             let Request::Write(more, done) = request else { return true };
-            bytes += more.iter().map(size).sum::<usize>();
+            bytes += more.iter().map(Op::size).sum::<usize>();
             if done.is_none() {
                 self.later.extend_from_slice(&more);
             }
@@ -199,6 +201,7 @@ impl Group {
 /// What the thread owns.
 struct Work {
     room: Arc<Room>,
+    reserve: Reserve,
     failing: Arc<AtomicBool>,
     disk: Arc<Disk>,
     journalled: Journalled,
@@ -243,18 +246,27 @@ impl Work {
         if self.room.is_short() {
             return Err(Refused("the disk is full or read-only".into()));
         }
-        if self.failed.is_none() {
-            return Ok(());
+        if self.failed.is_some() {
+            let tried = self.group(Vec::new(), true);
+            return self.tried(tried);
         }
-        let tried = self.group(Vec::new(), true);
-        self.failing.store(tried.is_err(), Ordering::Relaxed);
-        tried
+        if !self.reserve.stands() {
+            self.reserve.renew();
+        }
+        let stands = self.reserve.stands();
+        self.tried(if stands { Ok(()) } else { Err(Refused("the disk is full".into())) })
+    }
+
+    /// Notes whether anything new is to be taken.
+    fn tried(&self, result: Result<(), Refused>) -> Result<(), Refused> {
+        self.failing.store(result.is_err() || !self.reserve.stands(), Ordering::Relaxed);
+        result
     }
 
     /// Also where the room is short: what was taken is written if it can be.
     fn write(&mut self, ops: Vec<Op>, waiting: &[Done], later: Vec<Op>) -> Result<(), Refused> {
         let result = self.group(ops, !waiting.is_empty());
-        self.failing.store(result.is_err(), Ordering::Relaxed);
+        let result = self.tried(result);
         self.metrics.waiting.record(waiting.len() as f64);
         if result.is_err() {
             self.metrics.failures.increment(1);
@@ -272,15 +284,17 @@ impl Work {
             }
             self.attempt(|work| work.disk.reopen())?;
             self.failed = None;
+            self.reserve.renew(); // the journal was cut
             tracing::info!("the store writes again");
         }
         let number = self.journalled.last + 1;
         ops.push(Journalled::op(number));
         let sync = self.sync && urgent;
-        let begun = Instant::now();
+        let (begun, size) = (Instant::now(), reserve::size(&ops));
         self.attempt(|work| work.disk.write(ops, sync))?;
         self.metrics.write.record(begun.elapsed());
         self.journalled.written(number);
+        self.reserve.used(size);
         Ok(())
     }
 
@@ -293,12 +307,5 @@ impl Work {
             self.failed = Some((Instant::now(), refused.clone()));
             refused
         })
-    }
-}
-
-fn size(op: &Op) -> usize {
-    match op {
-        Op::Put(_, key, value) => key.len() + value.len(),
-        Op::Remove(_, key) => key.len(),
     }
 }

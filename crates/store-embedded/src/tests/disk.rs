@@ -144,7 +144,7 @@ fn flip(dir: &Path, needle: &[u8]) -> bool {
             }
             continue;
         }
-        let mut bytes = fs::read(&path).unwrap();
+        let mut bytes = read(&path);
         if let Some(at) = bytes.windows(needle.len()).position(|window| window == needle) {
             bytes[at] ^= 4;
             fs::write(&path, bytes).unwrap();

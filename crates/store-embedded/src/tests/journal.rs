@@ -9,6 +9,7 @@ use starling_ports::archive::{Archive, Query, Row, Table};
 use starling_ports::suite::row;
 
 use super::*;
+use crate::disk::Space;
 use crate::journal::Ends;
 
 fn journal(dir: &Path) -> PathBuf {
@@ -18,8 +19,7 @@ fn journal(dir: &Path) -> PathBuf {
 
 /// Where it ends.
 fn end(dir: &Path) -> u64 {
-    let bytes = fs::read(journal(dir)).unwrap();
-    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
+    crate::journal::end(&File::open(journal(dir)).unwrap()).unwrap()
 }
 
 async fn rows(store: &Store) -> Vec<Row> {
@@ -76,7 +76,7 @@ async fn a_flipped_bit_in_a_table_is_named_and_never_served() {
     let store = open(dir.path());
     let all: Vec<Row> = (1..=60).map(|number| row(number, &format!("{number} {}", number * 7919))).collect();
     store.put(Table::Archive, &bob(), all.clone()).await.unwrap();
-    store.disk.read().unwrap().space(crate::disk::Space::Archive).rotate_memtable_and_wait().unwrap();
+    store.disk.read().unwrap().space(Space::Archive).rotate_memtable_and_wait().unwrap();
     drop(store);
     let (base, mut noticed) = (killed(dir.path()), 0);
     let db = base.path().join("store/db/keyspaces");
@@ -127,4 +127,45 @@ async fn a_journal_cut_below_what_was_acknowledged_is_refused() {
     file.set_len(end(killed.path()) - 20).unwrap();
     let error = try_open(killed.path()).unwrap_err();
     assert!(error.reason.contains("the journal is damaged"), "{error}");
+}
+
+/// How many bytes of the disk its newest journal has, and how many it uses.
+fn held(dir: &Path) -> (u64, u64) {
+    use std::os::unix::fs::MetadataExt;
+    (fs::metadata(journal(dir)).unwrap().blocks() * 512, end(dir))
+}
+
+/// Whatever was taken can be written, though the disk fills up meanwhile: nobody waits for room.
+#[tokio::test]
+async fn the_journal_has_room_for_what_was_taken() {
+    const AHEAD: u64 = 8 * 1024 * 1024;
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { sync: false, ..config(dir.path()) };
+    let store = open_with(&config).unwrap();
+    let has_room = |when: &str| {
+        let (held, used) = held(dir.path());
+        assert!(held >= used + AHEAD, "{when}: {held} bytes for {used}");
+        used
+    };
+    has_room("new");
+    // Compressed, it is as long as before.
+    let hash = |at: u64| xxhash_rust::xxh3::xxh3_64(&at.to_le_bytes());
+    let random: String = (0..12_500).map(|at| format!("{:016x}", hash(at))).collect();
+    let write = async |store: &Store, numbers: std::ops::RangeInclusive<u64>| {
+        for number in numbers {
+            store.put(Table::Archive, &bob(), vec![row(number, &random)]).await.unwrap();
+        }
+    };
+    write(&store, 1..=100).await;
+    assert!(has_room("after writing more than is held") > 2 * AHEAD);
+    drop(store);
+    let store = open_with(&config).unwrap();
+    has_room("opened again");
+    store.disk.reopen().unwrap();
+    let before = journal(dir.path());
+    write(&store, 101..=350).await;
+    store.disk.read().unwrap().space(Space::Archive).rotate_memtable_and_wait().unwrap();
+    write(&store, 351..=351).await;
+    assert_ne!(journal(dir.path()), before, "a new journal was begun");
+    has_room("in the next journal");
 }

@@ -149,7 +149,7 @@ fn holds(dir: &Path, needle: &str) -> bool {
         let path = entry.unwrap().path();
         match path.is_dir() {
             true => holds(&path, needle),
-            false => String::from_utf8_lossy(&fs::read(&path).unwrap()).contains(needle),
+            false => String::from_utf8_lossy(&read(&path)).contains(needle),
         }
     })
 }

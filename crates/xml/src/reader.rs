@@ -1,7 +1,7 @@
 //! Bytes in, checked elements out: incremental, without I/O, and without a buffer while nothing has begun.
 
 use crate::chars::is_space;
-use crate::scan::{Scan, tag_end};
+use crate::scan::{Found, Scan, tag_end};
 use crate::scope::Declared;
 use crate::{Head, Limits, Raw, XmlError, ns, stanza};
 
@@ -44,19 +44,6 @@ pub struct Reader {
 struct Stream {
     declared: Declared,
     name: Box<str>,
-}
-
-impl Stream {
-    /// Whether `bytes` begin with a start tag whose prefix is that of the stream header.
-    fn has_prefix_of(&self, bytes: &[u8]) -> bool {
-        let prefix = self.name.split_once(':').map(|(prefix, _)| prefix.as_bytes());
-        prefix.is_some_and(|prefix| {
-            bytes
-                .get(1..)
-                .and_then(|name| name.strip_prefix(prefix))
-                .is_some_and(|rest| rest.first() == Some(&b':'))
-        })
-    }
 }
 
 /// How UTF-16 and UTF-32 begin (RFC 6120 §11.6).
@@ -164,13 +151,6 @@ impl Reader {
         if !self.started && OTHER_ENCODINGS.iter().any(|mark| bytes.starts_with(mark)) {
             return Err(XmlError::UnsupportedEncoding);
         }
-        if let Some(stream) = &self.stream
-            && stream.has_prefix_of(bytes)
-            && let Some(opened) = self.opened(stream, bytes)?
-        {
-            self.closed = true; // nothing that follows can be read as if nothing had been
-            return Ok(Some(opened));
-        }
         match (&self.stream, self.framing) {
             (None, Framing::Stream) => self.header(bytes),
             (Some(stream), _) if bytes.starts_with(b"</") => {
@@ -189,27 +169,40 @@ impl Reader {
                     return Err(XmlError::NotWellFormed("end tag"));
                 }
                 let depth = self.limits.depth;
-                let Some(end) = self.scan.advance(bytes, depth)? else { return Ok(None) };
-                self.check_size(end)?;
-                self.scan = Scan::default();
-                self.started = true;
-                let text = utf8(bytes.get(..end).unwrap_or_default())?;
-                let scope = self.stream.as_ref().map(|stream| stream.declared.scope()).unwrap_or_default();
-                Ok(Some((Event::Element(stanza::element(text, scope, &self.limits)?), end)))
+                loop {
+                    match self.scan.advance(bytes, depth)? {
+                        None => return Ok(None),
+                        Some(Found::Whole(end)) => return self.element(bytes, end).map(Some),
+                        Some(Found::Begun(end)) => {
+                            if let Some(opened) = self.opened(bytes, end)? {
+                                self.closed = true; // nothing that follows can be read as if nothing had been
+                                return Ok(Some(opened));
+                            }
+                        }
+                    }
+                }
             }
         }
     }
 
-    /// The start tag at the beginning of `bytes`, if it is one of the stream's own namespace that opens something. An `<error/>` is
-    /// read as a whole: it is what a client may say last.
-    fn opened(&self, stream: &Stream, bytes: &[u8]) -> Result<Option<(Event, usize)>, XmlError> {
-        let Some(end) = tag_end(bytes) else { return Ok(None) };
-        if bytes.get(..end).is_some_and(|tag| tag.ends_with(b"/>")) {
+    fn element(&mut self, bytes: &[u8], end: usize) -> Result<(Event, usize), XmlError> {
+        self.check_size(end)?;
+        self.scan = Scan::default();
+        self.started = true;
+        let text = utf8(bytes.get(..end).unwrap_or_default())?;
+        let scope = self.stream.as_ref().map(|stream| stream.declared.scope()).unwrap_or_default();
+        Ok((Event::Element(stanza::element(text, scope, &self.limits)?), end))
+    }
+
+    /// The start tag that ends at `end`, if it is one of the stream's own namespace that opens something, under whatever prefix. An
+    /// `<error/>` is read as a whole: it is what a client may say last.
+    fn opened(&self, bytes: &[u8], end: usize) -> Result<Option<(Event, usize)>, XmlError> {
+        let (Some(stream), Some(tag)) = (&self.stream, bytes.get(..end)) else { return Ok(None) };
+        if !may_be_of_stream(tag) {
             return Ok(None);
         }
         self.check_size(end)?;
-        let tag = utf8(bytes.get(..end).unwrap_or_default())?;
-        let head = stanza::start(tag, stream.declared.scope(), &self.limits)?;
+        let head = stanza::start(utf8(tag)?, stream.declared.scope(), &self.limits)?;
         let is_stream = head.name.ns() == ns::STREAM && head.name.local() != "error";
         Ok(is_stream.then_some((Event::Open(head), end)))
     }
@@ -252,6 +245,14 @@ impl Reader {
         self.started = true;
         Ok(Some((Event::Open(head), at + length)))
     }
+}
+
+/// Whether it is worth asking for the namespace of a start tag: stanzas have no prefix and do not speak of it.
+fn may_be_of_stream(tag: &[u8]) -> bool {
+    let name = tag.split(|byte| is_space(*byte) || *byte == b'>').next().unwrap_or_default();
+    name.contains(&b':')
+        || memchr::memchr(b'&', tag).is_some()
+        || memchr::memmem::find(tag, ns::STREAM.as_bytes()).is_some()
 }
 
 fn utf8(bytes: &[u8]) -> Result<&str, XmlError> {

@@ -24,14 +24,23 @@ pub(crate) struct Scan {
     at: usize,
     depth: usize,
     place: Place,
+    begun: bool,
+}
+
+/// What a scan has come to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// The end of the element's start tag, once, unless that is the end of the element too.
+    Begun(usize),
+    /// The end of the element.
+    Whole(usize),
 }
 
 const CDATA: &[u8] = b"<![CDATA[";
 
 impl Scan {
-    /// Goes on over `bytes`, which begin where they began before and may have grown. The end of the element that
-    /// begins at their beginning, if it is there.
-    pub(crate) fn advance(&mut self, bytes: &[u8], max_depth: usize) -> Result<Option<usize>, XmlError> {
+    /// Goes on over `bytes`, which begin where they began before and may have grown, with the element at their beginning.
+    pub(crate) fn advance(&mut self, bytes: &[u8], max_depth: usize) -> Result<Option<Found>, XmlError> {
         loop {
             let rest = bytes.get(self.at..).unwrap_or_default();
             match self.place {
@@ -80,7 +89,10 @@ impl Scan {
                                 self.depth += usize::from(!tag.ends_with(b"/>"));
                             }
                             if self.depth == 0 {
-                                return Ok(Some(self.at));
+                                return Ok(Some(Found::Whole(self.at)));
+                            }
+                            if !std::mem::replace(&mut self.begun, true) {
+                                return Ok(Some(Found::Begun(self.at)));
                             }
                         }
                         Some(quote) => self.place = Place::Quote { start, quote: *quote },

@@ -68,6 +68,9 @@ fn a_second_header_is_told_of_at_its_start_tag() {
             "stream",
         ),
         ("<stream:features>", "features"),
+        ("<s:stream xmlns:s='http://etherx.jabber.org/streams' to='a'>", "stream"),
+        ("<stream xmlns='http://etherx.jabber.org/streams'>", "stream"),
+        ("<stream xmlns='http://etherx.jabber.org&#47;streams'>", "stream"),
     ] {
         for pieces in [1, tag.len()] {
             let mut reader = opened(Limits::BEFORE_LOGIN);

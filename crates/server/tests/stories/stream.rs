@@ -320,6 +320,9 @@ pub(crate) async fn a_second_header_is_answered_at_once(world: &World) {
         (format!("{STREAM} to='localhost' version='1.0'>"), "bad-format"),
         (format!("<?xml version='1.0'?>{STREAM} to='localhost' version='1.0'>"), "restricted-xml"),
         ("<stream:features>".to_owned(), "unsupported-stanza-type"),
+        ("<s:stream xmlns:s='http://etherx.jabber.org/streams' to='localhost'>".to_owned(), "bad-format"),
+        ("<stream xmlns='http://etherx.jabber.org/streams' to='localhost'>".to_owned(), "bad-format"),
+        ("<features xmlns='http://etherx.jabber.org/streams'>".to_owned(), "unsupported-stanza-type"),
     ] {
         let mut stranger = guest(world, "plain", 36).await;
         opened(&mut stranger, "to='localhost' version='1.0'").await;

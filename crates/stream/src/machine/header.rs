@@ -31,6 +31,9 @@ impl Machine {
         }
         self.opened = true;
         if self.settings.framing == Framing::Stream {
+            if head.name.ns() == ns::STREAM && head.default_ns == *ns::STREAM {
+                return Err(StreamCondition::BadNamespacePrefix.into()); // RFC 6120 §4.9.3.2: it needs one
+            }
             if head.name.ns() != ns::STREAM || head.default_ns != *ns::CLIENT {
                 return Err(StreamCondition::InvalidNamespace.into());
             }

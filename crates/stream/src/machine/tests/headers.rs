@@ -32,6 +32,7 @@ fn each_fault_of_a_header_has_its_error() {
         ("http://etherx.jabber.org/streams", "urn:x", "invalid-namespace"),
         ("<stream:stream", "<stream:features", "bad-format"),
         ("<stream:stream", "<streams:stream", "bad-namespace-prefix"),
+        ("<stream:stream xmlns='jabber:client' xmlns:stream=", "<stream xmlns=", "bad-namespace-prefix"),
         ("<?xml version='1.0'?>", "<?xml version='1.0' encoding='utf-16'?>", "unsupported-encoding"),
         ("<?xml version='1.0'?>", "<!DOCTYPE x>", "restricted-xml"),
         ("<?xml version='1.0'?>", "text", "not-well-formed"),

@@ -77,15 +77,21 @@ async fn post(present: &Present, caller: &Caller, place: &Place, request: Reques
             }
             taken(bosh::answer(present, security, caller.peer, &body).await)
         }
-        // XEP-0124 §17: a client that says its version gets no HTTP code, but the condition.
         Ok(Err(Unread::TooBig(sid))) => closing(taken(bosh::refuse(present, sid).await)),
         Ok(Err(Unread::Broken)) => closing(refuse(StatusCode::BAD_REQUEST, "the body cannot be read")),
         Err(_) => closing(refuse(StatusCode::REQUEST_TIMEOUT, "the body took too long")),
     }
 }
 
-/// An answer of XEP-0124 itself.
-fn taken(text: Bytes) -> Answer {
+/// An answer of XEP-0124 itself. A client that has said its version gets no HTTP code, but the condition (§17.1).
+fn taken(answer: bosh::Answer) -> Answer {
+    let text = match answer {
+        bosh::Answer::Body(text) => text,
+        bosh::Answer::Code(code) => {
+            let status = StatusCode::from_u16(code).unwrap_or(StatusCode::BAD_REQUEST);
+            return refuse(status, status.canonical_reason().unwrap_or_default());
+        }
+    };
     let mut answer = Response::new(Full::new(text));
     // Never what `content` asks for: as `text/html` a message could become a page of this origin.
     answer.headers_mut().insert(CONTENT_TYPE, plain("text/xml; charset=utf-8"));

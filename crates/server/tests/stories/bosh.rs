@@ -142,6 +142,29 @@ pub(crate) async fn an_unknown_session_is_not_found(world: &World) {
     }
 }
 
+/// XEP-0124 §17.1: a client that says no version reads no terminal conditions, but the codes that stood for them.
+pub(crate) async fn a_client_without_a_version_gets_codes(world: &World) {
+    let address = address(world).await;
+    let body = |more: &str| {
+        format!("<body xmlns='http://jabber.org/protocol/httpbind' xmlns:xmpp='urn:xmpp:xbosh' {more}/>")
+    };
+    for (first, next) in
+        [("", "rid='1007'"), ("newkey='0000000000000000000000000000000000000000'", "rid='8' key='1'")]
+    {
+        let begun = post(address, &body(&format!("rid='7' to='localhost' xmpp:version='1.0' {first}")))
+            .await
+            .unwrap();
+        let next = body(&format!("sid='{}' {next}", begun.attr("sid").unwrap()));
+        let length = next.len();
+        let request = format!(
+            "POST /bosh HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{next}"
+        );
+        let answer = http(address, &request).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404 Not Found\r\n"), "{answer}");
+        assert!(!answer.contains("<body"), "{answer}");
+    }
+}
+
 /// XEP-0124 §10: a pause answers everything that waits.
 pub(crate) async fn a_pause_answers_at_once(world: &World) {
     let alice = world.user("alice").await;

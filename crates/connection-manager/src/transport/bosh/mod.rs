@@ -30,10 +30,25 @@ const BODY_EXTRA: usize = 2048;
 /// Requests on their way to a session: it takes them at once, so more than this come only from somebody who does not wait.
 const MAX_INBOX: usize = 8;
 
+/// What a request is answered with.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// A `<body/>`.
+    Body(Bytes),
+    /// An HTTP code: what was before there were terminal conditions (§17.1).
+    Code(u16),
+}
+
+impl From<Bytes> for Answer {
+    fn from(body: Bytes) -> Answer {
+        Answer::Body(body)
+    }
+}
+
 /// A request on its way to its session; an error if it could not be read.
 struct Incoming {
     request: Result<Request, StreamError>,
-    reply: oneshot::Sender<Bytes>,
+    reply: oneshot::Sender<Answer>,
 }
 
 /// The sessions of this node.
@@ -72,7 +87,7 @@ pub(crate) fn max_body(limits: &LimitsConfig, is_authenticated: bool) -> usize {
 }
 
 /// Answers one request, when its session has something to say or the time to wait is over.
-pub(crate) async fn answer(present: &Present, security: Security, peer: IpAddr, body: &[u8]) -> Bytes {
+pub(crate) async fn answer(present: &Present, security: Security, peer: IpAddr, body: &[u8]) -> Answer {
     let sessions = &present.shared.bosh;
     let sid = sid_in(body);
     let is_authenticated = sid.is_some_and(|sid| sessions.is_authenticated(sid));
@@ -90,27 +105,27 @@ pub(crate) async fn answer(present: &Present, security: Security, peer: IpAddr, 
     };
     match inbox {
         Ok(inbox) => hand_on(inbox, request).await,
-        Err(condition) => body::terminate(condition),
+        Err(condition) => body::terminate(condition).into(),
     }
 }
 
 /// Answers a request whose body is too big to be read: the session that it names ends.
-pub(crate) async fn refuse(present: &Present, sid: Option<u128>) -> Bytes {
+pub(crate) async fn refuse(present: &Present, sid: Option<u128>) -> Answer {
     match sid.and_then(|sid| present.shared.bosh.inbox(sid)) {
         Some(inbox) => {
             hand_on(inbox, Err(StreamError::new(StreamCondition::PolicyViolation, "the body is too big")))
                 .await
         }
-        None => body::terminate("policy-violation"),
+        None => body::terminate("policy-violation").into(),
     }
 }
 
-async fn hand_on(inbox: mpsc::Sender<Incoming>, request: Result<Request, StreamError>) -> Bytes {
+async fn hand_on(inbox: mpsc::Sender<Incoming>, request: Result<Request, StreamError>) -> Answer {
     let (reply, answered) = oneshot::channel();
     if inbox.send(Incoming { request, reply }).await.is_err() {
-        return body::terminate("item-not-found");
+        return body::terminate("item-not-found").into();
     }
-    answered.await.unwrap_or_else(|_| body::terminate("item-not-found"))
+    answered.await.unwrap_or_else(|_| body::terminate("item-not-found").into())
 }
 
 /// A new session, which lives until its client ends it or is gone.

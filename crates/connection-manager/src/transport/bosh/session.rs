@@ -9,17 +9,16 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use starling_stream::{Ending, Input, Output, Settings, StreamError};
 use starling_xml::{escape_attr, ns};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-use super::Incoming;
 use super::body::{self, Request};
 use super::keys::Keys;
 use super::window::{Offered, Window};
+use super::{Answer, Incoming};
 use crate::conn::LINGER;
 use crate::driver::Driver;
 use crate::pump::MAX_UNSENT;
@@ -46,7 +45,7 @@ const CLOSE: &[u8] = b"<close xmlns='urn:ietf:params:xml:ns:xmpp-framing'/>";
 /// The highest version that is spoken here.
 const VERSION: (u16, u16) = (1, 11);
 
-type Reply = oneshot::Sender<Bytes>;
+type Reply = oneshot::Sender<Answer>;
 
 /// What a session begins with.
 pub(super) struct Start {
@@ -111,6 +110,7 @@ struct Terms {
     wait: Duration,
     hold: u64,
     has_acks: bool,
+    is_legacy: bool,            // it says no version, and reads no terminal conditions (§17.1)
     inactivity: Duration,       // of now: a pause makes it longer, or shorter
     empty_at: Option<Duration>, // the last request, if it asked for nothing
 }
@@ -125,6 +125,7 @@ impl Terms {
             wait,
             hold: if wait.is_zero() { 0 } else { hold },
             has_acks: first.ack == Some(1),
+            is_legacy: first.version.is_none(),
             inactivity: INACTIVITY,
             empty_at: None,
             first: Some(first),
@@ -220,9 +221,9 @@ impl Session<'_, '_> {
         match terms.window.offer(request, reply) {
             Offered::Taken { replaced: None } => {}
             Offered::Taken { replaced: Some(before) } => {
-                let _ = before.send(body::write(&[("type", "error")], &[])); // §14.3
+                let _ = before.send(body::write(&[("type", "error")], &[]).into()); // §14.3
             }
-            Offered::Again(reply, body) => drop(reply.send(body)),
+            Offered::Again(reply, body) => drop(reply.send(body.into())),
             Offered::Outside(reply) => self.refuse("item-not-found", reply, out),
         }
     }
@@ -352,7 +353,7 @@ impl Session<'_, '_> {
             return false;
         };
         self.answered_at = self.driver.now();
-        let _ = reply.send(body); // who has gone asks again
+        let _ = reply.send(body.into()); // who has gone asks again
         true
     }
 
@@ -384,10 +385,16 @@ impl Session<'_, '_> {
 
     /// The client hears that the session is over, and the session that its client is gone.
     async fn end(&mut self, ending: Ending) {
-        let condition = self.condition.map(|condition| ("condition", condition));
-        let attributes: Vec<(&str, &str)> =
-            [Some(("type", "terminate")), condition].into_iter().flatten().collect();
-        let goodbye = body::write(&attributes, &self.error);
+        let is_legacy = self.terms.as_ref().is_some_and(|terms| terms.is_legacy);
+        let goodbye = match self.condition.and_then(code).filter(|_| is_legacy) {
+            Some(code) => Answer::Code(code),
+            None => {
+                let condition = self.condition.map(|condition| ("condition", condition));
+                let attributes: Vec<(&str, &str)> =
+                    [Some(("type", "terminate")), condition].into_iter().flatten().collect();
+                body::write(&attributes, &self.error).into()
+            }
+        };
         let payloads = std::mem::take(&mut self.outgoing);
         let waiting = self.terms.as_mut().map(|terms| terms.window.drain()).unwrap_or_default();
         let replies: VecDeque<Reply> = self.unread.take().into_iter().chain(waiting).collect();
@@ -405,17 +412,17 @@ struct Last<'a> {
 
 impl Last<'_> {
     /// Payloads go before the end, on their own: there are clients that look for none in an end.
-    async fn words(mut self, payloads: &[u8], goodbye: Bytes) {
+    async fn words(mut self, payloads: &[u8], goodbye: Answer) {
         if !payloads.is_empty()
             && let Some(reply) = self.next().await
         {
-            let _ = reply.send(body::write(&[], payloads));
+            let _ = reply.send(body::write(&[], payloads).into());
         }
         if let Some(reply) = self.next().await {
             let _ = reply.send(goodbye);
         }
         for reply in self.replies {
-            let _ = reply.send(body::write(&[], &[])); // §13
+            let _ = reply.send(body::write(&[], &[]).into()); // §13
         }
     }
 
@@ -429,6 +436,16 @@ impl Last<'_> {
         }
         let next = timeout(LINGER, self.incoming.recv()).await;
         next.ok().flatten().map(|incoming| incoming.reply)
+    }
+}
+
+/// What stood for a terminal condition before there were any (§17.1).
+fn code(condition: &str) -> Option<u16> {
+    match condition {
+        "bad-request" => Some(400),
+        "policy-violation" => Some(403),
+        "item-not-found" => Some(404),
+        _ => None,
     }
 }
 

@@ -6,7 +6,7 @@ use starling_ports::accounts::Created;
 use starling_ports::authentication::SaslFailure;
 use starling_ports::delivery::Command;
 use starling_ports::ids::SessionId;
-use starling_ports::ingress::RegisterError;
+use starling_ports::ingress::{RegisterError, SessionRef};
 use starling_ports::sessions::{Counted, Detach, Ended, SessionInfo};
 
 use crate::Context;
@@ -80,13 +80,16 @@ impl Context {
         self.erase(jid, None).await
     }
 
-    /// The same, but for one session, that is still to hear of it.
-    pub(crate) async fn erase(&self, jid: &BareJid, except: Option<SessionId>) -> Result<bool> {
+    /// The same, but one session is still to hear of it.
+    pub(crate) async fn erase(&self, jid: &BareJid, hears: Option<&SessionRef>) -> Result<bool> {
         if self.stores.accounts.get(jid).await?.is_none() {
             return Ok(false);
         }
-        // In this order contacts hear `unavailable` once: of who has gone when it goes, of who is still there when it is left.
-        self.end_sessions(jid, except).await?;
+        // In this order everybody hears `unavailable` once: of each session when it goes, and there is nobody left to be hidden.
+        self.end_sessions(jid, hears.map(|session| session.id)).await?;
+        if let Some(session) = hears {
+            self.depart(session).await?;
+        }
         self.leave_contacts(jid).await?;
         self.stores.sessions.unsettle(jid).await?;
         let removed = self.stores.accounts.remove(jid).await?;

@@ -113,17 +113,21 @@ impl<'a> User<'a> {
         }
     }
 
-    /// A device that is available: it has sent presence and seen its own come back.
+    /// A device that is available: it has sent presence, has seen its own come back and whatever else was to be seen.
     pub async fn device(&self, resource: &str) -> Device<'a> {
         let device = self.quiet_device(resource).await;
-        device.send("<presence/>").await;
-        let mut early = VecDeque::new();
-        loop {
+        // What is there is shown behind its own presence, and who becomes available meanwhile is shown twice (RFC 6121 §4.2.2).
+        device.send("<presence/><iq type='get' id='settled'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+        let (mut early, mut is_there, mut is_settled) = (VecDeque::new(), false, false);
+        while !is_there || !is_settled {
             let (tree, bytes) = device.next().await;
             if tree.name == "presence" && tree.attr("from") == Some(&device.jid) {
-                break;
+                is_there = true;
+            } else if tree.name == "iq" && tree.attr("id") == Some("settled") {
+                is_settled = true;
+            } else {
+                early.push_back(Received::Element(tree, bytes)); // what waited may overtake it: RFC 6121 says no order
             }
-            early.push_back(Received::Element(tree, bytes)); // what waited may overtake it: RFC 6121 says no order
         }
         *device.early.lock().unwrap() = early;
         device
@@ -239,6 +243,18 @@ impl Device<'_> {
             if tree.name == "iq" && tree.attr("id") == sent.attr("id") && tree.attr("type") == Some("result")
             {
                 return;
+            }
+        }
+    }
+
+    /// What has come so far, known by the answer to a ping.
+    pub async fn so_far(&self) -> Vec<Tree> {
+        self.send("<iq type='get' id='so-far'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+        let mut came = Vec::new();
+        loop {
+            match self.next().await.0 {
+                answer if answer.attr("id") == Some("so-far") => return came,
+                tree => came.push(tree),
             }
         }
     }

@@ -62,6 +62,15 @@ impl Context {
         Ok(())
     }
 
+    /// The session is there for nobody any more, though its connection stays.
+    pub(crate) async fn depart(&self, session: &SessionRef) -> Result<()> {
+        let view = self.stores.sessions.view(&session.jid.bare()).await?;
+        let is_available = |one: &SessionView| one.id == session.id && one.available.is_some();
+        let told = Told { all: view.sessions.iter().any(is_available), directed: self.leave(session).await? };
+        let from = Jid::from(session.jid.clone());
+        self.say_goodbye(&from, told, None, |to| Context::unavailable(&from, to)).await
+    }
+
     /// To all contacts that see the account's presence, and to its own available sessions.
     pub(crate) async fn tell_contacts(
         &self,

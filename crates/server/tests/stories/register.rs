@@ -215,7 +215,7 @@ pub(crate) async fn an_account_is_erased(world: &World) {
     expect_end(&alice, "not-authorized").await;
     expect_end(&laptop, "not-authorized").await;
     let mut last = String::new();
-    while let Some(Received::Element(stanza, _)) = bob.poll(Duration::from_millis(500)).await {
+    for stanza in bob.so_far().await {
         if let Some(item) = stanza.find(&["query", "item"]) {
             last = item.attr("subscription").unwrap().to_owned();
         }
@@ -234,20 +234,23 @@ pub(crate) async fn contacts_of_an_erased_account_see_it_go_once(world: &World) 
         let (phone, tablet) = (account.device("phone").await, account.device("tablet").await);
         let bob = world.user("bob").await.device("desk").await;
         befriend(&phone, &bob).await;
+        phone.send("<presence to='${bob/desk}'/>").await; // a reason more to be told
+        phone.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
         if by_its_owner {
             let remove = "<iq type='set' id='u1'><query xmlns='jabber:iq:register'><remove/></query></iq>";
             phone.send(remove).await;
+            while let Some(Received::Element(..)) = phone.poll(Duration::from_secs(15)).await {}
         } else {
             let request = json!({"op": "user-remove", "jid": account.jid()});
             world.server().await.control(request).await.unwrap();
         }
-        let mut gone = Vec::new();
+        let mut came = bob.so_far().await;
         while let Some(Received::Element(stanza, _)) = bob.poll(Duration::from_millis(700)).await {
-            if stanza.attr("type") == Some("unavailable") {
-                gone.push(stanza.attr("from").unwrap().to_owned());
-            }
+            came.push(stanza);
         }
-        gone.sort();
+        let is_gone = |stanza: &&Tree| stanza.attr("type") == Some("unavailable");
+        let mut gone: Vec<_> = came.iter().filter(is_gone).filter_map(|stanza| stanza.attr("from")).collect();
+        gone.sort_unstable();
         assert_eq!(gone, [phone.jid(), tablet.jid()], "by its owner: {by_its_owner}");
     }
 }

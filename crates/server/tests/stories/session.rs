@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use starling_testkit::{Connection, Received, ServerOptions, World};
+use starling_testkit::{Connection, Received, ServerOptions, Tree, World};
 
 use super::subscription::befriend;
 
@@ -48,9 +48,11 @@ pub(crate) async fn a_waiting_session_gives_way_silently(world: &World) {
     new.send("<presence/>").await;
 
     let mut bodies = Vec::new();
-    while let Some(Received::Element(stanza, _)) = new.poll(Duration::from_millis(700)).await {
-        bodies.extend(stanza.child("body").map(|body| body.text.clone()));
+    let body = |stanza: &Tree| stanza.child("body").map(|body| body.text.clone());
+    while bodies.is_empty() {
+        bodies.extend(body(&new.next().await.0));
     }
+    bodies.extend(new.so_far().await.iter().filter_map(body));
     assert_eq!(bodies, ["while away"]);
     bob.expect("<presence from='${alice/phone}' type='!'/>").await;
     let mut connection = Connection::open(world.server().await.plain()).await.unwrap();

@@ -19,7 +19,7 @@ use starling_ports::sessions::{
 };
 use starling_stanza::Wire;
 
-use crate::{Context, Estate, Facts, Limits, Need, Saved, Scan, Slot};
+use crate::{Context, Estate, Facts, Limits, Need, Owed, Saved, Scan, Slot};
 
 /// A slot with its store, both in memory. After each step the slot is saved and read again, so that all these histories
 /// are told of what was saved too.
@@ -87,7 +87,7 @@ impl World {
         delta.dropped.iter().for_each(|name| assert!(self.bodies.remove(name).is_some()));
         self.saved.confirm(delta);
         self.steps += 1;
-        if self.fields.len() > 200 && !self.steps.is_multiple_of(500) {
+        if self.fields.len() > 200 && !self.steps.is_multiple_of(self.fields.len().next_multiple_of(500)) {
             return; // reading much takes long
         }
         let fields: Vec<_> = self.fields.clone().into_iter().collect();
@@ -151,8 +151,10 @@ impl World {
     fn store(&mut self) {
         let owed = self.slot.owed();
         let ids: Vec<_> = owed.iter().map(|owed| owed.row.id).collect();
-        self.stored.extend(owed.into_iter().map(|owed| (owed.table, owed.row)));
-        self.stored.sort_by_key(|(_, row)| row.id);
+        for Owed { table, row } in owed {
+            let place = self.stored.partition_point(|(_, stored)| stored.id <= row.id);
+            self.stored.insert(place, (table, row));
+        }
         self.slot.settle(&ids, None);
         self.save();
     }

@@ -230,7 +230,7 @@ fn rule_20_presence_of_one_address_takes_one_place() {
     for number in 1..=10 {
         world.commit(message(number, &[desk]));
     }
-    for number in 11..=1000 {
+    for number in 11..=100 {
         world.commit(presence(number, "carol@example.org/a", &[desk]));
         world.commit(presence(number + 5000, "dave@example.org/a", &[desk]));
     }
@@ -259,7 +259,7 @@ fn what_waits_behind_a_backlog_does_not_stop_it() {
 fn a_stalled_session_takes_bounded_memory() {
     let mut world = world();
     let desk = world.online("desk");
-    for number in 1..=2000 {
+    for number in 1..=300 {
         world.commit(message(number, &[desk]));
         let _ = world.try_commit(passing(number + 5000, "message", &[desk]));
         let _ = world.try_commit(passing(number + 10_000, "iq", &[desk]));

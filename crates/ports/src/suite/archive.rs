@@ -3,8 +3,9 @@
 use starling_jid::BareJid;
 
 use super::{fresh_user, row};
-use crate::archive::{Archive, Direction, Query, Row, Table};
-use crate::ids::{ArchiveId, Timestamp};
+use crate::archive::{Archive, Born, Direction, Query, Row, StanzaKey, Table};
+use crate::ids::{ArchiveId, Life, SessionId, Timestamp};
+use crate::sessions::Role;
 
 async fn filled(store: &dyn Archive, count: u64) -> (BareJid, Vec<Row>) {
     let owner = fresh_user();
@@ -20,9 +21,15 @@ pub async fn a_row_comes_back_as_it_was(store: &dyn Archive) {
     sent.direction = Direction::Sent;
     sent.resource = Some("desk \u{e9}".into());
     (sent.deliverable, sent.copied, sent.origin) = (false, false, None);
+    let key = StanzaKey { session: SessionId(u128::MAX - 7), number: 9, role: Role::Sent, hash: u64::MAX };
+    sent.born = Born { life: Life(u64::MAX - 3), key: Some(key) };
+    let mut told = row(8, "hello");
+    told.born = Born { life: Life(5), key: None }; // the server's own words have no key
     for table in [Table::Archive, Table::Spool] {
-        store.put(table, &owner, vec![sent.clone()]).await.unwrap();
+        store.put(table, &owner, vec![sent.clone(), told.clone()]).await.unwrap();
         assert_eq!(store.get(table, &owner, sent.id).await.unwrap(), Some(sent.clone()));
+        let page = store.page(table, &owner, &Query::default(), 10).await.unwrap();
+        assert_eq!(page.rows, [sent.clone(), told.clone()]);
     }
     assert_eq!(store.get(Table::Archive, &fresh_user(), sent.id).await.unwrap(), None);
 }

@@ -13,8 +13,16 @@ use crate::schema::RowStatements;
 use crate::values::{bare, bit, bits, id_bytes, id_of, signed, size, unsigned, wide_bytes, wide_of};
 
 /// Columns in the order of the statements.
-pub(super) type Columns<'a> =
-    (&'a [u8], Option<i64>, Option<i8>, Option<&'a str>, Option<&'a str>, Option<&'a [u8]>, Option<&'a [u8]>);
+pub(super) type Columns<'a> = (
+    &'a [u8],
+    Option<i64>,
+    Option<i8>,
+    Option<&'a str>,
+    Option<&'a str>,
+    Option<&'a [u8]>,
+    Option<&'a [u8]>,
+    Option<&'a [u8]>,
+);
 
 const DELIVERABLE: u8 = 1;
 
@@ -39,6 +47,7 @@ pub(super) fn add<'a>(
         row.with.as_str(),
         row.resource.as_deref(),
         row.origin.map(wide_bytes),
+        row.born.to_bytes(),
         size(row.wire.len()),
         &row.wire.as_bytes()[..],
         stamp,
@@ -49,7 +58,8 @@ pub(super) fn add<'a>(
     }
 }
 
-pub(super) fn decode((id, at, flags, with, resource, origin, wire): Columns<'_>) -> Result<Row> {
+/// A row of version 1 does not say how it was born.
+pub(super) fn decode((id, at, flags, with, resource, origin, born, wire): Columns<'_>) -> Result<Row> {
     let (Some(at), Some(flags), Some(with), Some(wire)) = (at, flags, with, wire) else {
         return Err(corrupt(WHAT));
     };
@@ -62,7 +72,10 @@ pub(super) fn decode((id, at, flags, with, resource, origin, wire): Columns<'_>)
         deliverable: is_deliverable(flags),
         copied: bit(flags, 2),
         origin: origin.map(|bytes| wide_of(bytes, WHAT)).transpose()?,
-        born: Born::default(),
+        born: match born {
+            Some(bytes) => Born::from_bytes(bytes).ok_or(corrupt(WHAT))?,
+            None => Born::default(),
+        },
         wire: Wire::from_bytes(Bytes::copy_from_slice(wire)).ok_or(corrupt(WHAT))?,
     })
 }

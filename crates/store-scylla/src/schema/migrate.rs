@@ -10,7 +10,7 @@ use scylla::policies::load_balancing::{
 use scylla::statement::unprepared::Statement;
 use scylla::statement::{Consistency, SerialConsistency};
 
-use super::steps::{self, NAME, VERSION};
+use super::steps::{self, Change, Column, NAME, VERSION};
 use super::version::{self, Found};
 use crate::error::ConnectError;
 use crate::{Config, connect};
@@ -95,8 +95,11 @@ impl Run<'_> {
     }
 
     async fn step(&self, step: &steps::Step) -> Result<(), ConnectError> {
-        for statement in &step.statements {
-            self.ask(statement.as_str()).await?;
+        for change in &step.changes {
+            match change {
+                Change::Statement(statement) => drop(self.ask(statement.as_str()).await?),
+                Change::Column(column) => self.add(column).await?,
+            }
         }
         let (keyspace, bucket) = (&self.config.keyspace, self.config.bucket.as_micros());
         // Whoever makes the step first decides on the bucket; a second one at the same time changes nothing.
@@ -106,6 +109,31 @@ impl Run<'_> {
             step.version, step.oldest
         );
         self.ask(row).await.map(drop)
+    }
+
+    /// A second one at the same time is refused, and finds that it is there.
+    async fn add(&self, column: &Column) -> Result<(), ConnectError> {
+        if self.has(column).await? {
+            return Ok(());
+        }
+        let Column { table, name, kind } = column;
+        let added = self.ask(format!("ALTER TABLE {}.{table} ADD {name} {kind}", self.config.keyspace)).await;
+        match added {
+            Err(_) if self.has(column).await? => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    async fn has(&self, Column { table, name, .. }: &Column) -> Result<bool, ConnectError> {
+        let what = "reading which columns there are";
+        let cql = format!(
+            "SELECT column_name FROM system_schema.columns WHERE keyspace_name = '{}' AND table_name = '{table}' \
+             AND column_name = '{name}'",
+            self.config.keyspace
+        );
+        let rows =
+            self.ask(cql).await?.into_rows_result().map_err(|error| ConnectError::refused(what, error))?;
+        Ok(rows.rows_num() > 0)
     }
 
     /// Times to live follow the configuration. Compaction first: ScyllaDB refuses a time to live of too many windows.

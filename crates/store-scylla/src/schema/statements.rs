@@ -97,7 +97,7 @@ pub(crate) struct Statements {
 /// Tables whose partition of an owner is deleted by a stamp.
 const OWNED: [&str; 5] = ["positions", "block_lists", "preferences", "documents", "last_activities"];
 
-const ROW: &str = "id, at, flags, with_jid, resource, origin, wire";
+const ROW: &str = "id, at, flags, with_jid, resource, origin, born, wire";
 const ACCOUNT: &str = "state, nonce, created, suspended, sha1_iterations, sha1_salt, sha1_stored, sha1_server, \
     sha256_iterations, sha256_salt, sha256_stored, sha256_server, removed_at, removed_id";
 const KEYS: &str = "sha1_iterations = ?, sha1_salt = ?, sha1_stored = ?, sha1_server = ?, \
@@ -145,8 +145,8 @@ impl Preparing<'_> {
         const BACKWARDS: &str = "id >= ? AND id <= ? LIMIT ?";
         Ok(RowStatements {
             put: write(format!(
-                "INSERT INTO @{table} (owner, bucket, who, id, at, flags, with_jid, resource, origin, size, wire) \
-                 VALUES (?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
+                "INSERT INTO @{table} (owner, bucket, who, id, at, flags, with_jid, resource, origin, born, size, wire) \
+                 VALUES (?, ?, '', ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TIMESTAMP ?"
             ))
             .await?,
             put_who: write(format!(

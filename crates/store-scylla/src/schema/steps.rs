@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::Config;
 
 /// The version that this program needs.
-pub const VERSION: i32 = 1;
+pub const VERSION: i32 = 2;
 /// What the rows of `schema_versions` are about.
 pub(crate) const NAME: &str = "starling";
 
@@ -15,13 +15,29 @@ pub(crate) struct Step {
     pub(crate) version: i32,
     /// The oldest program that can use tables of this version.
     pub(crate) oldest: i32,
-    /// In order; each may be done again.
-    pub(crate) statements: Vec<String>,
+    /// In order; each may be made again.
+    pub(crate) changes: Vec<Change>,
+}
+
+/// One change of the tables.
+pub(crate) enum Change {
+    /// A statement that does nothing where it was made before.
+    Statement(String),
+    /// One that the servers refuse where it was made before: ScyllaDB knows no IF NOT EXISTS of a column.
+    Column(Column),
+}
+
+/// A column that a table gets. Rows that were written without it are read with a null.
+pub(crate) struct Column {
+    pub(crate) table: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) kind: &'static str,
 }
 
 /// All steps, from nothing.
 pub(crate) fn steps(config: &Config) -> Vec<Step> {
-    vec![Step { version: 1, oldest: 1, statements: first(config) }]
+    let first = first(config).into_iter().map(Change::Statement).collect();
+    vec![Step { version: 1, oldest: 1, changes: first }, Step { version: 2, oldest: 1, changes: second() }]
 }
 
 /// The place of the versions comes before all steps.
@@ -96,6 +112,12 @@ fn first(config: &Config) -> Vec<String> {
     ]
 }
 
+/// Of which stanza a row is, and under which life of Redis its id was given (ADR 14).
+fn second() -> Vec<Change> {
+    let born = |table| Change::Column(Column { table, name: "born", kind: "blob" });
+    vec![born("archive"), born("spool")]
+}
+
 /// A table whose rows are written once, in the order of time, and expire together: dropped by the file.
 pub(crate) fn options(kept: Duration) -> String {
     format!("default_time_to_live = {} AND {}", kept.as_secs(), compaction(kept))
@@ -143,7 +165,8 @@ mod tests {
     #[test]
     fn statements_are_portable_and_only_add() {
         for step in steps(&Config::default()) {
-            for statement in step.statements {
+            for change in step.changes {
+                let Change::Statement(statement) = change else { continue };
                 let lower = statement.to_lowercase();
                 assert!(lower.starts_with("create table if not exists "), "{statement}");
                 for word in NOT_PORTABLE {

@@ -3,6 +3,7 @@
 
 mod corrupt;
 mod encrypted;
+mod former;
 mod large;
 mod late;
 mod migration;

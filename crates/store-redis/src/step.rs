@@ -137,9 +137,12 @@ impl Sessions {
                 Ok(Attempt::Done(done))
             }
             Ok(Answer::Other(record)) => {
-                let known = Some(&loaded.saved)
-                    .filter(|_| loaded.stamp.is_some() && live.generation == loaded.generation);
-                inner.loaded = Some(self.load(cell, &live, record, known).await?);
+                // One that was never the one that is known has other stanzas under the same names: it is read as a whole.
+                let follows = loaded.stamp.is_none_or(|stamp| record.stamps.contains(&stamp));
+                let known = loaded.stamp.map(|_| &loaded.saved);
+                if follows && live.generation == loaded.generation {
+                    inner.loaded = Some(self.load(cell, &live, record, known).await?);
+                }
                 Ok(Attempt::Overtaken)
             }
             Err(failure) => {

@@ -7,6 +7,7 @@ mod proxy;
 mod routers;
 mod server;
 mod suite;
+mod swaps;
 mod talk;
 mod trouble;
 mod world;

@@ -67,6 +67,21 @@ impl Server {
         }
     }
 
+    /// What it has kept so far, as a crash would leave it.
+    pub(crate) fn copy(&self) -> tempfile::TempDir {
+        let copy = tempfile::tempdir().unwrap();
+        let done = Command::new("cp").arg("-a").arg(self.dir.path().join(".")).arg(copy.path()).status();
+        assert!(done.unwrap().success());
+        copy
+    }
+
+    /// Killed, and run again with what it had kept then.
+    pub(crate) fn come_back_as(&mut self, copy: tempfile::TempDir) {
+        self.kill();
+        self.dir = copy;
+        assert!(self.run(), "it starts on its port again");
+    }
+
     /// One command, for looking behind the curtain.
     pub(crate) fn ask<T: redis::FromRedisValue>(&self, command: &[&str]) -> T {
         let client = redis::Client::open(self.url()).unwrap();

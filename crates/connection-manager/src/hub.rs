@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use starling_jid::BareJid;
+use starling_ports::clock::SystemClock;
 use starling_ports::delivery::{Command, DeliverError, Delivery, Holder, Target};
 use starling_ports::ids::{Epoch, NodeId, SessionId};
 use starling_ports::ingress::SessionRef;
 use starling_ports::sessions::{Renewal, Renewed, Standing};
+use starling_ports::trail::Trail;
 
 use crate::outbox::Outbox;
 
@@ -21,6 +23,7 @@ pub struct Hub {
     node: NodeId,
     /// The store may forget sessions whose sockets are here: what they are registered again with is kept.
     keeps: bool,
+    trail: Arc<Trail>,
     shards: [RwLock<Shard>; SHARDS],
 }
 
@@ -35,7 +38,8 @@ struct Held {
 impl Hub {
     /// The hub of `node`, empty.
     pub fn new(node: NodeId) -> Hub {
-        Hub { node, keeps: false, shards: std::array::from_fn(|_| RwLock::default()) }
+        let trail = Arc::new(Trail::new(Arc::new(SystemClock)));
+        Hub { node, keeps: false, trail, shards: std::array::from_fn(|_| RwLock::default()) }
     }
 
     /// The same for a node whose sessions lie in a store that may come back with less than it had (session-log rule 9).
@@ -46,6 +50,11 @@ impl Hub {
     /// Whether sessions can be registered again.
     pub(crate) fn keeps(&self) -> bool {
         self.keeps
+    }
+
+    /// What was done lately with what came to these sessions.
+    pub fn trail(&self) -> &Trail {
+        &self.trail
     }
 
     /// Which node it is.
@@ -65,6 +74,7 @@ impl Hub {
 
     /// From now on `outbox` gets what is delivered to `session`, unless a later claim holds it already.
     pub(crate) fn register(&self, session: &SessionRef, outbox: Arc<Outbox>) {
+        outbox.note_in(&self.trail, session);
         let Some(shard) = self.shard(session.id) else { return };
         let mut sessions = shard.write();
         match sessions.get(&session.id) {

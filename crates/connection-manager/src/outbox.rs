@@ -1,12 +1,15 @@
 //! What waits to be written to one session: bounded, in the order of its log, filled by pushes and by pulls.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use parking_lot::Mutex;
 use starling_ports::delivery::{Command, Outgoing};
 use starling_ports::ids::{ArchiveId, Epoch, Life, LogNumber};
+use starling_ports::ingress::SessionRef;
 use starling_ports::sessions::{Renewed, Standing};
+use starling_ports::trail::Trail;
 
 /// Most entries that wait here; what comes then is pulled from the log later.
 const MAX_ENTRIES: usize = 256;
@@ -33,7 +36,15 @@ struct State {
     command: Option<Command>,
     kept: Option<Box<Kept>>,
     leaving: Leaving,
+    noted: Option<Box<Noted>>,
     waker: Option<Waker>,
+}
+
+/// Where it is noted what was written to whom, and what was acknowledged.
+#[derive(Debug)]
+struct Noted {
+    trail: Arc<Trail>,
+    session: SessionRef,
 }
 
 /// What is kept of the log where its store may forget it (session-log rule 9).
@@ -76,6 +87,7 @@ impl Outbox {
             command: None,
             kept: None,
             leaving: Leaving::No,
+            noted: None,
             waker: None,
         };
         Outbox { epoch, state: Mutex::new(state) }
@@ -100,9 +112,16 @@ impl Outbox {
             command: state.command.take(),
             kept: kept.map(Box::new),
             leaving: state.leaving,
+            noted: state.noted.take(),
             waker: state.waker.take(),
         };
         Outbox { epoch, state: Mutex::new(state) }
+    }
+
+    /// What is done with its entries is noted in `trail`.
+    pub(crate) fn note_in(&self, trail: &Arc<Trail>, session: &SessionRef) {
+        let noted = Noted { trail: trail.clone(), session: session.clone() };
+        self.state.lock().noted = Some(Box::new(noted));
     }
 
     /// In which life of its store it was renewed last, where it could be registered again.
@@ -127,6 +146,9 @@ impl Outbox {
     /// The client has everything up to `upto`.
     pub(crate) fn acknowledged(&self, upto: LogNumber) {
         let mut state = self.state.lock();
+        if let Some(noted) = &state.noted {
+            noted.trail.acknowledged(noted.session.id, upto);
+        }
         let Some(kept) = state.kept.as_mut() else { return };
         while let Some(first) = kept.written.front().filter(|first| first.number <= upto) {
             kept.acknowledged = first.number;
@@ -246,6 +268,10 @@ impl Outbox {
         match &outgoing {
             Some(outgoing) => {
                 state.bytes = state.bytes.saturating_sub(size(outgoing));
+                if let (Some(noted), Some(id)) = (&state.noted, outgoing.id) {
+                    let SessionRef { id: session, jid, .. } = &noted.session;
+                    noted.trail.written(id, *session, jid, outgoing.number);
+                }
                 if let Some(kept) = &mut state.kept {
                     kept.written.push_back(outgoing.clone());
                 }

@@ -12,11 +12,13 @@ mod error;
 pub mod ids;
 pub mod ingress;
 pub mod last_activity;
+pub mod nodes;
 pub mod position;
 pub mod preferences;
 pub mod roster;
 pub mod sessions;
 #[cfg(feature = "testsuite")]
 pub mod suite;
+pub mod trail;
 
 pub use error::{BoxError, Result, StoreError};

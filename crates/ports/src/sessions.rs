@@ -199,6 +199,19 @@ pub struct SessionInfo {
     pub since: Timestamp,
 }
 
+/// A session that holds a message and has not acknowledged it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// Its address.
+    pub jid: FullJid,
+    /// Its owner.
+    pub node: NodeId,
+    /// Whether a socket holds it.
+    pub attached: bool,
+    /// The entry's number, if it was handed out.
+    pub number: Option<LogNumber>,
+}
+
 /// How many sessions there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counted {
@@ -328,6 +341,9 @@ pub trait Sessions: Send + Sync + 'static {
 
     /// Sessions, of one account or of all, at most `limit`, as they are now. The next view of these accounts is no older.
     async fn list(&self, account: Option<&BareJid>, limit: usize) -> Result<Vec<SessionInfo>>;
+
+    /// Which sessions hold the message and have not acknowledged it. One that will read it from the store is not among them.
+    async fn holders(&self, account: &BareJid, id: ArchiveId) -> Result<Vec<Holding>>;
 
     /// How many there are, for who watches: nearly, and without a look at each where stores are shared.
     async fn count(&self) -> Result<Counted> {

@@ -1,5 +1,7 @@
 //! The control socket: one JSON request a line, one JSON answer. Mode 0600: who may open it may do everything.
 
+mod message;
+
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -9,11 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use starling_connection_manager::Hub;
 use starling_im::Pipeline;
 use starling_jid::{BareJid, FullJid};
-use starling_ports::archive::Table;
 use starling_ports::authentication::{Authentication, Mechanism, Reply, Step};
-use starling_ports::ids::ArchiveId;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,6 +25,7 @@ use tracing::{info, warn};
 
 use crate::assemble::{Addresses, Routing};
 use crate::drain::Drain;
+use crate::nodes::{self, Own};
 use crate::reload::Reload;
 
 /// A request is one line of at most this many bytes.
@@ -50,6 +52,7 @@ enum Request {
     SessionList { jid: Option<String>, limit: Option<usize> },
     SessionKick { jid: String },
     Message { jid: String, id: String },
+    NodeList,
     ConfigReload,
     DrainStart { now: bool },
     DrainStatus,
@@ -61,6 +64,9 @@ enum Request {
 pub(crate) struct Control {
     /// `None` in a mere connection manager, which knows no account.
     pub(crate) routing: Option<Routing>,
+    /// The sockets of this process, if it has any.
+    pub(crate) hub: Option<Arc<Hub>>,
+    pub(crate) own: Arc<Own>,
     pub(crate) addresses: Addresses,
     pub(crate) reload: Reload,
     pub(crate) drain: Arc<Drain>,
@@ -183,6 +189,7 @@ impl Control {
                 Ok(json!({"ended": ended}))
             }
             Request::Message { jid, id } => self.message(&account(&jid)?, &id).await,
+            Request::NodeList => nodes::list(&self.own, &*self.routing()?.nodes).await,
             Request::ConfigReload => {
                 self.reload.reload().map(|restart| json!({"reloaded": true, "restart": restart}))
             }
@@ -242,9 +249,11 @@ impl Control {
         let mut sessions = self.pipeline()?.context().list_sessions(of.as_ref(), limit + 1).await?;
         let more = sessions.len() > limit;
         sessions.truncate(limit);
+        let names = nodes::names(&*self.routing()?.nodes).await?;
         let shown = sessions.iter().map(|session| {
             json!({
                 "jid": session.jid.as_str(),
+                "node": names.of(session.node),
                 "attached": session.attached,
                 "priority": session.priority,
                 "unacknowledged": session.unacknowledged,
@@ -252,36 +261,6 @@ impl Control {
             })
         });
         Ok(json!({"sessions": shown.collect::<Vec<_>>(), "more": more}))
-    }
-
-    /// Where a message is: in the archive or the spool, waiting or acknowledged. Never its body.
-    async fn message(&self, owner: &BareJid, id: &str) -> Result<Value> {
-        let id: ArchiveId =
-            id.parse().map_err(|()| anyhow::anyhow!("{id:?} is not an archive id: 32 hexadecimal digits"))?;
-        let mut found = None;
-        for table in [Table::Archive, Table::Spool] {
-            if let Some(row) = self.routing()?.archive.get(table, owner, id).await? {
-                found = Some((table, row));
-                break;
-            }
-        }
-        let Some((table, row)) = found else { bail!("{owner} has no message {id}") };
-        let position = self.routing()?.positions.get(owner).await?;
-        let done = position.low.is_some_and(|low| id <= low) || position.acknowledged.contains(&id);
-        let state = match (row.deliverable, done) {
-            (false, _) => "archived",
-            (true, true) => "acknowledged by a device",
-            (true, false) => "waits for a device",
-        };
-        Ok(json!({
-            "id": id.to_string(),
-            "owner": owner.as_str(),
-            "with": row.with.as_str(),
-            "direction": format!("{:?}", row.direction).to_lowercase(),
-            "received": row.at.to_xep_0082(),
-            "kept-in": format!("{table:?}").to_lowercase(),
-            "state": state,
-        }))
     }
 }
 

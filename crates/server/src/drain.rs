@@ -177,14 +177,23 @@ impl Drain {
         self.goes.downlinks.as_ref().map(|downlinks| downlinks.count())
     }
 
+    /// In one word.
+    pub(crate) fn state(&self) -> &'static str {
+        match *self.progress.borrow() {
+            Progress::Serving => "serving",
+            Progress::Draining { .. } => "draining",
+            Progress::Drained { .. } => "drained",
+        }
+    }
+
     /// For people and programs.
     pub(crate) fn status(&self) -> Value {
-        let (state, since, within) = match *self.progress.borrow() {
-            Progress::Serving => ("serving", None, None),
-            Progress::Draining { since, within } => ("draining", Some(since), Some(within)),
-            Progress::Drained { since } => ("drained", Some(since), None),
+        let (since, within) = match *self.progress.borrow() {
+            Progress::Serving => (None, None),
+            Progress::Draining { since, within } => (Some(since), Some(within)),
+            Progress::Drained { since } => (Some(since), None),
         };
-        let mut status = json!({"state": state});
+        let mut status = json!({"state": self.state()});
         let mut add = |key: &str, value: Option<u64>| {
             if let (Some(object), Some(value)) = (status.as_object_mut(), value) {
                 object.insert(key.to_owned(), value.into());

@@ -15,6 +15,7 @@ mod control;
 mod drain;
 mod limits;
 mod metrics;
+mod nodes;
 mod page;
 mod quickstart;
 mod reload;

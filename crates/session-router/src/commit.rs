@@ -10,6 +10,7 @@ use starling_ports::clock::Clock;
 use starling_ports::delivery::Delivery;
 use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, SessionId};
 use starling_ports::sessions::{CommitReply, Handed, Origin, Outcome, Planned, SenderKey, Sessions, View};
+use starling_ports::trail::Trail;
 use starling_ports::{Result, StoreError};
 use starling_stanza::{Condition, Stanza, StanzaError, Wire};
 use tokio_util::sync::CancellationToken;
@@ -75,6 +76,7 @@ pub struct Router {
     archive: Arc<dyn Archive>,
     pub(crate) delivery: Arc<dyn Delivery>,
     clock: Arc<dyn Clock>,
+    trail: Arc<Trail>,
     stopping: CancellationToken,
     pub(crate) metrics: Metrics,
 }
@@ -99,8 +101,8 @@ impl Router {
         delivery: Arc<dyn Delivery>,
         clock: Arc<dyn Clock>,
     ) -> Router {
-        let stopping = CancellationToken::new();
-        Router { sessions, archive, delivery, clock, stopping, metrics: Metrics::new() }
+        let (stopping, trail) = (CancellationToken::new(), Arc::new(Trail::new(clock.clone())));
+        Router { sessions, archive, delivery, clock, trail, stopping, metrics: Metrics::new() }
     }
 
     /// The slots.
@@ -116,6 +118,11 @@ impl Router {
     /// The time.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// What it has done lately.
+    pub fn trail(&self) -> &Trail {
+        &self.trail
     }
 
     /// The process is to stop: from now on no lane waits for a store that takes nothing.
@@ -249,9 +256,11 @@ impl Router {
         }
         let ids: Vec<ArchiveId> = rows.iter().map(|row| row.id).collect();
         match self.archive.put(table, account, rows).await {
-            Ok(()) => self.sessions.settle(account, &ids, None).await,
-            Err(error) => self.store_later(account, error).await,
+            Ok(()) => self.sessions.settle(account, &ids, None).await?,
+            Err(error) => self.store_later(account, error).await?,
         }
+        self.trail.stored(account, ids);
+        Ok(())
     }
 
     /// What is committed is stored however late (rule 13), and nothing later of this lane is done before (rule 1). When

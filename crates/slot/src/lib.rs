@@ -26,7 +26,7 @@ use starling_ports::blocklist::BlockList;
 use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, SessionId, Timestamp};
 use starling_ports::position::Position;
 use starling_ports::preferences::Preferences;
-use starling_ports::sessions::{SessionInfo, View, ViewVersion};
+use starling_ports::sessions::{Holding, SessionInfo, View, ViewVersion};
 
 pub use backlog::{Need, Scan};
 pub use broken::Promise;
@@ -302,6 +302,11 @@ impl Slot {
     /// What an administrator sees.
     pub fn infos(&self) -> Vec<SessionInfo> {
         self.sessions.iter().map(Session::info).collect()
+    }
+
+    /// Who holds an entry and has not acknowledged it.
+    pub fn holders(&self, id: ArchiveId) -> Vec<Holding> {
+        self.sessions.iter().filter_map(|session| session.holding(id)).collect()
     }
 
     /// Sessions whose time to be resumed is over.

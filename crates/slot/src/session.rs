@@ -7,7 +7,7 @@ use std::time::Duration;
 use starling_jid::{FullJid, Jid};
 use starling_ports::ids::{ArchiveId, Epoch, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
-    Availability, Flags, Handed, Renewal, Renewed, SessionInfo, SessionView, SmBase, Standing,
+    Availability, Flags, Handed, Holding, Renewal, Renewed, SessionInfo, SessionView, SmBase, Standing,
 };
 
 use crate::log::Logged;
@@ -141,6 +141,14 @@ impl Session {
     /// Whether the message lies in its log already.
     pub fn holds(&self, id: ArchiveId) -> bool {
         self.queued().any(|logged| logged.stanza.id() == Some(id))
+    }
+
+    /// How it holds it, if it does.
+    pub fn holding(&self, id: ArchiveId) -> Option<Holding> {
+        let at = self.log.iter().position(|logged| logged.stanza.id() == Some(id));
+        let number = at.map(|at| LogNumber(self.acknowledged + 1 + at as u64));
+        let held = number.is_some() || self.holds(id);
+        held.then(|| Holding { jid: self.jid.clone(), node: self.node, attached: self.attached, number })
     }
 
     /// Gives the next number.

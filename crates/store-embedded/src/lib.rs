@@ -16,6 +16,7 @@ mod housekeeping;
 mod journal;
 mod leases;
 mod metrics;
+mod nodes;
 mod private;
 mod random;
 mod removed;

@@ -9,8 +9,8 @@ use starling_ports::Result;
 use starling_ports::archive::{Archive, Query, Row, Table};
 use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
-    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Ended, Handed, Planned, Pulled,
-    Registered, Registration, Renewal, Renewed, SessionInfo, Sessions, Standing, View, ViewVersion,
+    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Ended, Handed, Holding, Planned,
+    Pulled, Registered, Registration, Renewal, Renewed, SessionInfo, Sessions, Standing, View, ViewVersion,
 };
 
 use crate::Store;
@@ -395,6 +395,10 @@ impl Sessions for Store {
         }
         infos.truncate(limit);
         Ok(infos)
+    }
+
+    async fn holders(&self, account: &BareJid, id: ArchiveId) -> Result<Vec<Holding>> {
+        Ok(self.slot(account)?.lock().holders(id))
     }
 
     async fn save(&self) -> Result<()> {

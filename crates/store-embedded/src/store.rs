@@ -53,6 +53,7 @@ pub struct Store {
     pub(crate) seen: Mutex<Seen>,
     pub(crate) removed: Removed,
     pub(crate) rows_read: AtomicU64,
+    pub(crate) nodes: crate::nodes::Board,
     housekeeping: Housekeeping,
 }
 
@@ -101,6 +102,7 @@ impl Store {
             seen: Mutex::new(seen),
             removed: Removed::new(),
             rows_read: AtomicU64::new(0),
+            nodes: Mutex::default(),
             housekeeping: Housekeeping::new(),
         });
         if config.accept_clock {

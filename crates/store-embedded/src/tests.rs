@@ -131,6 +131,7 @@ suite! {
     preferences_come_back: preferences(store);
     documents_do_not_mix: documents(store);
     the_last_activity_is_there_soon: last_activity(store);
+    the_last_word_of_each_node_is_listed: nodes(store);
     the_position_is_there_soon: position(store);
     a_stale_view_commits_nothing: sessions(store, store);
     a_view_from_memory_is_checked: sessions(store, store);
@@ -143,6 +144,7 @@ suite! {
     a_session_is_resumed: sessions(store, store);
     an_ended_session_leaves_its_h: sessions(store);
     sessions_are_counted: sessions(store);
+    who_holds_a_message_is_known: sessions(store, store);
     a_forgotten_session_is_registered_again: sessions(store, store);
     an_ended_session_is_not_registered_again: sessions(store);
     all_sessions_of_an_account_end: sessions(store);

@@ -42,6 +42,9 @@ pub(crate) const ROUTERS: &str = "routers";
 /// How many sessions each node had when it said last that it lives, to each router.
 pub(crate) const HELD: &str = "held";
 
+/// What each process says of itself, by its name.
+pub(crate) const REPORTS: &str = "reports";
+
 /// A node as a member of `NODES`.
 pub(crate) fn node(node: NodeId) -> String {
     format!("{:016x}{:016x}", node.name, node.incarnation)

@@ -8,9 +8,9 @@ use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
-    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Counted, Detach, Ended, Handed, Outcome,
-    Planned, Pulled, Registered, Registration, Renewal, Renewed, SessionInfo, Sessions as Port, View,
-    ViewVersion,
+    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Counted, Detach, Ended, Handed, Holding,
+    Outcome, Planned, Pulled, Registered, Registration, Renewal, Renewed, SessionInfo, Sessions as Port,
+    View, ViewVersion,
 };
 use starling_slot::{Context, Estate, Need, Owed, Slot};
 
@@ -348,19 +348,16 @@ impl Port for Sessions {
     }
 
     async fn list(&self, account: Option<&BareJid>, limit: usize) -> Result<Vec<SessionInfo>> {
-        let accounts = match account {
-            Some(account) => vec![account.clone()],
-            None => self.accounts_with_sessions().await?,
+        let mut infos = match account {
+            Some(account) => self.list_one(account).await?,
+            None => self.list_all(limit).await?,
         };
-        let mut infos = Vec::new();
-        for account in accounts {
-            if infos.len() >= limit {
-                break;
-            }
-            infos.extend(self.step(&account, asked, |slot, _| slot.infos()).await?);
-        }
         infos.truncate(limit);
         Ok(infos)
+    }
+
+    async fn holders(&self, account: &BareJid, id: ArchiveId) -> Result<Vec<Holding>> {
+        self.step(account, asked, |slot, _| slot.holders(id)).await
     }
 
     async fn count(&self) -> Result<Counted> {

@@ -27,7 +27,7 @@ const RENEWALS: usize = 500;
 #[derive(Default)]
 pub(crate) struct Watched(Mutex<Option<(u64, Instant)>>);
 
-fn ours(failure: Failure) -> starling_ports::StoreError {
+pub(crate) fn ours(failure: Failure) -> starling_ports::StoreError {
     match failure {
         Failure::Again(error) => unavailable(error),
         Failure::Final(error) => error,
@@ -266,30 +266,5 @@ impl Sessions {
             self.link.command::<()>("count", &forget).await.map_err(ours)?;
         }
         Ok(counted)
-    }
-
-    /// All accounts that an index names; some may have no session any more.
-    pub(crate) async fn accounts_with_sessions(&self) -> Result<Vec<BareJid>> {
-        let mut nodes = redis::cmd("ZRANGE");
-        nodes.arg(keys::NODES).arg(0).arg(-1);
-        let mut indexes: BTreeSet<String> =
-            self.link.command::<Vec<String>>("list", &nodes).await.map_err(ours)?.into_iter().collect();
-        self.cells.each(|cell| {
-            if let Ok(inner) = cell.inner.try_lock() {
-                indexes.extend(inner.indexed.nodes.iter().map(|node| keys::node(*node)));
-            }
-        });
-        let mut names = BTreeSet::new();
-        for index in indexes {
-            let mut members = redis::cmd("SMEMBERS");
-            members.arg(keys::accounts_of(&index));
-            names.extend(self.link.command::<Vec<String>>("list", &members).await.map_err(ours)?);
-        }
-        for shard in 0..keys::SHARDS {
-            let mut members = redis::cmd("ZRANGE");
-            members.arg(keys::deadlines(shard)).arg(0).arg(-1);
-            names.extend(self.link.command::<Vec<String>>("list", &members).await.map_err(ours)?);
-        }
-        Ok(names.into_iter().filter_map(|name| BareJid::new(&name).ok()).collect())
     }
 }

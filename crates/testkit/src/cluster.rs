@@ -162,6 +162,16 @@ impl Cluster {
         running.filter_map(|process| process.address("admin")).collect()
     }
 
+    /// One request on the control socket of one process.
+    pub async fn ask(&self, part: Part, request: Value) -> Result<Value> {
+        let member = match part {
+            Part::Manager(place) => self.managers.get(place),
+            Part::Router(place) => self.routers.get(place),
+        };
+        let process = member.and_then(|member| member.process.as_ref());
+        process.context("it is not running")?.control(request).await
+    }
+
     /// One request on the control socket of the first router that answers.
     pub async fn control(&self, request: Value) -> Result<Value> {
         let mut said = None;

@@ -6,6 +6,7 @@ pub mod archive;
 pub mod blocklist;
 pub mod documents;
 pub mod last_activity;
+pub mod nodes;
 pub mod position;
 pub mod preferences;
 pub mod roster;

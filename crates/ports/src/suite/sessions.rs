@@ -446,6 +446,28 @@ pub async fn sessions_are_counted(sessions: &dyn Sessions) {
     assert_eq!((counted.attached, counted.waiting), (1, 1));
 }
 
+/// Whoever got it and has not acknowledged it, wherever; nobody else, and nobody any more afterwards.
+pub async fn who_holds_a_message_is_known(sessions: &dyn Sessions, archive: &dyn Archive) {
+    let account = fresh_user();
+    let (desk, phone) = (online(sessions, &account, "desk").await, online(sessions, &account, "phone").await);
+    let both = message(sender(), 1, &[desk.id, phone.id]);
+    let Outcome::Done { id: Some(id), .. } = deliver(sessions, archive, &account, both).await else {
+        panic!()
+    };
+    let held = async || {
+        let mut held = sessions.holders(&account, id).await.unwrap();
+        held.sort_by_key(|one| one.jid.resource().to_owned());
+        held
+    };
+    let both = held().await;
+    let resources: Vec<_> = both.iter().map(|one| one.jid.resource()).collect();
+    assert_eq!(resources, ["desk", "phone"]);
+    assert!(both.iter().all(|one| one.attached && one.number == Some(LogNumber(1))), "{both:?}");
+    assert!(sessions.acknowledge(&account, phone.id, phone.epoch, LogNumber(1)).await.unwrap());
+    assert_eq!(held().await, both[..1]);
+    assert!(sessions.holders(&fresh_user(), id).await.unwrap().is_empty());
+}
+
 /// All, or all but one.
 pub async fn all_sessions_of_an_account_end(sessions: &dyn Sessions) {
     let account = fresh_user();

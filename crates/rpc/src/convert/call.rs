@@ -1,8 +1,9 @@
 //! What a connection manager asks of a session router.
 
 use starling_jid::BareJid;
-use starling_ports::ids::{Epoch, Life, LogNumber, NodeId, SessionId};
+use starling_ports::ids::{Epoch, Life, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::ingress::{Ingress, Resume, SessionRef, Submitted};
+use starling_ports::nodes::NodeReport;
 use starling_ports::sessions::{Detach, Registration, Renewal, SmBase};
 use starling_stanza::{Carried, Condition, Draft, Kind};
 
@@ -85,7 +86,7 @@ impl Call {
             }),
             Body::GetFlags(pb::GetFlags { session }) => Call::Portrait(of_session(session)?),
             Body::RegisterAgain(said) => Call::RegisterAgain(Box::new(said)),
-            Body::Renew(pb::Renew { sessions }) => {
+            Body::Renew(pb::Renew { sessions, report: _ }) => {
                 let sessions: Result<Vec<Renewal>> = sessions.into_iter().map(of_renewal).collect();
                 Call::Renew(sessions?)
             }
@@ -129,7 +130,7 @@ impl Call {
     pub(crate) fn portrait(of: &SessionRef) -> Body {
         Body::GetFlags(pb::GetFlags { session: Some(session(of)) })
     }
-    pub(crate) fn renew(sessions: &[Renewal]) -> Body {
+    pub(crate) fn renew(sessions: &[Renewal], report: Option<&NodeReport>) -> Body {
         let sessions = sessions.iter().map(|one| pb::Renewal {
             account: one.account.as_str().to_owned(),
             session: Some(id(one.session.0)),
@@ -137,8 +138,26 @@ impl Call {
             last: one.last.0,
             life: one.life.map(|life| life.0),
         });
-        Body::Renew(pb::Renew { sessions: sessions.collect() })
+        Body::Renew(pb::Renew { sessions: sessions.collect(), report: report.map(said) })
     }
+}
+
+fn said(report: &NodeReport) -> pb::Report {
+    pb::Report {
+        name: report.name.clone(),
+        roles: report.roles.clone(),
+        version: report.version.clone(),
+        since: report.since.0,
+        sessions: report.sessions,
+        links: report.links,
+        state: report.state.clone(),
+    }
+}
+
+/// What `node` has said of itself.
+pub(crate) fn of_report(said: pb::Report, node: NodeId) -> NodeReport {
+    let pb::Report { name, roles, version, since, sessions, links, state } = said;
+    NodeReport { name, node, roles, version, since: Timestamp(since), sessions, links, state }
 }
 
 fn of_renewal(renewal: pb::Renewal) -> Result<Renewal> {

@@ -7,7 +7,7 @@ mod delivery;
 mod login;
 
 pub(crate) use answer::Reply;
-pub(crate) use call::Call;
+pub(crate) use call::{Call, of_report};
 pub(crate) use delivery::{command, deliveries, of_command, of_delivery};
 pub(crate) use login::{register_outcome, register_result, reply, step, to_peer, to_reply, to_step};
 

@@ -56,7 +56,7 @@ fn calls_are_read_as_they_were_made() {
     let account = alice().jid.bare();
     let (session, epoch, last, life) = (SessionId(1), Epoch(2), LogNumber::BEHIND, Some(Life(9)));
     let renewal = Renewal { account: account.clone(), session, epoch, last, life };
-    let renewed = round(Call::renew(std::slice::from_ref(&renewal)));
+    let renewed = round(Call::renew(std::slice::from_ref(&renewal), None));
     assert_eq!(renewed, format!("{:?}", Call::Renew(vec![renewal])));
     assert_eq!(round(Call::bind(&account, None)), format!("{:?}", Call::Bind(account, None)));
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use starling_connection_manager::Descriptors;
 use starling_im::{Domains, Pipeline, Stores};
 use starling_ports::delivery::Delivery;
+use starling_ports::nodes::Nodes;
 use starling_session_router::Login;
 use starling_store_embedded::{self as store_embedded, Store};
 
@@ -32,7 +33,7 @@ pub(super) fn open(config: &Config, base: &Base, delivery: Arc<dyn Delivery>) ->
     };
     let given = &config.cluster.secret;
     let secret = if given.as_os_str().is_empty() { &config.data_dir.join("secret") } else { given };
-    let routing = routing(config, base, delivery, stores, secret)?;
+    let routing = routing(config, base, delivery, stores, store.clone(), secret)?;
     Ok(Routing { embedded: Some(store), ..routing })
 }
 
@@ -42,6 +43,7 @@ pub(super) fn routing(
     base: &Base,
     delivery: Arc<dyn Delivery>,
     stores: Stores,
+    nodes: Arc<dyn Nodes>,
     secret_file: &Path,
 ) -> Result<Routing> {
     let (sessions, archive, positions) =
@@ -59,7 +61,7 @@ pub(super) fn routing(
         base.clock.clone(),
         &base.services,
     );
-    Ok(Routing { domains, pipeline, login, sessions, archive, positions, embedded: None })
+    Ok(Routing { domains, pipeline, login, sessions, archive, positions, nodes, embedded: None })
 }
 
 /// 256 random bits that stay the same for the life of the installation; made where there are none.

@@ -32,11 +32,13 @@ pub(super) async fn linked(
     hub: Arc<Hub>,
     routing: Option<&Routing>,
 ) -> Result<Clients> {
+    let own = base.own.clone();
     let setup = client::Setup {
         node: base.node,
         routers: config.cluster.routers.clone(),
         identity: Identity::open(&config.cluster)?,
         holder: hub.clone(),
+        report: Arc::new(move || own.report()),
         tasks: base.links.clone(),
         stop: base.unlink.clone(),
     };

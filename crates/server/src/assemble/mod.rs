@@ -21,6 +21,7 @@ use starling_jid::BareJid;
 use starling_ports::archive::Archive;
 use starling_ports::clock::{Clock, SystemClock};
 use starling_ports::ids::NodeId;
+use starling_ports::nodes::Nodes;
 use starling_ports::position::Positions;
 use starling_ports::sessions::Sessions;
 use starling_rpc::{Role, Stores};
@@ -35,6 +36,7 @@ use crate::cli::Origin;
 use crate::config::{Config, Mode};
 use crate::control::Control;
 use crate::drain::{Drain, Goes, Sockets};
+use crate::nodes::{self, Own};
 use crate::reload::Reload;
 
 /// A running node, and what its stop needs.
@@ -64,6 +66,7 @@ pub(crate) struct Routing {
     pub(crate) sessions: Arc<dyn Sessions>,
     pub(crate) archive: Arc<dyn Archive>,
     pub(crate) positions: Arc<dyn Positions>,
+    pub(crate) nodes: Arc<dyn Nodes>,
     /// The store of this process, where it has one.
     pub(crate) embedded: Option<Arc<Store>>,
 }
@@ -71,6 +74,7 @@ pub(crate) struct Routing {
 /// What all parts of a node are built on.
 struct Base {
     node: NodeId,
+    own: Arc<Own>,
     clock: Arc<dyn Clock>,
     served: Vec<BareJid>,
     health: Arc<Health>,
@@ -155,11 +159,12 @@ pub(crate) async fn assemble(
         }
     };
     let clients = clients.map(Arc::new);
-    let sockets = hub.zip(clients.clone());
+    let sockets = hub.clone().zip(clients.clone());
     let sockets =
         sockets.map(|(hub, clients)| Sockets { hub, clients, config: config.connection_manager().drain });
     let goes = Goes { refused: stays(config), sockets, downlinks };
     let drain = Drain::new(base.health.clone(), goes, base.services.clone());
+    base.own.holds(&drain);
     let listeners = clients.as_ref().map(|clients| &clients.listeners);
     let addresses = Addresses::new(listeners, admin, link);
     let domains = routing.as_ref().map(|routing| routing.domains.clone());
@@ -171,9 +176,11 @@ pub(crate) async fn assemble(
     ));
     if let Some(routing) = &routing {
         base.services.spawn(stores::watch(routing.clone(), base.health.clone(), base.stop.clone()));
+        base.services.spawn(nodes::tell(base.own.clone(), routing.nodes.clone(), base.stop.clone()));
     }
     let (addresses_too, since) = (addresses.clone(), Instant::now());
-    let control = Arc::new(Control { routing, addresses: addresses_too, reload, drain, since });
+    let own = base.own.clone();
+    let control = Arc::new(Control { routing, hub, own, addresses: addresses_too, reload, drain, since });
     Ok(base.into_node(config, addresses, control))
 }
 
@@ -187,6 +194,7 @@ impl Base {
         };
         Ok(Base {
             node,
+            own: Own::new(config, node, name(config), &*clock),
             clock,
             served: domains(config)?,
             health: Arc::default(),

@@ -33,6 +33,7 @@ pub(super) async fn start(config: &Config, base: &Base, hub: Option<Arc<Hub>>) -
         node: base.node,
         ingress: routing.pipeline.clone(),
         authentication: routing.login.clone(),
+        nodes: routing.nodes.clone(),
         downlinks: downlinks.clone(),
         features: features(&routing.pipeline),
         identity: Identity::open(&config.cluster)?,

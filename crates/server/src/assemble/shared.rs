@@ -25,6 +25,7 @@ pub(super) async fn open(config: &Config, base: &Base, delivery: Arc<dyn Deliver
     let sessions =
         store_redis::Sessions::connect(config.redis(), ports, base.services.clone(), base.stop.clone());
     let sessions = sessions.await.context("Redis")?;
+    let nodes = sessions.clone();
     let stores = Stores {
         accounts: cql.clone(),
         archive: cql.clone(),
@@ -36,5 +37,5 @@ pub(super) async fn open(config: &Config, base: &Base, delivery: Arc<dyn Deliver
         last_activities: cql,
         sessions,
     };
-    embedded::routing(config, base, delivery, stores, &config.cluster.secret)
+    embedded::routing(config, base, delivery, stores, nodes, &config.cluster.secret)
 }

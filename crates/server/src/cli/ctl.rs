@@ -33,7 +33,11 @@ enum Action {
     /// Sessions.
     #[command(subcommand)]
     Session(Session),
-    /// Where a message of an account is, by its archive id.
+    /// The processes of this cluster.
+    #[command(subcommand)]
+    Node(Node),
+    /// Where a message of an account is, by its archive id: asked of a session router, and what became of it at a socket, of the
+    /// connection manager that `held-by` or `session list` names.
     Message {
         /// Whose archive.
         account: String,
@@ -103,6 +107,13 @@ enum Session {
         /// Which.
         jid: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum Node {
+    /// Those that a session router has heard of within an hour, by name: what they are, how many sessions and links they have,
+    /// whether they drain. `silent`: not a word for 15 seconds.
+    List,
 }
 
 #[derive(Debug, Subcommand)]
@@ -196,6 +207,7 @@ impl Action {
                 (json!({"op": "session-list", "jid": jid, "limit": limit}), None)
             }
             Self::Session(Session::Kick { jid }) => (json!({"op": "session-kick", "jid": jid}), None),
+            Self::Node(Node::List) => (json!({"op": "node-list"}), None),
             Self::Message { account, id } => (json!({"op": "message", "jid": account, "id": id}), None),
             Self::Drain(Drain::Start { now }) => (json!({"op": "drain-start", "now": now}), None),
             Self::Drain(Drain::Status) => (json!({"op": "drain-status"}), None),
@@ -222,6 +234,7 @@ impl Action {
                     complain(&format!("there are more: `--after {}` shows the next", plain(last)));
                 }
             }
+            Self::Node(Node::List) => list("nodes").iter().for_each(|node| say(&in_one_line(node))),
             Self::Session(Session::List { .. }) => {
                 let sessions = list("sessions");
                 sessions.iter().for_each(|session| say(&in_one_line(session)));

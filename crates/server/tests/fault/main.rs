@@ -9,5 +9,6 @@ mod costs;
 mod kills;
 mod kit;
 mod loss;
+mod operator;
 mod pauses;
 mod rolling;

@@ -178,6 +178,13 @@ async fn a_message_is_found_by_its_id_and_its_body_stays_its_own() {
     let found = ctl(&server, &["message", "bob@localhost", &id]);
     assert_eq!((&found["id"], &found["with"]), (&json!(id), &json!("alice@localhost")), "{found}");
     assert!(!found.to_string().contains("unspoken"), "{found}");
+    let trail: Vec<_> = found["trail"].as_array().unwrap().iter().map(|event| &event["what"]).collect();
+    assert_eq!(trail, [&json!("stored"), &json!("written")], "{found}");
+    assert_eq!(found["trail"][1]["device"], "bob@localhost/desk");
+    let nodes = ctl(&server, &["node", "list"]);
+    let node = &nodes["nodes"][0];
+    assert_eq!((&node["roles"], &node["state"]), (&json!("all"), &json!("serving")), "{nodes}");
+    assert_eq!((&node["sessions"], nodes["nodes"].as_array().unwrap().len()), (&json!(2), 1), "{nodes}");
     let data_dir = server.data_dir().to_str().unwrap();
     let nowhere = starling(&[
         "ctl",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use starling_ports::blocklist::{BlockList, BlockLists};
 use starling_ports::clock::{Clock, SystemClock};
 use starling_ports::ids::{Handled, LogNumber};
-use starling_ports::sessions::{Change, Changed, Claim, Claimed, CommitReply, Outcome, Sessions};
+use starling_ports::sessions::{Change, Changed, Claim, Claimed, CommitReply, Detach, Outcome, Sessions};
 use starling_ports::suite::fresh_user;
 
 use crate::talk::{NODE, archived, commit, deliver, message, online, resumable, soon};
@@ -56,6 +56,34 @@ async fn two_that_begin_a_record_at_once_go_on_with_one() {
         commit(&**router, &account, message(sender, 1, &[])).await.unwrap();
     }
     assert_eq!(archived(&*other, &world.store, &account).await.len(), 3);
+}
+
+/// For an administrator: those of all routers, each once, and no more than were asked for.
+#[tokio::test]
+async fn sessions_of_all_routers_are_listed_once() {
+    const ACCOUNTS: usize = 30;
+    let world = World::new();
+    let (one, other) = (world.router().await, world.router().await);
+    let mut expected = Vec::new();
+    for number in 0..ACCOUNTS {
+        let account = fresh_user();
+        let router = if number % 2 == 0 { &one } else { &other };
+        let desk = resumable(&**router, &account, "desk").await;
+        if number % 3 == 0 {
+            // It waits, so two indexes name it.
+            router.detach(&account, desk.id, desk.epoch, Detach::Lost).await.unwrap();
+        }
+        expected.push(desk.id);
+    }
+    expected.sort();
+    let third = world.router().await;
+    for router in [&one, &other, &third] {
+        let mut listed: Vec<_> =
+            router.list(None, 1000).await.unwrap().iter().map(|session| session.id).collect();
+        listed.sort();
+        assert_eq!(listed, expected);
+        assert_eq!(router.list(None, 7).await.unwrap().len(), 7);
+    }
 }
 
 #[tokio::test]

@@ -29,6 +29,7 @@ suite! {
     a_session_is_resumed(store);
     an_ended_session_leaves_its_h();
     sessions_are_counted();
+    who_holds_a_message_is_known(store);
     a_forgotten_session_is_registered_again(store);
     an_ended_session_is_not_registered_again();
     all_sessions_of_an_account_end();
@@ -51,6 +52,12 @@ macro_rules! of_two {
 of_two! {
     a_view_from_memory_is_checked;
     a_commit_carries_what_is_handled;
+}
+
+#[tokio::test]
+async fn the_last_word_of_each_node_is_listed() {
+    let world = World::new();
+    starling_ports::suite::nodes::the_last_word_of_each_node_is_listed(&*world.router().await).await;
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ impl Ingress for Uplinks {
     /// All of them by the router of the first one: any router can do it.
     async fn renew(&self, _: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
         let Some(first) = sessions.first() else { return Ok(Vec::new()) };
-        let reply = self.call(&first.account, || Call::renew(&sessions)).await?;
+        let reply = self.call(&first.account, || Call::renew(&sessions, None)).await?;
         reply.renewed().map_err(Unanswered::from)?
     }
 

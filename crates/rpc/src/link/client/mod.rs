@@ -18,6 +18,7 @@ use starling_ports::StoreError;
 use starling_ports::delivery::Holder;
 use starling_ports::ids::NodeId;
 use starling_ports::ingress::Ingress;
+use starling_ports::nodes::NodeReport;
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -39,6 +40,8 @@ pub struct Setup {
     pub identity: Option<Arc<Identity>>,
     /// Whose sockets they are: pushes and commands go there.
     pub holder: Arc<dyn Holder>,
+    /// What this node says of itself, all but its links.
+    pub report: Arc<dyn Fn() -> NodeReport + Send + Sync>,
     /// Where tasks live.
     pub tasks: TaskTracker,
     /// Ends all links.
@@ -60,6 +63,7 @@ pub struct Uplinks {
     routers: Routers,
     identity: Option<Arc<Identity>>,
     holder: Arc<dyn Holder>,
+    report: Arc<dyn Fn() -> NodeReport + Send + Sync>,
     announced: watch::Sender<Option<Announced>>,
     /// Where the keys of a SASL exchange are kept that has begun.
     exchanges: Mutex<HashMap<u128, Arc<Lane>>>,
@@ -76,12 +80,13 @@ impl Uplinks {
     /// Begins to dial. Where `local` is given, this process is a router too: it decides by itself, and has links only to be
     /// reached by the others.
     pub fn start(setup: Setup, local: Option<Arc<dyn Ingress>>) -> Arc<Uplinks> {
-        let Setup { node, routers: names, identity, holder, tasks, stop } = setup;
+        let Setup { node, routers: names, identity, holder, report, tasks, stop } = setup;
         let uplinks = Arc::new(Uplinks {
             node,
             routers: Routers::new(),
             identity,
             holder,
+            report,
             announced: watch::Sender::new(None),
             exchanges: Mutex::default(),
             lost: Arc::default(),

@@ -8,6 +8,7 @@ use starling_ports::StoreError;
 use starling_ports::delivery::Command;
 use starling_ports::ids::{Epoch, SessionId};
 use starling_ports::ingress::Ingress;
+use starling_ports::nodes::NodeReport;
 use starling_ports::sessions::{Renewal, Renewed};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -95,13 +96,17 @@ async fn round(
     begun: Instant,
 ) {
     let mut asked = JoinSet::new();
+    let mut report = Some(NodeReport { links: uplinks.count() as u64, ..(uplinks.report)() });
     for (by, sessions) in groups(uplinks, local, holdings) {
-        let uplinks = uplinks.clone();
+        let (uplinks, mut report) = (uplinks.clone(), report.take());
         // Born in the set, which is awaited here.
         asked.spawn(async move {
             let mut done = Vec::new();
-            for batch in sessions.chunks(AT_ONCE) {
-                let outcome = ask(&uplinks, &by, batch).await;
+            let batches = sessions.chunks(AT_ONCE);
+            let none: &[Renewal] = &[]; // a node without sessions says that it is there
+            let speaks = sessions.is_empty() && matches!(by, By::Link(_));
+            for batch in batches.chain(speaks.then_some(none)) {
+                let outcome = ask(&uplinks, &by, batch, report.take()).await;
                 let is_silent = matches!(outcome, Outcome::Silence);
                 done.push((batch.to_vec(), outcome));
                 if is_silent {
@@ -132,17 +137,21 @@ fn groups(
         let Some(lane) = uplinks.routers.of(&held.account) else { continue };
         groups.entry(lane.router.name).or_insert_with(|| (By::Link(lane), Vec::new())).1.push(held);
     }
+    if groups.is_empty() {
+        let first = uplinks.routers.all().first().cloned();
+        return first.into_iter().map(|lane| (By::Link(lane), Vec::new())).collect();
+    }
     groups.into_values().collect()
 }
 
-async fn ask(uplinks: &Uplinks, by: &By, batch: &[Renewal]) -> Outcome {
+async fn ask(uplinks: &Uplinks, by: &By, batch: &[Renewal], report: Option<NodeReport>) -> Outcome {
     let answered = match by {
         By::Local(ingress) => match timeout(WITHIN, ingress.renew(uplinks.node, batch.to_vec())).await {
             Ok(answered) => answered,
             Err(_) => return Outcome::NoStore,
         },
         By::Link(lane) => {
-            let reply = lane.call(uplinks.call_id(), Call::renew(batch), WITHIN).await;
+            let reply = lane.call(uplinks.call_id(), Call::renew(batch, report.as_ref()), WITHIN).await;
             match reply.and_then(|reply| reply.renewed().map_err(Unanswered::from)) {
                 Ok(answered) => answered,
                 Err(error) => {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use starling_ports::authentication::Authentication;
 use starling_ports::ids::NodeId;
 use starling_ports::ingress::Ingress;
+use starling_ports::nodes::Nodes;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -40,6 +41,8 @@ pub struct Setup {
     pub ingress: Arc<dyn Ingress>,
     /// Who verifies logins.
     pub authentication: Arc<dyn Authentication>,
+    /// Where managers leave word of themselves.
+    pub nodes: Arc<dyn Nodes>,
     /// Where deliveries go.
     pub downlinks: Arc<Downlinks>,
     /// More stream features after login, as canonical XML.
@@ -59,10 +62,18 @@ pub async fn start(setup: Setup) -> Result<SocketAddr, Error> {
     let wrong = |source| Error::Listen { address: setup.listen, source };
     let listener = TcpListener::bind(setup.listen).await.map_err(wrong)?;
     let address = listener.local_addr().map_err(wrong)?;
-    let Setup { node, ingress, authentication, downlinks, features, identity, listen: _, tasks, stop } =
+    let Setup { node, ingress, authentication, nodes, downlinks, features, identity, listen: _, tasks, stop } =
         setup;
     let mut leaving = downlinks.leaving();
-    let link = LinkService::new(node, ingress.clone(), downlinks, features, tasks.clone(), stop.clone());
+    let link = LinkService {
+        node,
+        ingress: ingress.clone(),
+        nodes,
+        downlinks,
+        features,
+        tasks: tasks.clone(),
+        stop: stop.clone(),
+    };
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<LinkServer<LinkService>>().await;
     let server = Server::builder()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use starling_ports::ids::NodeId;
 use starling_ports::ingress::Ingress;
+use starling_ports::nodes::Nodes;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,27 +19,18 @@ use crate::link::limits::{HELLO_WITHIN, MOST_FRAMES, MOST_RENEWALS};
 use crate::metrics::{Refused, refused};
 use crate::pb::{self, down, link_server::Link, up};
 
+#[derive(Clone)]
 pub(super) struct LinkService {
-    node: NodeId,
-    ingress: Arc<dyn Ingress>,
-    downlinks: Arc<Downlinks>,
-    features: String,
-    tasks: TaskTracker,
-    stop: CancellationToken,
+    pub(super) node: NodeId,
+    pub(super) ingress: Arc<dyn Ingress>,
+    pub(super) nodes: Arc<dyn Nodes>,
+    pub(super) downlinks: Arc<Downlinks>,
+    pub(super) features: String,
+    pub(super) tasks: TaskTracker,
+    pub(super) stop: CancellationToken,
 }
 
 impl LinkService {
-    pub(super) fn new(
-        node: NodeId,
-        ingress: Arc<dyn Ingress>,
-        downlinks: Arc<Downlinks>,
-        features: String,
-        tasks: TaskTracker,
-        stop: CancellationToken,
-    ) -> LinkService {
-        LinkService { node, ingress, downlinks, features, tasks, stop }
-    }
-
     fn welcome(&self) -> pb::Down {
         pb::Down {
             body: Some(down::Body::Welcome(pb::Welcome {
@@ -76,12 +68,11 @@ impl Link for LinkService {
             link.tell_to_leave(); // it came while all were told
         }
         info!(node = node.name, incarnation = node.incarnation, "a connection manager has a link");
-        let (ingress, downlinks) = (self.ingress.clone(), self.downlinks.clone());
-        let (tasks, stop) = (self.tasks.clone(), self.stop.clone());
+        let service = self.clone();
         self.tasks.spawn(async move {
-            let status = read(&link, upwards, ingress, &tasks, &stop).await;
+            let status = service.read(&link, upwards).await;
             debug!(node = link.node.name, %status, "a link has ended");
-            downlinks.close(&link);
+            service.downlinks.close(&link);
             link.finished().await;
             link.end(status);
         });
@@ -109,52 +100,63 @@ fn read_hello(first: Option<pb::Upward>) -> Result<NodeId, Status> {
     })
 }
 
-/// Reads until the link is over; the status tells the other end why.
-async fn read(
-    link: &Arc<Downlink>,
-    mut upwards: Streaming<pb::Upward>,
-    ingress: Arc<dyn Ingress>,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) -> Status {
-    loop {
-        let message = tokio::select! {
-            () = stop.cancelled() => return Status::unavailable("this router stops"),
-            () = link.over.cancelled() => return Status::aborted("the node has another link"),
-            message = upwards.message() => message,
-        };
-        let frames = match message {
-            Ok(Some(pb::Upward { frames })) => frames,
-            Ok(None) => return Status::ok("both ends are done"),
-            Err(status) => {
-                count(&status);
-                return status;
-            }
-        };
-        if frames.len() > MOST_FRAMES || frames.iter().any(is_oversize) {
-            refused(Refused::Oversize);
-            return Status::out_of_range("more than is taken at once");
-        }
-        for pb::Up { call, body } in frames {
-            // Without a permit nothing more is read: the manager's queue fills, and its callers wait.
-            let Ok(permit) = link.calls.clone().acquire_owned().await else {
-                return Status::unavailable("this link is over");
+impl LinkService {
+    /// Reads until the link is over; the status tells the other end why.
+    async fn read(&self, link: &Arc<Downlink>, mut upwards: Streaming<pb::Upward>) -> Status {
+        loop {
+            let message = tokio::select! {
+                () = self.stop.cancelled() => return Status::unavailable("this router stops"),
+                () = link.over.cancelled() => return Status::aborted("the node has another link"),
+                message = upwards.message() => message,
             };
-            let read = body.ok_or(convert::Malformed("call")).and_then(Call::read);
-            let (link, ingress) = (link.clone(), ingress.clone());
-            tasks.spawn(async move {
-                let reply = match read {
-                    Ok(call) => call.run(&*ingress, link.node).await,
-                    Err(why) => {
-                        refused(Refused::Malformed);
-                        Reply::malformed(why)
-                    }
+            let frames = match message {
+                Ok(Some(pb::Upward { frames })) => frames,
+                Ok(None) => return Status::ok("both ends are done"),
+                Err(status) => {
+                    count(&status);
+                    return status;
+                }
+            };
+            if frames.len() > MOST_FRAMES || frames.iter().any(is_oversize) {
+                refused(Refused::Oversize);
+                return Status::out_of_range("more than is taken at once");
+            }
+            for frame in frames {
+                // Without a permit nothing more is read: the manager's queue fills, and its callers wait.
+                let Ok(permit) = link.calls.clone().acquire_owned().await else {
+                    return Status::unavailable("this link is over");
                 };
-                let answer = pb::Answer { call, body: Some(reply.write()) };
-                let _ = link.queue.send(pb::Down { body: Some(down::Body::Answer(answer)) }).await;
-                drop(permit);
+                let (service, link) = (self.clone(), link.clone());
+                self.tasks.spawn(async move {
+                    service.answer(&link, frame).await;
+                    drop(permit);
+                });
+            }
+        }
+    }
+
+    async fn answer(&self, link: &Downlink, pb::Up { call, mut body }: pb::Up) {
+        if let Some(up::Body::Renew(renew)) = &mut body
+            && let Some(said) = renew.report.take()
+        {
+            let (nodes, report) = (self.nodes.clone(), convert::of_report(said, link.node));
+            // Beside the renewal, which must not wait for it.
+            self.tasks.spawn(async move {
+                if let Err(error) = nodes.report(report).await {
+                    debug!(%error, "what a manager says of itself is not noted");
+                }
             });
         }
+        let read = body.ok_or(convert::Malformed("call")).and_then(Call::read);
+        let reply = match read {
+            Ok(call) => call.run(&*self.ingress, link.node).await,
+            Err(why) => {
+                refused(Refused::Malformed);
+                Reply::malformed(why)
+            }
+        };
+        let answer = pb::Answer { call, body: Some(reply.write()) };
+        let _ = link.queue.send(pb::Down { body: Some(down::Body::Answer(answer)) }).await;
     }
 }
 

@@ -4,5 +4,6 @@ mod bounds;
 mod leave;
 mod recorded;
 mod refusals;
+mod report;
 mod resend;
 mod setup;

@@ -81,7 +81,7 @@ fn upward() -> pb::Upward {
         Call::bind(&account, Some("phone")),
         Call::resume(&resume),
         Call::portrait(session),
-        Call::renew(&[renewal]),
+        Call::renew(&[renewal], None),
     ];
     let frame = |(call, body)| pb::Up { call, body: Some(body) };
     pb::Upward { frames: (0..).zip(bodies).map(frame).collect() }

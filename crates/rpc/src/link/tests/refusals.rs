@@ -183,7 +183,7 @@ async fn more_than_is_taken_at_once_ends_the_link() {
     let big = pb::Draft { content: vec![b'x'; MESSAGE_BYTES].into(), ..pb::Draft::default() };
     for (at, bodies) in [
         many,
-        vec![up::Body::Renew(pb::Renew { sessions: renewals })],
+        vec![up::Body::Renew(pb::Renew { sessions: renewals, report: None })],
         vec![up::Body::Submit(pb::Submit { session: None, drafts: vec![big] })],
     ]
     .into_iter()

@@ -15,6 +15,7 @@ use starling_ports::clock::{Clock, SystemClock};
 use starling_ports::delivery::{Command, DeliverError, Delivery, Holder, Target};
 use starling_ports::ids::{Epoch, LogNumber, NodeId, SessionId};
 use starling_ports::ingress::{SessionRef, Submitted};
+use starling_ports::nodes::NodeReport;
 use starling_ports::sessions::Renewal;
 use starling_session_router::Login;
 use starling_stanza::{Carried, Draft, Kind};
@@ -33,6 +34,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What decides, and the routers that it stands behind.
 pub(super) struct Core {
+    pub(super) store: Arc<Store>,
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) login: Arc<Login>,
     pub(super) routers: Arc<Routers>,
@@ -84,7 +86,7 @@ impl Core {
             preferences: store.clone(),
             documents: store.clone(),
             last_activities: store.clone(),
-            sessions: store,
+            sessions: store.clone(),
         };
         let domains = Domains::new(vec![BareJid::new("localhost").unwrap()]);
         let pipeline = Pipeline::new(
@@ -96,7 +98,7 @@ impl Core {
             clock,
             &tasks,
         );
-        Core { pipeline, login, routers, tasks, _directory: directory }
+        Core { store, pipeline, login, routers, tasks, _directory: directory }
     }
 
     pub(super) async fn account(&self, name: &str) -> BareJid {
@@ -117,6 +119,7 @@ impl Core {
             node: node_id(name, 1),
             ingress: self.pipeline.clone(),
             authentication: self.login.clone(),
+            nodes: self.store.clone(),
             downlinks,
             features: "<c xmlns='urn:x'/>".to_owned(),
             identity,
@@ -198,11 +201,14 @@ pub(super) struct Manager {
 impl Manager {
     pub(super) fn new(name: &str, routers: &[SocketAddr], identity: Option<Arc<Identity>>) -> Manager {
         let (inbox, tasks, stop) = (Arc::new(Inbox::default()), TaskTracker::new(), CancellationToken::new());
+        let report =
+            NodeReport { name: name.to_owned(), version: "1.2.3".to_owned(), ..NodeReport::default() };
         let setup = client::Setup {
             node: node_id(name, 1),
             routers: routers.iter().map(SocketAddr::to_string).collect(),
             identity,
             holder: inbox.clone(),
+            report: Arc::new(move || report.clone()),
             tasks: tasks.clone(),
             stop: stop.clone(),
         };

@@ -13,6 +13,7 @@ use starling_ports::preferences::{DefaultPreference, PreferenceStore, Preference
 use crate::Store;
 use crate::codec::{self, In, Out};
 use crate::disk::{Op, Space, Tables, pair};
+use crate::error::corrupt;
 use crate::row::prefix;
 
 /// The byte after the owner in a key of `Space::Data`.
@@ -114,6 +115,25 @@ impl Store {
     pub(crate) fn block_list_now(&self, owner: &BareJid) -> Result<BlockList> {
         let read = |value: &mut In<'_>| value.list(In::jid).map(|items| BlockList { items });
         Ok(self.datum(&key(owner, Kind::BlockList), "a block list", read)?.unwrap_or_default())
+    }
+
+    /// All documents of an account, for a copy.
+    pub fn documents(&self, owner: &BareJid) -> Result<Vec<(Document, Bytes)>> {
+        const WHAT: &str = "a document";
+        let (before, mut documents) = (key(owner, Kind::Document), Vec::new());
+        for guard in self.disk.read()?.space(Space::Data).prefix(&before) {
+            let (key, value) = pair(guard)?;
+            let name = key.get(before.len()..).unwrap_or_default();
+            let name = std::str::from_utf8(name).map_err(|_| corrupt(WHAT))?;
+            let document = match name.split_once(' ') {
+                Some((name, ns)) => Document::Private(ns.into(), name.into()),
+                None if name.is_empty() => Document::Vcard,
+                None => return Err(corrupt(WHAT)),
+            };
+            let xml = codec::unseal(&key, &value, WHAT)?.bytes().map(Bytes::copy_from_slice)?;
+            documents.push((document, xml));
+        }
+        Ok(documents)
     }
 
     pub(crate) fn preferences_now(&self, owner: &BareJid) -> Result<Option<Preferences>> {

@@ -20,6 +20,8 @@ mod sweep;
 
 use std::sync::Arc;
 
+use starling_ports::BoxError;
+use starling_ports::clock::Clock;
 use starling_slot::Limits;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,6 +29,14 @@ use tokio_util::task::TaskTracker;
 pub use config::{Config, Invalid};
 pub use error::ConnectError;
 pub use facts::Ports;
+
+/// Whether the Redis of `config` holds anything: whoever fills the other stores beside it must know that it knows better.
+pub async fn holds_anything(config: Config, clock: Arc<dyn Clock>) -> Result<bool, BoxError> {
+    let link = connect::Link::new(config, clock);
+    link.check().await?;
+    let keys: u64 = link.command("size", &redis::cmd("DBSIZE")).await.map_err(sweep::ours)?;
+    Ok(keys > 0)
+}
 
 /// The slots of all accounts, as one router sees them.
 pub struct Sessions {

@@ -18,6 +18,8 @@ use crate::values::{bare, bit, bits, signed, unsigned};
 const WHAT: &str = "a roster";
 /// So many contacts are deleted in one decision.
 const DELETED: usize = 500;
+/// So many are adopted in one: Cassandra refuses a batch of 50 KB.
+const ADOPTED: usize = 50;
 
 #[derive(Debug, DeserializeRow)]
 struct Stored {
@@ -173,6 +175,44 @@ impl Store {
             }
         }
         self.client.decide_all(changes).await
+    }
+
+    /// For a copy of another store: the roster as it is, versions and all, so that what clients keep of it still holds. `false`:
+    /// there is a later one, which was left alone. May be done again.
+    pub async fn adopt_roster(&self, owner: &BareJid, roster: &Roster) -> Result<bool> {
+        let contacts = roster.contacts.chunks(ADOPTED).map(|some| (some, &[][..]));
+        let removed = roster.removed.chunks(ADOPTED).map(|some| (&[][..], some));
+        for (contacts, removed) in contacts.chain(removed).chain([(&[][..], &[][..])]) {
+            if !self.adopt(owner, roster, contacts, removed).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn adopt(
+        &self,
+        owner: &BareJid,
+        roster: &Roster,
+        contacts: &[Contact],
+        removed: &[(BareJid, u64)],
+    ) -> Result<bool> {
+        let mut tries = Tries::new();
+        loop {
+            let now = self.roster_settled(owner, &mut tries).await?;
+            if now.roster.version > roster.version {
+                return Ok(false);
+            }
+            let mut changes = self.condition(owner, &now, roster.version, roster.since, nonce()?);
+            contacts.iter().for_each(|contact| put(&mut changes, self, owner, contact));
+            removed.iter().for_each(|(jid, version)| put_removed(&mut changes, self, owner, jid, *version));
+            match self.client.decide_all(changes).await {
+                Decision::Made => return Ok(true),
+                Decision::Refused | Decision::Unknown(_) if tries.again().await => {}
+                Decision::Unknown(error) => return Err(error),
+                Decision::Refused => return Err(unavailable("a roster is written to, again and again")),
+            }
+        }
     }
 
     /// Deletes all contacts. The version stays: whoever gets this name next goes on from it, and no client that kept the old

@@ -69,6 +69,15 @@ impl Member {
 impl Cluster {
     /// Starts `binary` in all roles, with a Redis, on a CQL server that is there.
     pub async fn start(binary: &Path, options: &ClusterOptions) -> Result<Cluster> {
+        Cluster::start_filled(binary, options, |_| ()).await
+    }
+
+    /// The same; before any process runs `fill` gets the file that names the stores.
+    pub async fn start_filled(
+        binary: &Path,
+        options: &ClusterOptions,
+        fill: impl FnOnce(&Path),
+    ) -> Result<Cluster> {
         let directory = tempfile::tempdir()?;
         let root = directory.path();
         let redis = Redis::start(&root.join("redis"), free_port()?).await?;
@@ -80,7 +89,7 @@ impl Cluster {
             redis.address(),
             options.cql,
         );
-        migrate(binary, root, &stores)?;
+        fill(&migrate(binary, root, &stores)?);
         let member = |role, name: String, more: &str| -> Result<Member> {
             let cluster = format!("[cluster]\nplaintext = true\nname = \"{name}\"\n{more}");
             let config = merged(&options.config, &cluster);
@@ -196,8 +205,8 @@ fn plain(member: &Member) -> Result<SocketAddr> {
     process.address("plain").context("it has no listener for clients")
 }
 
-/// Makes the tables.
-fn migrate(binary: &Path, root: &Path, stores: &str) -> Result<()> {
+/// Makes the tables; the file that names them is the answer.
+fn migrate(binary: &Path, root: &Path, stores: &str) -> Result<PathBuf> {
     let config = root.join("migrate.toml");
     std::fs::write(&config, stores)?;
     let mut command = Command::new(binary);
@@ -206,7 +215,7 @@ fn migrate(binary: &Path, root: &Path, stores: &str) -> Result<()> {
     }
     let done = command.args(["store", "migrate", "--config"]).arg(&config).output()?;
     ensure!(done.status.success(), "no tables: {}", String::from_utf8_lossy(&done.stderr));
-    Ok(())
+    Ok(config)
 }
 
 /// One that nobody listens on now. Below those that the system gives to clients, so that it stays free while its process is dead.

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod copy;
 mod ctl;
 mod doctor;
 mod store;

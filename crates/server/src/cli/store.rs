@@ -46,6 +46,15 @@ enum Action {
         /// Where from.
         from: PathBuf,
     },
+    /// Copy an embedded store into the stores of a cluster, `[redis]` and `[scylla]` of the configuration, and compare both. The
+    /// server that has it must be stopped, and no session router be running on those stores yet. May be done again: goes on where
+    /// it was broken off.
+    Copy {
+        #[command(flatten)]
+        place: Place,
+        /// Where from: the data directory of the single server.
+        from: PathBuf,
+    },
     /// Make the tables of the CQL store that `[scylla]` names, or bring them to this version. Servers may be running.
     Migrate {
         #[command(flatten)]
@@ -63,6 +72,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
             say(&format!("restored {} from {}", config.store().data_dir.display(), from.display()));
             Ok(ExitCode::SUCCESS)
         }
+        Action::Copy { place, from } => super::copy::run(place, from),
         Action::Migrate { place } => migrate(place),
     }
 }
@@ -120,7 +130,7 @@ fn unreadable(error: &anyhow::Error) -> Value {
 }
 
 /// The store, which must be there: looking makes none.
-fn open(config: &Config) -> Result<Arc<Store>> {
+pub(super) fn open(config: &Config) -> Result<Arc<Store>> {
     let store = config.store();
     match std::fs::read_dir(&store.data_dir) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(denied(&store.data_dir)),

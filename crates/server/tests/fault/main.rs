@@ -5,6 +5,7 @@
     reason = "a test stops where it fails, and says how it went"
 )]
 
+mod copy;
 mod costs;
 mod kills;
 mod kit;

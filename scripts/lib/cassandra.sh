@@ -108,7 +108,7 @@ cassandra_launch() {
     java.base/{java.util.concurrent,java.util.concurrent.atomic,java.nio} jdk.management/com.sun.management.internal; do
     flags+=(--add-opens "$one=ALL-UNNAMED")
   done
-  setsid "$java" -Xms512m -Xmx512m -XX:+UseSerialGC -Xss256k -XX:-UsePerfData -XX:TieredStopAtLevel=1 \
+  setsid "$java" -Xms512m -Xmx1g -XX:+UseSerialGC -Xss256k -XX:-UsePerfData -XX:TieredStopAtLevel=1 \
     -XX:MaxDirectMemorySize=256m -Djdk.attach.allowAttachSelf=true -Dio.netty.tryReflectionSetAccessible=true \
     -Dcassandra-foreground=yes "-Dcassandra.config=file://$home/conf/cassandra.yaml" "-Dcassandra.storagedir=$home" \
     "-Dlogback.configurationFile=$home/conf/logback.xml" -Dcassandra.ring_delay_ms=15000 \

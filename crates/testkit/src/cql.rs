@@ -2,17 +2,98 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
+
+use crate::process::signal;
 
 /// `host:port` of the one that STARLING_TEST_CQL names, or that `scripts/lib/cassandra.sh start` has started. Panics without one.
 pub fn cql_server() -> String {
     if let Ok(given) = std::env::var("STARLING_TEST_CQL") {
         return given;
     }
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/lib/cassandra.sh");
-    let status = Command::new(script).arg("status").output().unwrap();
+    let status = Command::new(script()).arg("status").output().unwrap();
     assert!(
         status.status.success(),
         "no CQL server: start one with `scripts/lib/cassandra.sh start`, or name one by STARLING_TEST_CQL=host:port"
     );
     String::from_utf8(status.stdout).unwrap().trim().to_owned()
+}
+
+/// One node of Cassandra of a test's own, which may stop and kill it. Needs `scripts/lib/cassandra.sh`, and half a gigabyte.
+#[derive(Debug)]
+pub struct Cassandra {
+    directory: tempfile::TempDir,
+    address: String,
+}
+
+fn script() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/lib/cassandra.sh")
+}
+
+impl Cassandra {
+    /// Starts it, and waits until it answers.
+    pub async fn start() -> Result<Cassandra> {
+        let mut cassandra = Cassandra { directory: tempfile::tempdir()?, address: String::new() };
+        cassandra.address = cassandra.run("start").await?;
+        Ok(cassandra)
+    }
+
+    /// `host:port`, for clients; the same in all its lives.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// SIGSTOP: its connections stay, and nothing is answered.
+    pub fn pause(&self) -> Result<()> {
+        signal(self.pid()?, Signal::STOP)
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) -> Result<()> {
+        signal(self.pid()?, Signal::CONT)
+    }
+
+    /// kill -9, and waits until it is gone.
+    pub async fn kill(&self) -> Result<()> {
+        signal(self.pid()?, Signal::KILL)?;
+        // Its threads go one after the other, and the last one takes the sockets with it.
+        while tokio::net::TcpStream::connect(&self.address).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    }
+
+    /// The same directory and port again; waits until it answers.
+    pub async fn start_again(&self) -> Result<()> {
+        let address = self.run("start").await?;
+        ensure!(address == self.address, "it came back at {address}");
+        Ok(())
+    }
+
+    fn pid(&self) -> Result<u32> {
+        let pid = std::fs::read_to_string(self.directory.path().join("n1/pid"))?;
+        pid.trim().parse().context("its pid")
+    }
+
+    fn command(&self, what: &str) -> Command {
+        let mut command = Command::new(script());
+        command.arg(what).env("CASSANDRA_DIR", self.directory.path()).env_remove("CASSANDRA_YAML");
+        command
+    }
+
+    async fn run(&self, what: &str) -> Result<String> {
+        let mut command = self.command(what);
+        let done = tokio::task::spawn_blocking(move || command.output()).await??;
+        ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        Ok(String::from_utf8_lossy(&done.stdout).trim().to_owned())
+    }
+}
+
+impl Drop for Cassandra {
+    fn drop(&mut self) {
+        let _ = self.command("clean").output();
+    }
 }

@@ -29,7 +29,7 @@ mod world;
 pub use bosh::{Bosh, post};
 pub use client::{Connection, Received};
 pub use cluster::{Cluster, ClusterOptions, Part};
-pub use cql::cql_server;
+pub use cql::{Cassandra, cql_server};
 pub use pattern::matches;
 pub use redis::Redis;
 pub use runner::{Story, run};

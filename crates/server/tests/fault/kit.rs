@@ -54,10 +54,18 @@ impl Kit {
         Kit::start_with(true).await
     }
 
+    /// The same on a CQL server of the test's own.
+    pub(crate) async fn start_on(cql: &str) -> Kit {
+        Kit::start_as(false, cql.to_owned()).await
+    }
+
     async fn start_with(is_impatient: bool) -> Kit {
+        Kit::start_as(is_impatient, cql_server()).await
+    }
+
+    async fn start_as(is_impatient: bool, cql: String) -> Kit {
         let habit = if is_impatient { Habit::Asks } else { Habit::Answers };
-        let options =
-            ClusterOptions { managers: 2, routers: 2, cql: cql_server(), config: CONFIG.to_owned() };
+        let options = ClusterOptions { managers: 2, routers: 2, cql, config: CONFIG.to_owned() };
         let cluster = Cluster::start(&binary(), &options).await.unwrap();
         for name in SENDERS.into_iter().chain(RECEIVERS).chain([CONTACT]) {
             let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});
@@ -91,6 +99,18 @@ impl Kit {
         }
         let rate = FLOW as f64 / begin.elapsed().as_secs_f64();
         println!("{what}: {FLOW} messages acknowledged, {rate:.0} a second");
+    }
+
+    /// Waits until so many more messages are accepted, and so stored: while a store takes nothing, others are refused.
+    pub(crate) async fn accept(&self, what: &str) {
+        let begin = Instant::now();
+        let before = self.notes.open().accepted();
+        while self.notes.open().accepted() < before + FLOW {
+            assert!(begin.elapsed() < PATIENCE, "{what}: fewer than {FLOW} were accepted in {PATIENCE:?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let rate = FLOW as f64 / begin.elapsed().as_secs_f64();
+        println!("{what}: {FLOW} messages accepted, {rate:.0} a second");
     }
 
     /// Nothing is sent any more, everything acknowledged is read, and the history is checked. Returns how many streams each

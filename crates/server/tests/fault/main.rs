@@ -5,6 +5,7 @@
     reason = "a test stops where it fails, and says how it went"
 )]
 
+mod cassandra;
 mod copy;
 mod costs;
 mod kills;

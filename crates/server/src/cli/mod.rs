@@ -1,5 +1,6 @@
 //! The command line.
 
+mod certificate;
 mod copy;
 mod ctl;
 mod doctor;
@@ -66,6 +67,7 @@ enum Command {
     Ctl(ctl::Arguments),
     /// Look after the embedded store.
     Store(store::Arguments),
+    Certificate(certificate::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -160,6 +162,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Doctor { place, json, nameserver } => doctor::run(&place, json, nameserver),
         Command::Ctl(arguments) => ctl::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
+        Command::Certificate(arguments) => certificate::run(&arguments),
     }
 }
 

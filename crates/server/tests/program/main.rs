@@ -3,6 +3,8 @@
 
 mod admin;
 mod certbot;
+mod certificate;
+mod compose;
 mod config;
 mod control;
 mod dead_peer;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 
 use crate::process::signal;
+use crate::redis::copy_all;
 
 /// `host:port` of the one that STARLING_TEST_CQL names, or that `scripts/lib/cassandra.sh start` has started. Panics without one.
 pub fn cql_server() -> String {
@@ -64,6 +65,25 @@ impl Cassandra {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Ok(())
+    }
+
+    /// SIGTERM, and waits until it is gone. Its data stays.
+    pub async fn stop(&self) -> Result<()> {
+        self.run("stop").await.map(drop)
+    }
+
+    /// What it has kept: to be asked while it is stopped.
+    pub fn copy(&self) -> Result<tempfile::TempDir> {
+        let copy = tempfile::tempdir()?;
+        copy_all(self.directory.path(), copy.path())?;
+        Ok(copy)
+    }
+
+    /// The same port again with what a copy holds, whatever has come since.
+    pub async fn start_from(&self, copy: &tempfile::TempDir) -> Result<()> {
+        std::fs::remove_dir_all(self.directory.path())?;
+        copy_all(copy.path(), self.directory.path())?;
+        self.start_again().await
     }
 
     /// The same directory and port again; waits until it answers.

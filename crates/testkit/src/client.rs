@@ -13,7 +13,7 @@ use crate::tls::{Secured, Socket, TlsOptions};
 use crate::{Scram, Tree};
 
 /// How long a client waits for what must come: generous, because the machine is shared.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 
 /// What arrived on the stream.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::{Connection, Preset, Received, Server, ServerOptions, Tree, matches};
 
 /// How long a device waits for what it expects: generous, because the machine is shared.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at what cannot be waited for.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// How long nothing must come.

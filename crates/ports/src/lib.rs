@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod archive;
+pub mod attempts;
 pub mod authentication;
 pub mod blocklist;
 pub mod clock;

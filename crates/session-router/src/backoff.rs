@@ -1,18 +1,13 @@
 //! Failed logins are slowed down, per account and per address; nobody is ever locked out.
 
-use std::collections::HashMap;
-use std::hash::Hash;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use starling_jid::BareJid;
-use starling_ports::ids::Timestamp;
+use starling_ports::Result;
+use starling_ports::attempts::{Attempts, network};
 
-/// What is remembered of how many accounts and addresses.
-const MAX_KNOWN: usize = 100_000;
-/// Without a failure for so long, what was before is forgotten.
-const FORGIVEN_AFTER: Duration = Duration::from_secs(600);
 /// What the first attempt that is too many waits.
 const STEP: Duration = Duration::from_millis(250);
 
@@ -29,39 +24,28 @@ const ACCOUNT: Rule = Rule { free: 20, most: Duration::from_secs(2) };
 /// One address at any account: whoever tries one password on many.
 const ADDRESS: Rule = Rule { free: 30, most: Duration::from_secs(4) };
 
-/// What is known of former attempts.
-#[derive(Debug, Default)]
-pub(crate) struct Backoff {
-    pairs: Mutex<HashMap<(BareJid, IpAddr), Failures>>,
-    accounts: Mutex<HashMap<BareJid, Failures>>,
-    addresses: Mutex<HashMap<IpAddr, Failures>>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Failures {
-    count: u32,
-    last: Timestamp,
-}
+/// How long attempts wait, by what is known of former ones.
+pub(crate) struct Backoff(Arc<dyn Attempts>);
 
 impl Backoff {
-    /// An attempt begins: how long it waits before it is answered. It counts as failed until `succeeded`, so that many
-    /// at once wait as long as one after the other.
-    pub(crate) fn begin(&self, account: &BareJid, peer: IpAddr, now: Timestamp) -> Duration {
-        let pair = count(&self.pairs, (account.clone(), peer), now);
-        let account = count(&self.accounts, account.clone(), now);
-        let address = self.addresses.lock().get(&peer).map_or(0, |failures| failures.count);
-        PAIR.wait(pair).max(ACCOUNT.wait(account)).max(ADDRESS.wait(address))
+    pub(crate) fn new(attempts: Arc<dyn Attempts>) -> Backoff {
+        Backoff(attempts)
+    }
+
+    /// An attempt begins: how long it waits before it is answered.
+    pub(crate) async fn begin(&self, account: &BareJid, peer: IpAddr) -> Result<Duration> {
+        let tried = self.0.begin(account, network(peer)).await?;
+        Ok(PAIR.wait(tried.pair).max(ACCOUNT.wait(tried.account)).max(ADDRESS.wait(tried.address)))
     }
 
     /// The attempt has failed.
-    pub(crate) fn failed(&self, peer: IpAddr, now: Timestamp) {
-        count(&self.addresses, peer, now);
+    pub(crate) async fn failed(&self, peer: IpAddr) -> Result<()> {
+        self.0.failed(network(peer)).await
     }
 
-    /// It was right: what was before is forgiven, but for the address, from which others may be attacked.
-    pub(crate) fn succeeded(&self, account: &BareJid, peer: IpAddr) {
-        self.pairs.lock().remove(&(account.clone(), peer));
-        self.accounts.lock().remove(account);
+    /// It was right.
+    pub(crate) async fn succeeded(&self, account: &BareJid, peer: IpAddr) -> Result<()> {
+        self.0.succeeded(account, network(peer)).await
     }
 }
 
@@ -74,68 +58,65 @@ impl Rule {
     }
 }
 
-/// One more; how many they are now.
-fn count<K: Hash + Eq>(known: &Mutex<HashMap<K, Failures>>, key: K, now: Timestamp) -> u32 {
-    let mut known = known.lock();
-    if known.len() >= MAX_KNOWN {
-        known.retain(|_, failures| now.since(failures.last) < FORGIVEN_AFTER);
-        if known.len() >= MAX_KNOWN {
-            known.clear(); // somebody has many addresses: memory is worth more than what is known of them
-        }
-    }
-    let failures = known.entry(key).or_insert(Failures { count: 0, last: now });
-    if now.since(failures.last) >= FORGIVEN_AFTER {
-        failures.count = 0;
-    }
-    *failures = Failures { count: failures.count.saturating_add(1), last: now };
-    failures.count
-}
-
 #[cfg(test)]
 mod tests {
+    use starling_ports::clock::SystemClock;
+    use starling_ports::ids::NodeId;
+    use starling_store_embedded::{Config, Store};
+
     use super::*;
+
+    fn backoff() -> (Backoff, tempfile::TempDir) {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config { data_dir: directory.path().to_owned(), ..Config::default() };
+        let store = Store::open(&config, Arc::new(SystemClock), NodeId::default()).unwrap();
+        (Backoff::new(store), directory)
+    }
 
     fn account(name: &str) -> BareJid {
         BareJid::new(name).unwrap()
     }
 
-    const PEER: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
 
-    #[test]
-    fn guessing_gets_slower_and_is_never_locked_out() {
-        let backoff = Backoff::default();
-        let alice = account("alice@a.example");
-        let waits: Vec<Duration> = (0..12).map(|_| backoff.begin(&alice, PEER, Timestamp(0))).collect();
+    #[tokio::test]
+    async fn guessing_gets_slower_and_is_never_locked_out() {
+        let (backoff, _directory) = backoff();
+        let (alice, peer) = (account("alice@a.example"), ip("192.0.2.1"));
+        let mut waits = Vec::new();
+        for _ in 0..12 {
+            waits.push(backoff.begin(&alice, peer).await.unwrap());
+        }
         assert!(waits.iter().take(3).all(Duration::is_zero), "{waits:?}");
         assert!(waits.is_sorted(), "{waits:?}");
         assert_eq!(waits.last(), Some(&PAIR.most));
+        backoff.succeeded(&alice, peer).await.unwrap();
+        assert_eq!(backoff.begin(&alice, peer).await.unwrap(), Duration::ZERO);
     }
 
-    #[test]
-    fn a_right_password_forgives_and_so_does_time() {
-        let backoff = Backoff::default();
-        let alice = account("alice@a.example");
-        for _ in 0..10 {
-            backoff.begin(&alice, PEER, Timestamp(0));
-        }
-        backoff.succeeded(&alice, PEER);
-        assert_eq!(backoff.begin(&alice, PEER, Timestamp(0)), Duration::ZERO);
-        for _ in 0..10 {
-            backoff.begin(&alice, PEER, Timestamp(0));
-        }
-        let later = Timestamp(0).after(FORGIVEN_AFTER);
-        assert_eq!(backoff.begin(&alice, PEER, later), Duration::ZERO);
-    }
-
-    #[test]
-    fn one_password_at_many_accounts_is_slowed_by_its_address() {
-        let backoff = Backoff::default();
+    #[tokio::test]
+    async fn one_password_at_many_accounts_is_slowed_by_its_address() {
+        let (backoff, _directory) = backoff();
         for n in 0..=ADDRESS.free {
-            backoff.begin(&account(&format!("u{n}@a.example")), PEER, Timestamp(0));
-            backoff.failed(PEER, Timestamp(0));
+            // A customer of IPv6 has more addresses than anybody could count.
+            let peer = ip(&format!("2001:db8::{n:x}"));
+            backoff.begin(&account(&format!("u{n}@a.example")), peer).await.unwrap();
+            backoff.failed(peer).await.unwrap();
         }
-        assert!(backoff.begin(&account("new@a.example"), PEER, Timestamp(0)) > Duration::ZERO);
-        let other = IpAddr::from([10, 0, 0, 1]);
-        assert_eq!(backoff.begin(&account("new@a.example"), other, Timestamp(0)), Duration::ZERO);
+        let new = account("new@a.example");
+        assert!(backoff.begin(&new, ip("2001:db8::ffff")).await.unwrap() > Duration::ZERO);
+        assert_eq!(backoff.begin(&new, ip("2001:db8:0:1::1")).await.unwrap(), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn guessing_from_everywhere_is_slowed_by_the_account() {
+        let (backoff, _directory) = backoff();
+        let alice = account("alice@a.example");
+        for n in 0..ACCOUNT.free {
+            assert!(backoff.begin(&alice, ip(&format!("192.0.2.{n}"))).await.unwrap().is_zero());
+        }
+        assert_eq!(backoff.begin(&alice, ip("192.0.2.200")).await.unwrap(), STEP);
     }
 }

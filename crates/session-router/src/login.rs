@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use starling_jid::{BareJid, Jid, prepare_password, prepare_username};
+use starling_ports::StoreError;
 use starling_ports::accounts::{Accounts, Credentials, ScramKeys};
+use starling_ports::attempts::Attempts;
 use starling_ports::authentication::{Authentication, Mechanism, Reply, SaslFailure, Step};
-use starling_ports::clock::Clock;
 use starling_stream::sasl::plain;
 use starling_stream::sasl::scram::{self, ClientFinal, ClientFirst, Hash, Meter};
 use tokio::sync::Semaphore;
@@ -30,7 +31,6 @@ type Counted = dyn Meter + Send + Sync;
 /// The one place that sees keys.
 pub struct Login {
     accounts: Arc<dyn Accounts>,
-    clock: Arc<dyn Clock>,
     /// From it come the salts of users who do not exist.
     secret: [u8; 32],
     meter: Arc<Counted>,
@@ -72,11 +72,11 @@ impl std::fmt::Debug for Login {
 }
 
 impl Login {
-    /// Verifies against `accounts`. `secret` stays the same for the life of the installation: a user who does not exist
+    /// Verifies against `accounts`, and slows down by `attempts`. `secret` stays the same for the life of the installation: a user who does not exist
     /// is told the same salt each time. Passwords are stretched in `tasks`, on as many cores as there are.
     pub fn new(
         accounts: Arc<dyn Accounts>,
-        clock: Arc<dyn Clock>,
+        attempts: Arc<dyn Attempts>,
         secret: [u8; 32],
         tasks: TaskTracker,
     ) -> Login {
@@ -84,11 +84,10 @@ impl Login {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Login {
             accounts,
-            clock,
             secret,
             meter: Arc::new(()),
             exchanges: Mutex::default(),
-            backoff: Some(Backoff::default()),
+            backoff: Some(Backoff::new(attempts)),
             pool: Semaphore::new(cores),
             stretching: AtomicUsize::new(0),
             tasks,
@@ -152,11 +151,11 @@ impl Login {
     ) -> Result<Reply, SaslFailure> {
         let Exchange { first, nonce, challenge, keys, claim } = exchange;
         let last = ClientFinal::parse(message)?;
-        self.slow_down(&claim, step).await;
+        self.slow_down(&claim, step).await?;
         let signed = last.auth_message(&first, &challenge);
         let verified = last.verify(&keys, hash, &signed, &*self.meter);
         let proved = last.check(&first, &nonce, step.channel_binding.as_deref()).and(verified);
-        let additional = self.judge(&claim, step, proved)?;
+        let additional = self.judge(&claim, step, proved).await?;
         let additional = format!("v={}", scram::encode(&additional));
         Ok(Reply::Success { account: claim.account, additional: Some(additional.into_bytes()) })
     }
@@ -165,7 +164,7 @@ impl Login {
         let plain::Credentials { authzid, authcid, password } = plain::Credentials::parse(message)?;
         let (claim, keys) = self.look_up(&step.domain, &authcid, Hash::Sha256).await?;
         check_authzid(authzid.as_deref(), &claim.account)?;
-        self.slow_down(&claim, step).await;
+        self.slow_down(&claim, step).await?;
         let proved = match prepare_password(&password) {
             Ok(password) => {
                 self.stretch(move |meter| {
@@ -176,7 +175,7 @@ impl Login {
             }
             Err(_) => Err(SaslFailure::NotAuthorized),
         };
-        self.judge(&claim, step, proved)?;
+        self.judge(&claim, step, proved).await?;
         Ok(Reply::Success { account: claim.account, additional: None })
     }
 
@@ -209,16 +208,23 @@ impl Login {
         })
     }
 
-    async fn slow_down(&self, claim: &Claim, step: &Step) {
-        let Some(backoff) = &self.backoff else { return };
-        let wait = backoff.begin(&claim.account, step.peer, self.clock.now());
+    /// Whoever cannot be counted is not let in: else a store that does not answer would leave passwords open to guessing.
+    async fn slow_down(&self, claim: &Claim, step: &Step) -> Result<(), SaslFailure> {
+        let Some(backoff) = &self.backoff else { return Ok(()) };
+        let wait = backoff.begin(&claim.account, step.peer).await.map_err(uncounted)?;
         if !wait.is_zero() {
             tokio::time::sleep(wait).await;
         }
+        Ok(())
     }
 
     /// Wrong passwords and unknown users are one and the same; only who has proved itself hears that it is suspended.
-    fn judge<T>(&self, claim: &Claim, step: &Step, proved: Result<T, SaslFailure>) -> Result<T, SaslFailure> {
+    async fn judge<T>(
+        &self,
+        claim: &Claim,
+        step: &Step,
+        proved: Result<T, SaslFailure>,
+    ) -> Result<T, SaslFailure> {
         let judged = match (proved, claim.standing) {
             (Ok(proved), Standing::Good) => Ok(proved),
             (Ok(_), Standing::Suspended) => Err(SaslFailure::AccountDisabled),
@@ -227,8 +233,12 @@ impl Login {
         };
         tracing::debug!(account = %claim.account, passed = judged.is_ok(), "an account was claimed");
         match (&judged, &self.backoff) {
-            (Ok(_), Some(backoff)) => backoff.succeeded(&claim.account, step.peer),
-            (Err(_), Some(backoff)) => backoff.failed(step.peer, self.clock.now()),
+            (Ok(_), Some(backoff)) => {
+                // It has proved itself: that it counts as one who failed slows down its next login, no more.
+                let forgiven = backoff.succeeded(&claim.account, step.peer).await;
+                forgiven.unwrap_or_else(|error| tracing::warn!(%error, "a login counts as a failed one"));
+            }
+            (Err(_), Some(backoff)) => backoff.failed(step.peer).await.map_err(uncounted)?,
             (_, None) => {}
         }
         judged
@@ -293,6 +303,11 @@ fn check_authzid(authzid: Option<&str>, account: &BareJid) -> Result<(), SaslFai
         Some(name) if Jid::new(name).is_ok_and(|jid| jid.is_bare() && jid.bare() == *account) => Ok(()),
         Some(_) => Err(SaslFailure::InvalidAuthzid),
     }
+}
+
+fn uncounted(error: StoreError) -> SaslFailure {
+    tracing::warn!(%error, "an attempt to sign in cannot be counted");
+    SaslFailure::TemporaryAuthFailure
 }
 
 fn random<const N: usize>() -> Result<[u8; N], SaslFailure> {

@@ -3,6 +3,7 @@
 
 mod accounts;
 mod ahead;
+mod attempts;
 mod backup;
 mod check;
 mod codec;

@@ -11,6 +11,7 @@ use starling_ports::clock::Clock;
 use starling_ports::ids::{ArchiveId, Life, NodeId};
 
 use crate::ahead::Ahead;
+use crate::attempts::Known;
 use crate::config::Config;
 use crate::disk::Disk;
 use crate::error::OpenError;
@@ -52,6 +53,7 @@ pub struct Store {
     pub(crate) ahead: Ahead,
     pub(crate) seen: Mutex<Seen>,
     pub(crate) removed: Removed,
+    pub(crate) attempts: Known,
     pub(crate) rows_read: AtomicU64,
     pub(crate) nodes: crate::nodes::Board,
     housekeeping: Housekeeping,
@@ -101,6 +103,7 @@ impl Store {
             ahead,
             seen: Mutex::new(seen),
             removed: Removed::new(),
+            attempts: Known::default(),
             rows_read: AtomicU64::new(0),
             nodes: Mutex::default(),
             housekeeping: Housekeeping::new(),

@@ -1,6 +1,7 @@
 //! What holds for the whole store: the suites of the ports, and what only a store on disk can do.
 
 mod archive;
+mod attempts;
 mod disk;
 mod expiry;
 mod format;
@@ -133,6 +134,9 @@ suite! {
     the_last_activity_is_there_soon: last_activity(store);
     the_last_word_of_each_node_is_listed: nodes(store);
     the_position_is_there_soon: position(store);
+    attempts_are_counted_wherever_they_come: attempts(store, store);
+    a_success_forgives_the_account: attempts(store);
+    attempts_under_way_count: attempts(store);
     a_stale_view_commits_nothing: sessions(store, store);
     a_view_from_memory_is_checked: sessions(store, store);
     a_commit_carries_what_is_handled: sessions(store, store);

@@ -61,6 +61,14 @@ const PASSING: [&str; 11] = [
 ];
 
 impl Failure {
+    /// To be told to whoever asked, when it is not asked again.
+    pub(crate) fn into_error(self) -> StoreError {
+        match self {
+            Failure::Again(error) => unavailable(error),
+            Failure::Final(error) => error,
+        }
+    }
+
     pub(crate) fn of(error: redis::RedisError) -> Failure {
         let passing = error.code().is_some_and(|code| PASSING.contains(&code));
         if passing || is_lost(&error) { Failure::Again(error) } else { Failure::Final(unavailable(error)) }

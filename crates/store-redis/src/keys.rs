@@ -50,6 +50,14 @@ pub(crate) fn node(node: NodeId) -> String {
     format!("{:016x}{:016x}", node.name, node.incarnation)
 }
 
+/// How many attempts to sign in failed: names and addresses are spread over so many keys.
+const ATTEMPTS: u64 = 256;
+
+/// That of a name or an address with this digest.
+pub(crate) fn attempts(digest: u64) -> String {
+    format!("t:{}", digest % ATTEMPTS)
+}
+
 /// The other way round.
 pub(crate) fn read_node(text: &str) -> Option<NodeId> {
     let (name, incarnation) = text.split_at_checked(16)?;

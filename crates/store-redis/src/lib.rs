@@ -1,6 +1,7 @@
 //! The slots of all accounts on Redis, shared by all session routers.
 #![forbid(unsafe_code)]
 
+mod attempts;
 mod cells;
 mod config;
 mod connect;

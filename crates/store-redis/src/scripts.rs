@@ -54,14 +54,51 @@ end
 return 0
 ";
 
+/// Counts attempts. What nobody tried for a while is forgotten; so is all of it when there is too much.
+///
+/// KEYS: counts by name, each behind it the second of the last attempt. ARGV: after how many seconds one is forgotten; how many
+/// there may be; then pairs: who, how many more.
+///
+/// Returns how many they are now.
+const COUNT: &str = r"
+local now = tonumber(redis.call('TIME')[1])
+local function read(held)
+  local count, last = string.match(held or '', '^(%d+) (%d+)$')
+  if not count or now - tonumber(last) >= tonumber(ARGV[1]) then return 0 end
+  return tonumber(count)
+end
+local function make_room()
+  local all = redis.call('HGETALL', KEYS[1])
+  local left = 0
+  for n = 1, #all, 2 do
+    if read(all[n + 1]) == 0 then redis.call('HDEL', KEYS[1], all[n]) else left = left + 1 end
+  end
+  if left * 2 > tonumber(ARGV[2]) then redis.call('DEL', KEYS[1]) end
+end
+local counts = {}
+for n = 3, #ARGV, 2 do
+  local held = redis.call('HGET', KEYS[1], ARGV[n])
+  local count = read(held) + tonumber(ARGV[n + 1])
+  if ARGV[n + 1] ~= '0' then
+    if not held and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[2]) then make_room() end
+    count = math.min(count, 1000000)
+    redis.call('HSET', KEYS[1], ARGV[n], string.format('%.0f %.0f', count, now))
+    redis.call('EXPIRE', KEYS[1], ARGV[1])
+  end
+  counts[#counts + 1] = count
+end
+return counts
+";
+
 /// All of them, with their digests.
 pub(crate) struct Scripts {
     pub(crate) step: Script,
     pub(crate) remove_if: Script,
+    pub(crate) count: Script,
 }
 
 impl Scripts {
     pub(crate) fn new() -> Scripts {
-        Scripts { step: Script::new(STEP), remove_if: Script::new(REMOVE_IF) }
+        Scripts { step: Script::new(STEP), remove_if: Script::new(REMOVE_IF), count: Script::new(COUNT) }
     }
 }

@@ -1,10 +1,11 @@
 //! How many accounts one address has made within the hour (XEP-0077 §3.1 leaves the limit to the server).
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use starling_ports::attempts::network;
 use starling_ports::ids::Timestamp;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -53,14 +54,6 @@ impl Registrar {
         if let Some(one) = self.made.lock().get_mut(&network(peer)) {
             one.count = one.count.saturating_sub(1);
         }
-    }
-}
-
-/// One customer has a whole /64 of IPv6; a mapped IPv4 address is that address.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-        address => address,
     }
 }
 

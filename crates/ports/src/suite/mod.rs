@@ -3,6 +3,7 @@
 
 pub mod accounts;
 pub mod archive;
+pub mod attempts;
 pub mod blocklist;
 pub mod documents;
 pub mod last_activity;

@@ -1,11 +1,12 @@
 //! Deciding on the embedded store: the default, and a cluster of one session router.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use starling_connection_manager::Descriptors;
 use starling_im::{Domains, Pipeline, Stores};
+use starling_ports::attempts::Attempts;
 use starling_ports::delivery::Delivery;
 use starling_ports::nodes::Nodes;
 use starling_session_router::Login;
@@ -32,9 +33,19 @@ pub(super) fn open(config: &Config, base: &Base, delivery: Arc<dyn Delivery>) ->
         sessions: store.clone(),
     };
     let given = &config.cluster.secret;
-    let secret = if given.as_os_str().is_empty() { &config.data_dir.join("secret") } else { given };
-    let routing = routing(config, base, delivery, stores, store.clone(), secret)?;
+    let secret = if given.as_os_str().is_empty() { config.data_dir.join("secret") } else { given.clone() };
+    let backing = Backing { stores, nodes: store.clone(), attempts: store.clone(), secret };
+    let routing = routing(config, base, delivery, backing)?;
     Ok(Routing { embedded: Some(store), ..routing })
+}
+
+/// What is decided on.
+pub(super) struct Backing {
+    pub(super) stores: Stores,
+    pub(super) nodes: Arc<dyn Nodes>,
+    pub(super) attempts: Arc<dyn Attempts>,
+    /// The file with the secret of the installation.
+    pub(super) secret: PathBuf,
 }
 
 /// What decides, on any stores.
@@ -42,15 +53,14 @@ pub(super) fn routing(
     config: &Config,
     base: &Base,
     delivery: Arc<dyn Delivery>,
-    stores: Stores,
-    nodes: Arc<dyn Nodes>,
-    secret_file: &Path,
+    backing: Backing,
 ) -> Result<Routing> {
+    let Backing { stores, nodes, attempts, secret } = backing;
     let (sessions, archive, positions) =
         (stores.sessions.clone(), stores.archive.clone(), stores.positions.clone());
     let domains = Domains::new(base.served.clone());
-    let secret = secret(secret_file)?;
-    let login = Login::new(stores.accounts.clone(), base.clock.clone(), secret, base.services.clone());
+    let secret = read_or_make(&secret)?;
+    let login = Login::new(stores.accounts.clone(), attempts, secret, base.services.clone());
     let login = Arc::new(if config.im.login_back_off { login } else { login.without_back_off() });
     let pipeline = Pipeline::new(
         config.im.clone(),
@@ -65,7 +75,7 @@ pub(super) fn routing(
 }
 
 /// 256 random bits that stay the same for the life of the installation; made where there are none.
-fn secret(path: &Path) -> Result<[u8; 32]> {
+fn read_or_make(path: &Path) -> Result<[u8; 32]> {
     if let Ok(bytes) = std::fs::read(path) {
         let secret = bytes.try_into().ok();
         return secret.with_context(|| format!("{} does not hold 32 bytes", path.display()));

@@ -8,7 +8,8 @@ use starling_ports::delivery::Delivery;
 use starling_store_redis as store_redis;
 use starling_store_scylla as store_scylla;
 
-use super::{Base, Routing, embedded};
+use super::embedded::{self, Backing};
+use super::{Base, Routing};
 use crate::config::Config;
 
 /// Connects to both stores, and builds on them what decides.
@@ -35,7 +36,8 @@ pub(super) async fn open(config: &Config, base: &Base, delivery: Arc<dyn Deliver
         preferences: cql.clone(),
         documents: cql.clone(),
         last_activities: cql,
-        sessions,
+        sessions: sessions.clone(),
     };
-    embedded::routing(config, base, delivery, stores, nodes, &config.cluster.secret)
+    let backing = Backing { stores, nodes, attempts: sessions, secret: config.cluster.secret.clone() };
+    embedded::routing(config, base, delivery, backing)
 }

@@ -10,6 +10,7 @@ mod copy;
 mod costs;
 mod kills;
 mod kit;
+mod logins;
 mod loss;
 mod operator;
 mod pauses;

@@ -112,16 +112,10 @@ fn main() -> ExitCode {
 }
 
 /// What cannot be told on stores that routers share, and why.
-const OF_ONE_ROUTER: &[(&str, &str)] = &[
-    (
-        "sm::what_was_under_way_counts_in_the_last_h",
-        "it takes `store.commit-delay`, by which the embedded store holds a write back",
-    ),
-    (
-        "sasl::guessing_is_slowed_and_nobody_locked_out",
-        "each session router counts failed logins for itself, so two let pass twice as many before they slow down",
-    ),
-];
+const OF_ONE_ROUTER: &[(&str, &str)] = &[(
+    "sm::what_was_under_way_counts_in_the_last_h",
+    "it takes `store.commit-delay`, by which the embedded store holds a write back",
+)];
 
 /// Stories register accounts from one address, faster than anybody should; one asks whom to write to;
 /// one speaks for others.

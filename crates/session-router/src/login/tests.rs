@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::atomic::AtomicU32;
 
-use starling_ports::clock::SystemClock;
+use starling_ports::clock::{Clock, SystemClock};
 use starling_ports::ids::NodeId;
 use starling_store_embedded::{Config, Store};
 
@@ -36,7 +36,7 @@ async fn login() -> (Login, Arc<Counter>, tempfile::TempDir) {
     let config = Config { data_dir: directory.path().to_owned(), ..Config::default() };
     let store = Store::open(&config, Arc::new(SystemClock), NodeId::default()).unwrap();
     let counter = Arc::new(Counter::default());
-    let mut login = Login::new(store.clone(), Arc::new(SystemClock), [7; 32], TaskTracker::new());
+    let mut login = Login::new(store.clone(), store.clone(), [7; 32], TaskTracker::new());
     login.meter = counter.clone();
     let credentials = login.credentials("pencil").await.unwrap();
     store.create(&BareJid::new("alice@a.example").unwrap(), credentials, SystemClock.now()).await.unwrap();

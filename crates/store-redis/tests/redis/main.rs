@@ -1,6 +1,7 @@
 //! The slots of all accounts on a real Redis: the suite of the port, and what only several routers can get wrong.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
 
+mod attempts;
 mod costs;
 mod histories;
 mod proxy;

@@ -1,7 +1,7 @@
-//! The suite of the port `Sessions`.
+//! The suites of the ports `Sessions` and `Attempts`.
 
 use starling_ports::clock::{Clock, SystemClock};
-use starling_ports::suite::sessions as suite;
+use starling_ports::suite::{attempts, sessions as suite};
 
 use crate::world::World;
 
@@ -58,6 +58,23 @@ of_two! {
 async fn the_last_word_of_each_node_is_listed() {
     let world = World::new();
     starling_ports::suite::nodes::the_last_word_of_each_node_is_listed(&*world.router().await).await;
+}
+
+#[tokio::test]
+async fn attempts_are_counted_wherever_they_come() {
+    let world = World::new();
+    let (one, other) = (world.router().await, world.router().await);
+    attempts::attempts_are_counted_wherever_they_come(&*one, &*other).await;
+}
+
+#[tokio::test]
+async fn a_success_forgives_the_account() {
+    attempts::a_success_forgives_the_account(&*World::new().router().await).await;
+}
+
+#[tokio::test]
+async fn attempts_under_way_count() {
+    attempts::attempts_under_way_count(&*World::new().router().await).await;
 }
 
 #[tokio::test]

@@ -76,7 +76,7 @@ impl Core {
         };
         let store = Store::open(&config, clock.clone(), NodeId::default()).unwrap();
         let (routers, tasks) = (Arc::new(Routers::default()), TaskTracker::new());
-        let login = Arc::new(Login::new(store.clone(), clock.clone(), [7; 32], tasks.clone()));
+        let login = Arc::new(Login::new(store.clone(), store.clone(), [7; 32], tasks.clone()));
         let stores = Stores {
             accounts: store.clone(),
             archive: store.clone(),

@@ -8,8 +8,9 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::member::Member;
 use crate::numbered::Hosts;
-use crate::process::{Process, merged};
+use crate::process::Process;
 use crate::{Redis, ServerOptions};
 
 /// How it is made.
@@ -39,25 +40,27 @@ pub enum Part {
 pub struct Cluster {
     /// What holds the sessions.
     pub redis: Redis,
-    managers: Vec<Member>,
-    routers: Vec<Member>,
+    managers: Vec<Place>,
+    routers: Vec<Place>,
     hosts: Hosts,
     _directory: tempfile::TempDir,
 }
 
 #[derive(Debug)]
-struct Member {
-    binary: PathBuf,
-    role: &'static str,
-    options: ServerOptions,
+struct Place {
+    member: Member,
     process: Option<Process>,
 }
 
-impl Member {
+impl Place {
+    async fn of(member: Member) -> Result<Place> {
+        let process = Some(member.start().await?);
+        Ok(Place { member, process })
+    }
+
     async fn start(&mut self) -> Result<()> {
         self.process = None; // killed, if it still runs
-        let arguments = ["--roles", self.role];
-        self.process = Some(Process::start(&self.binary, &arguments, &self.options).await?);
+        self.process = Some(self.member.start().await?);
         Ok(())
     }
 
@@ -78,7 +81,7 @@ impl Cluster {
         options: &ClusterOptions,
         fill: impl FnOnce(&Path),
     ) -> Result<Cluster> {
-        let directory = tempfile::tempdir()?;
+        let (directory, counts) = (tempfile::tempdir()?, (options.routers, options.managers));
         let root = directory.path();
         let redis = Redis::start(&root.join("redis"), free_port()?).await?;
         let secret = root.join("secret");
@@ -90,25 +93,19 @@ impl Cluster {
             options.cql,
         );
         fill(&migrate(binary, root, &stores)?);
-        let member = |role, name: String, more: &str| -> Result<Member> {
-            let cluster = format!("[cluster]\nplaintext = true\nname = \"{name}\"\n{more}");
-            let config = merged(&options.config, &cluster);
-            let options = ServerOptions { config, data_dir: Some(root.join(name)) };
-            Ok(Member { binary: binary.to_owned(), role, options, process: None })
-        };
-        let ports: Vec<u16> = (0..options.routers).map(|_| free_port()).collect::<Result<_>>()?;
+        let options =
+            |name: String| ServerOptions { config: options.config.clone(), data_dir: Some(root.join(name)) };
+        let stores = format!("[cluster]\nsecret = \"{}\"\n{stores}", secret.display());
+        let listen = || Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)));
+        let at: Vec<SocketAddr> = (0..counts.0).map(|_| listen()).collect::<Result<_>>()?;
         let (mut routers, mut managers) = (Vec::new(), Vec::new());
-        for (number, port) in ports.iter().enumerate() {
-            let more = format!("listen = \"127.0.0.1:{port}\"\nsecret = \"{}\"\n{stores}", secret.display());
-            routers.push(member("session-router", format!("router-{number}"), &more)?);
+        for (number, at) in at.iter().enumerate() {
+            let options = options(format!("router-{number}"));
+            routers.push(Place::of(Member::router(binary, number, *at, &stores, options)).await?);
         }
-        let named: Vec<String> = ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
-        for number in 0..options.managers {
-            let more = format!("routers = [{}]\n", named.join(", "));
-            managers.push(member("connection-manager", format!("manager-{number}"), &more)?);
-        }
-        for member in routers.iter_mut().chain(&mut managers) {
-            member.start().await?;
+        for number in 0..counts.1 {
+            let options = options(format!("manager-{number}"));
+            managers.push(Place::of(Member::manager(binary, number, &at, options)).await?);
         }
         let hosts = managers.iter().map(plain).collect::<Result<_>>()?;
         Ok(Cluster { redis, managers, routers, hosts: Hosts::new(hosts), _directory: directory })
@@ -119,55 +116,55 @@ impl Cluster {
         &self.hosts
     }
 
-    fn member(&mut self, part: Part) -> Result<&mut Member> {
-        let (members, place) = match part {
+    fn place(&mut self, part: Part) -> Result<&mut Place> {
+        let (places, place) = match part {
             Part::Manager(place) => (&mut self.managers, place),
             Part::Router(place) => (&mut self.routers, place),
         };
-        members.get_mut(place).context("there are not so many")
+        places.get_mut(place).context("there are not so many")
     }
 
     /// kill -9, and waits until it is gone.
     pub async fn kill(&mut self, part: Part) -> Result<()> {
-        let member = self.member(part)?;
-        member.process()?.kill().await?;
-        member.process = None;
+        let place = self.place(part)?;
+        place.process()?.kill().await?;
+        place.process = None;
         Ok(())
     }
 
     /// Starts it again.
     pub async fn start_again(&mut self, part: Part) -> Result<()> {
-        let member = self.member(part)?;
-        member.start().await?;
-        if let Part::Manager(place) = part {
-            let address = plain(member)?;
-            self.hosts.moved(place, address);
+        let place = self.place(part)?;
+        place.start().await?;
+        if let Part::Manager(number) = part {
+            let address = plain(place)?;
+            self.hosts.moved(number, address);
         }
         Ok(())
     }
 
     /// SIGTERM, and waits until it has left by itself.
     pub async fn stop(&mut self, part: Part) -> Result<()> {
-        let member = self.member(part)?;
-        member.process()?.signal(Signal::TERM)?;
-        member.process()?.stopped().await?;
-        member.process = None;
+        let place = self.place(part)?;
+        place.process()?.signal(Signal::TERM)?;
+        place.process()?.stopped().await?;
+        place.process = None;
         Ok(())
     }
 
     /// SIGSTOP: it lives, and does nothing.
     pub fn pause(&mut self, part: Part) -> Result<()> {
-        self.member(part)?.process()?.signal(Signal::STOP)
+        self.place(part)?.process()?.signal(Signal::STOP)
     }
 
     /// SIGCONT.
     pub fn go_on(&mut self, part: Part) -> Result<()> {
-        self.member(part)?.process()?.signal(Signal::CONT)
+        self.place(part)?.process()?.signal(Signal::CONT)
     }
 
     /// Where the session routers that run tell their metrics.
     pub fn metrics(&self) -> Vec<SocketAddr> {
-        let running = self.routers.iter().filter_map(|member| member.process.as_ref());
+        let running = self.routers.iter().filter_map(|place| place.process.as_ref());
         running.filter_map(|process| process.address("admin")).collect()
     }
 
@@ -184,7 +181,7 @@ impl Cluster {
     /// One request on the control socket of the first router that answers.
     pub async fn control(&self, request: Value) -> Result<Value> {
         let mut said = None;
-        for process in self.routers.iter().filter_map(|member| member.process.as_ref()) {
+        for process in self.routers.iter().filter_map(|place| place.process.as_ref()) {
             match process.control(request.clone()).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => said = Some(error),
@@ -195,13 +192,13 @@ impl Cluster {
 
     /// Everything that its processes have logged, in the order of their names.
     pub fn log(&self) -> String {
-        let members = self.managers.iter().chain(&self.routers);
-        members.filter_map(|member| member.process.as_ref()).map(Process::log).collect()
+        let places = self.managers.iter().chain(&self.routers);
+        places.filter_map(|place| place.process.as_ref()).map(Process::log).collect()
     }
 }
 
-fn plain(member: &Member) -> Result<SocketAddr> {
-    let process = member.process.as_ref().context("it is not running")?;
+fn plain(place: &Place) -> Result<SocketAddr> {
+    let process = place.process.as_ref().context("it is not running")?;
     process.address("plain").context("it has no listener for clients")
 }
 

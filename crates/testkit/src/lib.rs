@@ -13,6 +13,7 @@ mod bosh;
 mod client;
 mod cluster;
 mod cql;
+mod member;
 pub mod numbered;
 mod pattern;
 mod process;

@@ -8,7 +8,8 @@ use anyhow::{Result, bail};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::process::{Process, merged};
+use crate::member::Member;
+use crate::process::Process;
 
 /// How it is started.
 #[derive(Debug, Clone, Default)]
@@ -69,28 +70,19 @@ impl Server {
         if preset == Preset::Embedded {
             return Server::start(binary, options).await;
         }
-        let part = |more: &str| ServerOptions {
-            config: merged(&options.config, &format!("[cluster]\nplaintext = true\n{more}")),
-            data_dir: None,
-        };
+        let options = || ServerOptions { config: options.config.clone(), data_dir: None };
         let shared = std::env::var("STARLING_STORES").ok().map(std::fs::read_to_string).transpose()?;
-        let mut routers = Vec::new();
+        let stores = shared.as_deref().unwrap_or("[cluster]\nstores = \"embedded\"\n");
+        let (mut routers, mut at) = (Vec::new(), Vec::new());
         for number in 1..=if shared.is_some() { 2 } else { 1 } {
-            let stores = shared.as_deref().unwrap_or("[cluster]\nstores = \"embedded\"\n");
-            let router = part(&format!("name = \"router-{number}\"\nlisten = \"127.0.0.1:0\"\n"));
-            let router = ServerOptions { config: merged(&router.config, stores), ..router };
-            routers.push(Process::start(binary, &["--roles", "session-router"], &router).await?);
+            let any = SocketAddr::from(([127, 0, 0, 1], 0));
+            let router = Member::router(binary, number, any, stores, options()).start().await?;
+            at.extend(router.address("link"));
+            routers.push(router);
         }
-        let at: Vec<String> = routers
-            .iter()
-            .filter_map(|router| router.address("link"))
-            .map(|at| format!("\"{at}\""))
-            .collect();
-        let at = at.join(", ");
         let mut managers = Vec::new();
         for number in 1..=2 {
-            let manager = part(&format!("name = \"manager-{number}\"\nrouters = [{at}]\n"));
-            managers.push(Process::start(binary, &["--roles", "connection-manager"], &manager).await?);
+            managers.push(Member::manager(binary, number, &at, options()).start().await?);
         }
         let first = managers.remove(0);
         Ok(Server { first, others: managers, routers, next: AtomicUsize::new(0) })

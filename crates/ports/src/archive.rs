@@ -1,5 +1,7 @@
 //! What was said, and what still waits to be collected.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use starling_jid::BareJid;
@@ -116,6 +118,19 @@ pub trait Archive: Send + Sync + 'static {
     async fn page(&self, table: Table, owner: &BareJid, query: &Query, limit: usize) -> Result<Page>;
     /// One row by its id.
     async fn get(&self, table: Table, owner: &BareJid, id: ArchiveId) -> Result<Option<Row>>;
+    /// Those of the rows that are there, in whichever table.
+    async fn rows(&self, owner: &BareJid, ids: &[ArchiveId]) -> Result<BTreeMap<ArchiveId, (Table, Row)>> {
+        let mut rows = BTreeMap::new();
+        for id in ids {
+            for table in [Table::Archive, Table::Spool] {
+                if let Some(row) = self.get(table, owner, *id).await? {
+                    rows.insert(*id, (table, row));
+                    break;
+                }
+            }
+        }
+        Ok(rows)
+    }
     /// The highest id ever kept for `owner`: where ids go on when the sessions have lost their own.
     async fn last(&self, owner: &BareJid) -> Result<Option<ArchiveId>>;
     /// Deletes rows of the spool: a device has acknowledged them.

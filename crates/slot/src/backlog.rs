@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use starling_ports::archive::{Direction, Row, Table};
+use starling_ports::archive::{Direction, Page, Query, Row, Table};
 use starling_ports::delivery::{Copy, Entry};
-use starling_ports::ids::{Epoch, Life, LogNumber, SessionId};
+use starling_ports::ids::{ArchiveId, Epoch, Life, LogNumber, SessionId};
 use starling_ports::sessions::Pulled;
 
 use crate::commit::late;
 use crate::log::{Logged, Stanza};
 use crate::session::Session;
-use crate::{Context, Limits, Slot};
+use crate::{Context, Limits, Owed, Slot};
 
 /// What a pull comes to.
 pub enum Need {
@@ -29,6 +29,37 @@ pub struct Scan {
     pub complete: bool,
     /// The last number given out when the scan began.
     pub last: u64,
+}
+
+impl Scan {
+    /// How many rows of each table one look takes.
+    pub const ROWS: usize = 256;
+
+    /// What is asked of both tables. Nothing above `last`: there a row may be stored though one below it is not yet, and whoever
+    /// went on behind it would miss that one (rule 12).
+    pub fn query(after: u64, last: u64) -> Query {
+        let after = ArchiveId { number: after, random: u64::MAX };
+        let upto = Some(ArchiveId { number: last, random: u64::MAX });
+        Query { after: Some(after), upto, ..Query::default() }
+    }
+
+    /// What they have. Beyond the end of an incomplete page the other table must not run ahead.
+    pub fn of(archive: Page, spool: Page, last: u64) -> Scan {
+        let ends = [&archive, &spool].into_iter().filter(|page| !page.complete);
+        let end = ends.filter_map(|page| page.rows.last().map(|row| row.id)).min();
+        let of = |table: Table| move |row: Row| (table, row);
+        let (archive, spool) = (archive.rows.into_iter(), spool.rows.into_iter());
+        let rows = archive.map(of(Table::Archive)).chain(spool.map(of(Table::Spool)));
+        let mut rows: Vec<_> = rows.filter(|(_, row)| end.is_none_or(|end| row.id <= end)).collect();
+        rows.sort_by_key(|(_, row)| row.id);
+        Scan { rows, complete: end.is_none(), last }
+    }
+}
+
+/// Of what is owed, what a pull hands out: it is stored before.
+pub fn handed_out(owed: Vec<Owed>, pulled: &Pulled) -> Vec<Owed> {
+    let is_handed = |owed: &Owed| pulled.entries.iter().any(|entry| entry.committed.id == Some(owed.row.id));
+    owed.into_iter().filter(is_handed).collect()
 }
 
 const NOTHING: Pulled = Pulled { entries: Vec::new(), more: false };

@@ -3,6 +3,7 @@
 
 mod backlog;
 mod broken;
+pub mod codec;
 mod commit;
 mod estate;
 mod log;
@@ -28,7 +29,7 @@ use starling_ports::position::Position;
 use starling_ports::preferences::Preferences;
 use starling_ports::sessions::{Holding, SessionInfo, View, ViewVersion};
 
-pub use backlog::{Need, Scan};
+pub use backlog::{Need, Scan, handed_out};
 pub use broken::Promise;
 pub use estate::Estate;
 pub use log::{Logged, Stanza};
@@ -109,6 +110,19 @@ pub struct Facts {
     pub life: Life,
     /// Bytes of what is archived.
     pub archived: u64,
+}
+
+impl Facts {
+    /// The same with what the newest rows, of both tables, say of stanzas and origin-ids that may come again (rules 4 and 8).
+    #[must_use]
+    pub fn remembering(self, mut recent: Vec<Row>) -> Facts {
+        recent.sort_by_key(|row| row.at);
+        let origin = |row: &Row| Some((row.origin?, row.direction, row.id, row.at));
+        let key = |row: &Row| Some((row.born.key?, row.id, row.at));
+        let (origins, keys) =
+            (recent.iter().filter_map(origin).collect(), recent.iter().filter_map(key).collect());
+        Facts { origins, keys, ..self }
+    }
 }
 
 /// A committed row that is not stored yet.

@@ -9,7 +9,7 @@ use starling_ports::accounts::{Account, Accounts, Created, Credentials, ScramKey
 use starling_ports::ids::Timestamp;
 
 use crate::Store;
-use crate::codec::{self, In, Out};
+use crate::codec::{self, In};
 use crate::disk::{Op, Space, pair};
 use crate::row;
 
@@ -18,7 +18,7 @@ const WHAT: &str = "an account";
 const BATCH: usize = 1000;
 
 fn encode(key: &[u8], account: &Account) -> Vec<u8> {
-    let mut out = Out::new();
+    let mut out = codec::out();
     out.number(account.created);
     out.bool(account.suspended);
     for keys in [&account.credentials.sha1, &account.credentials.sha256] {
@@ -27,7 +27,7 @@ fn encode(key: &[u8], account: &Account) -> Vec<u8> {
         out.bytes(&keys.stored);
         out.bytes(&keys.server);
     }
-    out.seal(key)
+    codec::seal(out, key)
 }
 
 pub(crate) fn decode(key: &[u8], stored: &[u8]) -> Result<Account> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use starling_ports::Result;
 use starling_ports::archive::Row;
 
-use crate::codec::Out;
+use crate::codec;
 use crate::disk::{Op, Space, Tables, pair};
 
 /// No owner is empty, so no other key of this table begins like that.
@@ -41,7 +41,7 @@ impl Ahead {
         }
         let mut key = KEY.to_vec();
         key.push(u8::try_from(exponent).unwrap_or(u8::MAX));
-        let value = Out::new().seal(&key);
+        let value = codec::seal(codec::out(), &key);
         Some(Op::Put(Space::Data, key, value))
     }
 }

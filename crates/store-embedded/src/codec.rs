@@ -1,74 +1,32 @@
 //! How values lie on the disk: fields one after the other, behind a checksum over key and value.
 
-use bytes::Bytes;
-use starling_jid::{BareJid, Jid};
 use starling_ports::Result;
-use starling_ports::ids::{ArchiveId, Timestamp};
-use starling_stanza::Wire;
+use starling_ports::ids::ArchiveId;
+pub(crate) use starling_slot::codec::{In, Out};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::error::corrupt;
 
 const SUM: usize = 8;
 
-/// Writes the fields of a value.
-pub(crate) struct Out(Vec<u8>);
+/// A value to be written, and sealed then.
+pub(crate) fn out() -> Out {
+    out_for(32)
+}
 
-impl Out {
-    pub(crate) fn new() -> Out {
-        Out::with_room(32)
-    }
-    /// For about so many bytes of fields.
-    pub(crate) fn with_room(bytes: usize) -> Out {
-        let mut out = Vec::with_capacity(SUM + bytes);
-        out.resize(SUM, 0);
-        Out(out)
-    }
-    pub(crate) fn byte(&mut self, value: u8) {
-        self.0.push(value);
-    }
-    pub(crate) fn bool(&mut self, value: bool) {
-        self.0.push(value.into());
-    }
-    /// LEB128.
-    pub(crate) fn number(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push((value as u8) | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-    pub(crate) fn wide(&mut self, value: u128) {
-        self.0.extend_from_slice(&value.to_be_bytes());
-    }
-    pub(crate) fn id(&mut self, id: ArchiveId) {
-        self.0.extend_from_slice(&id_key(id));
-    }
-    pub(crate) fn bytes(&mut self, value: &[u8]) {
-        self.number(value.len() as u64);
-        self.0.extend_from_slice(value);
-    }
-    pub(crate) fn text(&mut self, value: &str) {
-        self.bytes(value.as_bytes());
-    }
-    pub(crate) fn option<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Out, T)) {
-        self.bool(value.is_some());
-        if let Some(value) = value {
-            write(self, value);
-        }
-    }
-    pub(crate) fn list<T>(&mut self, values: &[T], mut write: impl FnMut(&mut Out, &T)) {
-        self.number(values.len() as u64);
-        for value in values {
-            write(self, value);
-        }
-    }
-    /// The value as it is stored under `key`.
-    pub(crate) fn seal(mut self, key: &[u8]) -> Vec<u8> {
-        let (sum, value) = self.0.split_at_mut(SUM);
-        sum.copy_from_slice(&xxh3_64_with_seed(value, xxh3_64(key)).to_le_bytes());
-        self.0
-    }
+/// For about so many bytes of fields.
+pub(crate) fn out_for(bytes: usize) -> Out {
+    let mut head = Vec::with_capacity(SUM + bytes);
+    head.resize(SUM, 0);
+    Out::behind(head)
+}
+
+/// The value as it is stored under `key`.
+pub(crate) fn seal(out: Out, key: &[u8]) -> Vec<u8> {
+    let mut sealed = out.into_bytes();
+    let (sum, value) = sealed.split_at_mut(SUM);
+    sum.copy_from_slice(&xxh3_64_with_seed(value, xxh3_64(key)).to_le_bytes());
+    sealed
 }
 
 /// Checks the seal of what lies under `key`: what was changed, or belongs elsewhere, is never served.
@@ -77,85 +35,7 @@ pub(crate) fn unseal<'a>(key: &[u8], stored: &'a [u8], what: &'static str) -> Re
     if xxh3_64_with_seed(value, xxh3_64(key)) != u64::from_le_bytes(*sum) {
         return Err(corrupt(what));
     }
-    Ok(In { rest: value, what })
-}
-
-/// Reads the fields of a value, in the order in which they were written.
-pub(crate) struct In<'a> {
-    rest: &'a [u8],
-    what: &'static str,
-}
-
-impl<'a> In<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8]> {
-        let (taken, rest) = self.rest.split_at_checked(len).ok_or(corrupt(self.what))?;
-        self.rest = rest;
-        Ok(taken)
-    }
-    fn chunk<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(corrupt(self.what))?;
-        self.rest = rest;
-        Ok(*taken)
-    }
-    pub(crate) fn corrupt(&self) -> starling_ports::StoreError {
-        corrupt(self.what)
-    }
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-    pub(crate) fn byte(&mut self) -> Result<u8> {
-        self.chunk().map(|[byte]| byte)
-    }
-    pub(crate) fn bool(&mut self) -> Result<bool> {
-        Ok(self.byte()? != 0)
-    }
-    pub(crate) fn number(&mut self) -> Result<u64> {
-        let mut value = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            value |= u64::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(value);
-            }
-        }
-        Err(self.corrupt())
-    }
-    pub(crate) fn wide(&mut self) -> Result<u128> {
-        self.chunk().map(u128::from_be_bytes)
-    }
-    pub(crate) fn id(&mut self) -> Result<ArchiveId> {
-        let both = self.wide()?;
-        Ok(ArchiveId { number: (both >> 64) as u64, random: both as u64 })
-    }
-    pub(crate) fn bytes(&mut self) -> Result<&'a [u8]> {
-        let len = self.number()?;
-        self.take(usize::try_from(len).map_err(|_| self.corrupt())?)
-    }
-    pub(crate) fn text(&mut self) -> Result<&'a str> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| self.corrupt())
-    }
-    pub(crate) fn option<T>(&mut self, read: impl FnOnce(&mut In<'a>) -> Result<T>) -> Result<Option<T>> {
-        if self.bool()? { read(self).map(Some) } else { Ok(None) }
-    }
-    pub(crate) fn list<T>(&mut self, mut read: impl FnMut(&mut In<'a>) -> Result<T>) -> Result<Vec<T>> {
-        let len = self.number()?;
-        (0..len).map(|_| read(self)).collect()
-    }
-    pub(crate) fn bare(&mut self) -> Result<BareJid> {
-        let text = self.text()?;
-        BareJid::new(text).map_err(|_| self.corrupt())
-    }
-    pub(crate) fn jid(&mut self) -> Result<Jid> {
-        let text = self.text()?;
-        Jid::new(text).map_err(|_| self.corrupt())
-    }
-    pub(crate) fn wire(&mut self) -> Result<Wire> {
-        let bytes = Bytes::copy_from_slice(self.bytes()?);
-        Wire::from_bytes(bytes).ok_or(self.corrupt())
-    }
-    pub(crate) fn timestamp(&mut self) -> Result<Timestamp> {
-        self.number().map(Timestamp)
-    }
+    Ok(In::new(value, what))
 }
 
 /// Sorts as the ids do.
@@ -169,28 +49,28 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let mut out = Out::new();
+        let mut out = super::out();
         for number in [0, 127, 128, u64::MAX] {
             out.number(number);
         }
         out.option(Some("x"), |out, text| out.text(text));
-        out.list(&[1_u128, u128::MAX], |out, value| out.wide(*value));
-        let stored = out.seal(b"key");
+        out.list([1_u128, u128::MAX].iter(), |out, value| out.wide(*value));
+        let stored = seal(out, b"key");
 
         let mut read = unseal(b"key", &stored, "a test").unwrap();
         for number in [0, 127, 128, u64::MAX] {
             assert_eq!(read.number().unwrap(), number);
         }
         assert_eq!(read.option(|read| read.text()).unwrap(), Some("x"));
-        assert_eq!(read.list(In::wide).unwrap(), [1, u128::MAX]);
+        assert_eq!(read.list::<_, Vec<u128>>(In::wide).unwrap(), [1, u128::MAX]);
         assert!(read.byte().is_err());
     }
 
     #[test]
     fn any_flipped_bit_and_any_other_key_is_noticed() {
-        let mut out = Out::new();
+        let mut out = super::out();
         out.text("hello");
-        let stored = out.seal(b"key");
+        let stored = seal(out, b"key");
         assert!(unseal(b"other", &stored, "a test").is_err());
         for bit in 0..stored.len() * 8 {
             let mut damaged = stored.clone();

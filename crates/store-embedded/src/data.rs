@@ -48,23 +48,23 @@ fn document_key(owner: &BareJid, document: &Document) -> Vec<u8> {
 
 pub(crate) fn encode_position(owner: &BareJid, position: &Position) -> Op {
     let key = key(owner, Kind::Position);
-    let mut out = Out::new();
+    let mut out = codec::out();
     out.option(position.low, Out::id);
-    out.list(&position.acknowledged, |out, id| out.id(*id));
-    let value = out.seal(&key);
+    out.list(position.acknowledged.iter(), |out, id| out.id(*id));
+    let value = codec::seal(out, &key);
     Op::Put(Space::Data, key, value)
 }
 
 pub(crate) fn encode_usage(owner: &BareJid, bytes: u64) -> Op {
     let key = key(owner, Kind::Usage);
-    let mut out = Out::new();
+    let mut out = codec::out();
     out.number(bytes);
-    let value = out.seal(&key);
+    let value = codec::seal(out, &key);
     Op::Put(Space::Data, key, value)
 }
 
 fn write_jids(out: &mut Out, jids: &[starling_jid::Jid]) {
-    out.list(jids, |out, jid| out.text(jid.as_str()));
+    out.list(jids.iter(), |out, jid| out.text(jid.as_str()));
 }
 
 fn datum_in<T>(
@@ -97,7 +97,7 @@ impl Store {
 
     async fn put_datum(&self, owner: &BareJid, key: Vec<u8>, out: Out) -> Result<()> {
         let Some(_writing) = self.writing_for(owner).await? else { return Ok(()) };
-        let value = out.seal(&key);
+        let value = codec::seal(out, &key);
         self.writer.write(vec![Op::Put(Space::Data, key, value)]).await
     }
 
@@ -169,7 +169,7 @@ impl BlockLists for Store {
     }
 
     async fn put(&self, owner: &BareJid, list: BlockList) -> Result<()> {
-        let mut out = Out::new();
+        let mut out = codec::out();
         write_jids(&mut out, &list.items);
         self.put_datum(owner, key(owner, Kind::BlockList), out).await
     }
@@ -182,7 +182,7 @@ impl PreferenceStore for Store {
     }
 
     async fn put(&self, owner: &BareJid, preferences: Preferences) -> Result<()> {
-        let mut out = Out::new();
+        let mut out = codec::out();
         out.byte(match preferences.default {
             DefaultPreference::Always => 0,
             DefaultPreference::Never => 1,
@@ -203,7 +203,7 @@ impl Documents for Store {
     }
 
     async fn put(&self, owner: &BareJid, document: &Document, xml: Bytes) -> Result<()> {
-        let mut out = Out::new();
+        let mut out = codec::out();
         out.bytes(&xml);
         self.put_datum(owner, document_key(owner, document), out).await
     }
@@ -229,10 +229,10 @@ impl LastActivities for Store {
         // A session of a removed account ends, too.
         let Some(_writing) = self.writing_for(owner).await? else { return Ok(()) };
         let key = key(owner, Kind::LastActivity);
-        let mut out = Out::new();
+        let mut out = codec::out();
         out.number(last.at.0);
         out.option(last.status.as_deref(), Out::text);
-        let value = out.seal(&key);
+        let value = codec::seal(out, &key);
         self.writer.later(vec![Op::Put(Space::Data, key, value)]).await
     }
 }

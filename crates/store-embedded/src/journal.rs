@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::codec::{self, Out};
+use crate::codec;
 use crate::disk::{Op, Space, Tables};
 use crate::error::OpenError;
 
@@ -98,9 +98,9 @@ impl Journalled {
 
     /// To be part of the group `number`.
     pub(crate) fn op(number: u64) -> Op {
-        let mut out = Out::new();
+        let mut out = codec::out();
         out.number(number);
-        Op::Put(Space::Meta, SEQUENCE.to_vec(), out.seal(SEQUENCE))
+        Op::Put(Space::Meta, SEQUENCE.to_vec(), codec::seal(out, SEQUENCE))
     }
 
     /// The group `number` is written. Without fsync: the kernel keeps it when the process dies, and if the machine

@@ -12,30 +12,30 @@ use starling_ports::Result;
 use starling_ports::roster::{Contact, Edit, Roster, Rosters, Subscription, Written};
 
 use crate::Store;
-use crate::codec::{In, Out};
+use crate::codec::{self, In, Out};
 use crate::data::{Kind, key};
 use crate::disk::{Op, Space};
 
 fn encode(key: &[u8], roster: &Roster) -> Vec<u8> {
-    let mut out = Out::new();
+    let mut out = codec::out();
     out.number(roster.version);
     out.number(roster.since);
-    out.list(&roster.contacts, |out, contact| {
+    out.list(roster.contacts.iter(), |out, contact| {
         let state = contact.state;
         let bits =
             [state.to, state.from, state.pending_out, state.pending_in, state.approved, contact.listed];
         out.byte(bits.iter().rev().fold(0, |bits, bit| bits << 1 | u8::from(*bit)));
         out.text(contact.jid.as_str());
         out.option(contact.name.as_deref(), Out::text);
-        out.list(&contact.groups, |out, group| out.text(group));
+        out.list(contact.groups.iter(), |out, group| out.text(group));
         out.number(contact.version);
         out.option(contact.request.as_deref(), Out::bytes);
     });
-    out.list(&roster.removed, |out, (jid, version)| {
+    out.list(roster.removed.iter(), |out, (jid, version)| {
         out.text(jid.as_str());
         out.number(*version);
     });
-    out.seal(key)
+    codec::seal(out, key)
 }
 
 pub(crate) fn decode(value: &mut In<'_>) -> Result<Roster> {

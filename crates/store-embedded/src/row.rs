@@ -38,7 +38,7 @@ pub(crate) fn owner_of(key: &[u8]) -> Option<BareJid> {
 
 pub(crate) fn encode(key: &[u8], row: &Row) -> Vec<u8> {
     let resource = row.resource.as_deref().map_or(0, str::len);
-    let mut out = Out::with_room(row.wire.len() + row.with.as_str().len() + resource + 40);
+    let mut out = codec::out_for(row.wire.len() + row.with.as_str().len() + resource + 40);
     out.number(row.at.0);
     let direction = u8::from(row.direction == Direction::Sent);
     out.byte(direction | u8::from(row.deliverable) << 1 | u8::from(row.copied) << 2);
@@ -47,7 +47,7 @@ pub(crate) fn encode(key: &[u8], row: &Row) -> Vec<u8> {
     out.option(row.origin, Out::wide);
     out.bytes(row.wire.as_bytes());
     out.bytes(&row.born.to_bytes());
-    out.seal(key)
+    codec::seal(out, key)
 }
 
 pub(crate) fn decode(key: &[u8], stored: &[u8]) -> Result<Row> {

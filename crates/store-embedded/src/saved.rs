@@ -1,6 +1,5 @@
 //! Sessions that outlive a clean stop: written when it stops, waiting to be resumed when it starts.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +23,7 @@ fn key(id: SessionId) -> [u8; 16] {
 
 fn encode(session: &Session, now: Timestamp) -> Option<Vec<u8>> {
     let resume = session.resume?;
-    let mut out = Out::new();
+    let mut out = codec::out();
     out.text(session.jid.as_str());
     out.number(session.epoch.0);
     out.number(session.handled);
@@ -35,7 +34,7 @@ fn encode(session: &Session, now: Timestamp) -> Option<Vec<u8>> {
         out.byte(available.priority.to_be_bytes()[0]);
         out.bytes(available.presence.as_bytes());
     });
-    out.list(&session.directed, |out, jid| out.text(jid.as_str()));
+    out.list(session.directed.iter(), |out, jid| out.text(jid.as_str()));
     out.number(session.since.0);
     // How long it still waits, not until when: the time without a server does not count (rule 11).
     let left = session.expires.map_or(resume, |at| at.since(now).min(resume));
@@ -52,7 +51,7 @@ fn encode(session: &Session, now: Timestamp) -> Option<Vec<u8>> {
         out.number(backlog.after);
         out.number(backlog.before);
     });
-    Some(out.seal(&key(session.id)))
+    Some(codec::seal(out, &key(session.id)))
 }
 
 fn write(out: &mut Out, logged: &Logged) {
@@ -141,15 +140,15 @@ fn decode(store: &Store, key: &[u8], stored: &[u8]) -> Result<Session> {
         let priority = i8::from_be_bytes([value.byte()?]);
         Ok(Arc::new(Availability { priority, presence: value.wire()? }))
     })?;
-    session.directed = value.list(In::jid)?.into();
+    session.directed = Arc::new(value.list(In::jid)?);
     session.since = value.timestamp()?;
     session.expires = Some(store.clock.now().after(Duration::from_micros(value.number()?)));
     session.resume = Some(Duration::from_micros(value.number()?));
     session.acknowledged = value.number()?;
     session.base = SmBase { sent: LogNumber(value.number()?), handled: Handled(value.number()?) };
-    session.log = VecDeque::from(value.list(read)?);
-    session.held = VecDeque::from(value.list(read)?);
-    session.behind = VecDeque::from(value.list(read)?);
+    session.log = value.list(read)?;
+    session.held = value.list(read)?;
+    session.behind = value.list(read)?;
     session.numbered = session.log.iter().map(Logged::bytes).sum();
     session.bytes =
         [&session.log, &session.held, &session.behind].into_iter().flatten().map(Logged::bytes).sum();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use starling_ports::Result;
 use starling_ports::ids::Timestamp;
 
-use crate::codec::{self, Out};
+use crate::codec;
 use crate::disk::{Op, Space, Tables, pair};
 use crate::row;
 
@@ -77,11 +77,11 @@ impl Seen {
     }
 
     pub(crate) fn op(&self) -> Op {
-        let mut out = Out::new();
+        let mut out = codec::out();
         for number in [self.newest.0, self.at.0, u64::try_from(self.ran.as_micros()).unwrap_or(u64::MAX)] {
             out.number(number);
         }
-        Op::Put(Space::Meta, KEY.to_vec(), out.seal(KEY))
+        Op::Put(Space::Meta, KEY.to_vec(), codec::seal(out, KEY))
     }
 }
 

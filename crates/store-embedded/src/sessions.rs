@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use starling_jid::BareJid;
 use starling_ports::Result;
-use starling_ports::archive::{Archive, Query, Row, Table};
+use starling_ports::archive::{Archive, Table};
 use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
     Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Ended, Handed, Holding, Planned,
@@ -16,10 +16,8 @@ use starling_ports::sessions::{
 use crate::Store;
 use crate::slots::Shared;
 use starling_slot::Promise;
-use starling_slot::{Estate, Need, Owed, Rows, Scan};
+use starling_slot::{Estate, Need, Scan, handed_out};
 
-/// How many rows one step of a pull reads from the store.
-const ROWS: usize = 256;
 /// How many steps a pull makes that find nothing for its session, before it lets others work.
 const STEPS: usize = 32;
 
@@ -27,26 +25,12 @@ const STEPS: usize = 32;
 const OVERDUE: Duration = Duration::from_secs(2);
 
 impl Store {
-    /// What lies in both tables after `after`, in the order of ids. Nothing above `last`: there a row may be stored
-    /// though one below it is not yet, and whoever went on behind it would miss that one (rule 12).
+    /// What lies in both tables after `after`, up to `last`.
     pub(crate) fn scan(&self, account: &BareJid, after: u64, last: u64) -> Result<Scan> {
-        let after = ArchiveId { number: after, random: u64::MAX };
-        let upto = Some(ArchiveId { number: last, random: u64::MAX });
-        let query = Query { after: Some(after), upto, ..Query::default() };
-        let archive = self.page_now(Table::Archive, account, &query, ROWS)?;
-        let spool = self.page_now(Table::Spool, account, &query, ROWS)?;
-        // Beyond the end of an incomplete page the other table must not run ahead.
-        let ends = [&archive, &spool].into_iter().filter(|page| !page.complete);
-        let end = ends.filter_map(|page| page.rows.last().map(|row| row.id)).min();
-        let of = |table: Table| move |row: Row| (table, row);
-        let rows = archive
-            .rows
-            .into_iter()
-            .map(of(Table::Archive))
-            .chain(spool.rows.into_iter().map(of(Table::Spool)));
-        let mut rows: Vec<_> = rows.filter(|(_, row)| end.is_none_or(|end| row.id <= end)).collect();
-        rows.sort_by_key(|(_, row)| row.id);
-        Ok(Scan { rows, complete: end.is_none(), last })
+        let query = Scan::query(after, last);
+        let archive = self.page_now(Table::Archive, account, &query, Scan::ROWS)?;
+        let spool = self.page_now(Table::Spool, account, &query, Scan::ROWS)?;
+        Ok(Scan::of(archive, spool, last))
     }
 
     /// Where that promise is broken on purpose, what is read is gone.
@@ -167,10 +151,7 @@ impl Sessions for Store {
             };
             match need {
                 Need::Ready(pulled) => {
-                    let returned = |owed: &Owed| {
-                        pulled.entries.iter().any(|entry| entry.committed.id == Some(owed.row.id))
-                    };
-                    self.store_rows(account, owed.into_iter().filter(returned).collect()).await?;
+                    self.store_rows(account, handed_out(owed, &pulled)).await?;
                     self.forget_if_broken(&slot, &pulled).await?;
                     return Ok(pulled);
                 }
@@ -268,15 +249,7 @@ impl Sessions for Store {
     async fn register(&self, registration: Registration) -> Result<Registered> {
         let account = registration.jid.bare();
         let ids: Vec<ArchiveId> = registration.entries.iter().filter_map(|entry| entry.id).collect();
-        let mut rows = Rows::new();
-        for id in ids {
-            for table in [Table::Archive, Table::Spool] {
-                if let Some(row) = self.get(table, &account, id).await? {
-                    rows.insert(id, (table, row));
-                    break;
-                }
-            }
-        }
+        let rows = self.rows(&account, &ids).await?;
         let slot = self.slot(&account)?;
         let registered = {
             let mut slot = slot.lock();

@@ -158,14 +158,10 @@ impl Store {
         let (waiting, more) = self.waiting_after(account, position.low)?;
         let mut recent = self.recent_rows(Table::Archive, account)?;
         recent.extend(self.recent_rows(Table::Spool, account)?);
-        recent.sort_by_key(|row| row.at);
-        let origins =
-            recent.iter().filter_map(|row| Some((row.origin?, row.direction, row.id, row.at))).collect();
-        let keys = recent.iter().filter_map(|row| Some((row.born.key?, row.id, row.at))).collect();
         let last = self.last_now(Table::Archive, account)?.max(self.last_now(Table::Spool, account)?);
         // One of this name was removed: its numbers are not given out again.
         let before = self.removed.last(account).map(|number| ArchiveId { number, random: u64::MAX });
-        Ok(Facts {
+        let facts = Facts {
             exists: self.account_now(account)?.is_some(),
             blocked: self.block_list_now(account)?,
             preferences: self.preferences_now(account)?.unwrap_or_default(),
@@ -173,11 +169,11 @@ impl Store {
             position,
             waiting,
             more,
-            origins,
-            keys,
             life: self.life,
             archived: self.archived_now(account)?,
-        })
+            ..Facts::default()
+        };
+        Ok(facts.remembering(recent))
     }
 
     /// The rows whose origin-ids and stanzas a slot would still know had it been loaded all the time: a sender whose session

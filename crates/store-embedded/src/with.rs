@@ -6,7 +6,7 @@ use starling_ports::archive::{Direction, Row};
 use starling_ports::ids::ArchiveId;
 use starling_xml::escape_attr;
 
-use crate::codec::{self, Out, id_key};
+use crate::codec::{self, id_key};
 use crate::data::encode_usage;
 use crate::disk::{Op, Space, Tables};
 use crate::row;
@@ -46,7 +46,7 @@ fn key_of_device(owner: &BareJid, row: &Row) -> Option<Vec<u8>> {
 }
 
 fn put_key(key: Vec<u8>) -> Op {
-    let value = Out::new().seal(&key);
+    let value = codec::seal(codec::out(), &key);
     Op::Put(Space::With, key, value)
 }
 

@@ -11,9 +11,9 @@ use starling_ports::clock::Clock;
 use starling_ports::ids::{ArchiveId, Life, Timestamp};
 use starling_ports::position::Positions;
 use starling_ports::preferences::{PreferenceStore, Preferences};
-use starling_slot::{Facts, ORIGIN_FOR, ORIGINS, Owed, Rows, Scan, Waiting};
+use starling_slot::{Facts, ORIGIN_FOR, ORIGINS, Owed, Scan, Waiting};
 
-/// How many rows one step of a pull, or of the search for origin-ids, reads.
+/// How many rows one step of the search for origin-ids reads.
 const ROWS: usize = 256;
 /// How many waiting messages are known at once; what waits beyond them is read when they are done.
 const WAITING: usize = 500;
@@ -58,12 +58,8 @@ impl Ports {
         let (waiting, more) = self.waiting_after(account, position.low).await?;
         let mut recent = self.recent_rows(Table::Archive, account, now).await?;
         recent.extend(self.recent_rows(Table::Spool, account, now).await?);
-        recent.sort_by_key(|row| row.at);
-        let origins =
-            recent.iter().filter_map(|row| Some((row.origin?, row.direction, row.id, row.at))).collect();
-        let keys = recent.iter().filter_map(|row| Some((row.born.key?, row.id, row.at))).collect();
         let last = self.archive.last(account).await?;
-        Ok(Facts {
+        let facts = Facts {
             exists,
             blocked,
             preferences,
@@ -71,11 +67,10 @@ impl Ports {
             position,
             waiting,
             more,
-            origins,
-            keys,
             life,
-            archived: 0,
-        })
+            ..Facts::default()
+        };
+        Ok(facts.remembering(recent))
     }
 
     /// The rows whose origin-ids and stanzas a slot would still know (rules 4 and 8).
@@ -118,38 +113,12 @@ impl Ports {
         Ok((ids, more))
     }
 
-    /// What lies in both tables after `after`, in the order of ids, and nothing above `last` (rule 12).
+    /// What lies in both tables after `after`, up to `last`.
     pub(crate) async fn scan(&self, account: &BareJid, after: u64, last: u64) -> Result<Scan> {
-        let after = ArchiveId { number: after, random: u64::MAX };
-        let upto = Some(ArchiveId { number: last, random: u64::MAX });
-        let query = Query { after: Some(after), upto, ..Query::default() };
-        let archive = self.archive.page(Table::Archive, account, &query, ROWS).await?;
-        let spool = self.archive.page(Table::Spool, account, &query, ROWS).await?;
-        let ends = [&archive, &spool].into_iter().filter(|page| !page.complete);
-        let end = ends.filter_map(|page| page.rows.last().map(|row| row.id)).min();
-        let of = |table: Table| move |row: Row| (table, row);
-        let rows = archive
-            .rows
-            .into_iter()
-            .map(of(Table::Archive))
-            .chain(spool.rows.into_iter().map(of(Table::Spool)));
-        let mut rows: Vec<_> = rows.filter(|(_, row)| end.is_none_or(|end| row.id <= end)).collect();
-        rows.sort_by_key(|(_, row)| row.id);
-        Ok(Scan { rows, complete: end.is_none(), last })
-    }
-
-    /// Those of the rows that are there.
-    pub(crate) async fn rows(&self, account: &BareJid, ids: impl Iterator<Item = ArchiveId>) -> Result<Rows> {
-        let mut rows = Rows::new();
-        for id in ids {
-            for table in [Table::Archive, Table::Spool] {
-                if let Some(row) = self.archive.get(table, account, id).await? {
-                    rows.insert(id, (table, row));
-                    break;
-                }
-            }
-        }
-        Ok(rows)
+        let query = Scan::query(after, last);
+        let archive = self.archive.page(Table::Archive, account, &query, Scan::ROWS).await?;
+        let spool = self.archive.page(Table::Spool, account, &query, Scan::ROWS).await?;
+        Ok(Scan::of(archive, spool, last))
     }
 
     /// Writes rows to their tables.

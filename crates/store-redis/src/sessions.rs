@@ -12,7 +12,7 @@ use starling_ports::sessions::{
     Outcome, Planned, Pulled, Registered, Registration, Renewal, Renewed, SessionInfo, Sessions as Port,
     View, ViewVersion,
 };
-use starling_slot::{Context, Estate, Need, Owed, Slot};
+use starling_slot::{Context, Estate, Need, Owed, Slot, handed_out};
 
 use crate::Sessions;
 use crate::cells::Known;
@@ -202,10 +202,7 @@ impl Port for Sessions {
             let (need, owed, last) = self.step(account, asked, pull).await?;
             match need {
                 Need::Ready(pulled) => {
-                    let returned = |owed: &Owed| {
-                        pulled.entries.iter().any(|entry| entry.committed.id == Some(owed.row.id))
-                    };
-                    self.store_rows(account, owed.into_iter().filter(returned).collect()).await?;
+                    self.store_rows(account, handed_out(owed, &pulled)).await?;
                     return Ok(pulled);
                 }
                 Need::Page(from) => {
@@ -275,8 +272,8 @@ impl Port for Sessions {
 
     async fn register(&self, registration: Registration) -> Result<Registered> {
         let account = registration.jid.bare();
-        let ids = registration.entries.iter().filter_map(|entry| entry.id);
-        let rows = self.ports.rows(&account, ids).await?;
+        let ids: Vec<ArchiveId> = registration.entries.iter().filter_map(|entry| entry.id).collect();
+        let rows = self.ports.archive.rows(&account, &ids).await?;
         let register =
             |slot: &mut Slot, context: &mut Context<'_>| slot.register(context, &registration, &rows);
         self.step(&account, asked, register).await

@@ -3,7 +3,6 @@
 //! Bodies are apart: each stanza lies there once, under a number that is never used again, however many logs name it.
 //! Everything else is small fields that change one by one, so that a step writes what it touched and no more.
 
-mod codec;
 mod parts;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +11,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use starling_jid::BareJid;
-use starling_ports::Result;
 use starling_ports::ids::{ArchiveId, Epoch, Handled, SessionId, Timestamp};
+use starling_ports::{Result, StoreError};
 
-use self::codec::CORRUPT;
-pub(crate) use self::codec::{In, Out};
 use self::parts::Stanzas;
+pub(crate) use crate::codec::{In, Out};
 use crate::log::Stanza;
 use crate::pending::Pending;
 use crate::seen::Seen;
@@ -27,6 +25,13 @@ use crate::{Over, Slot};
 
 /// The form of all that follows. Another one is not read.
 const FORMAT: u8 = 2;
+
+const WHAT: &str = "the saved slot of an account";
+const CORRUPT: StoreError = StoreError::Corrupt { what: WHAT };
+
+fn read(value: &[u8]) -> In<'_> {
+    In::new(value, WHAT)
+}
 
 /// What a field keeps; the rest of its name is the key.
 mod tag {
@@ -143,7 +148,7 @@ fn by_session(tag: u8) -> impl Fn(SessionId) -> Vec<u8> {
 fn small(write: impl FnOnce(&mut Out)) -> Vec<u8> {
     let mut out = Out::default();
     write(&mut out);
-    out.0
+    out.into_bytes()
 }
 
 impl Slot {
@@ -245,7 +250,7 @@ impl Slot {
             }
             out.option(over.handled, |out, Handled(handled)| out.number(handled));
         });
-        out.0
+        out.into_bytes()
     }
 
     /// The slot of a record, and what of it is saved. `known` is what was saved of the same record before: its stanzas
@@ -312,7 +317,7 @@ impl<'a> Fields<'a> {
         key: impl Fn(&mut In<'a>) -> Result<K>,
         value: impl Fn(&'a [u8]) -> Result<V>,
     ) -> Result<C> {
-        self.of(tag).map(|(name, held)| Ok((key(&mut In(name))?, value(held)?))).collect()
+        self.of(tag).map(|(name, held)| Ok((key(&mut read(name))?, value(held)?))).collect()
     }
 }
 
@@ -330,7 +335,7 @@ impl Reader<'_> {
         (slot.blocked, slot.preferences) = (Arc::new(blocked), Arc::new(preferences));
         let session = |value: &mut In<'_>| value.wide().map(SessionId);
         slot.owed.extend(self.fields.by::<_, _, Vec<_>>(tag::OWED, In::id, |value| {
-            Ok(self.stanzas.get(&In(value).number()?).ok_or(CORRUPT)?.clone())
+            Ok(self.stanzas.get(&read(value).number()?).ok_or(CORRUPT)?.clone())
         })?);
         let streams: Vec<_> =
             self.fields.by(tag::STREAM, session, |value| parts::read_stream(value, &self.stanzas))?;
@@ -338,7 +343,7 @@ impl Reader<'_> {
             tag::ORIGIN,
             |name| Ok((name.wide()?, name.byte()?)),
             |value| {
-                let mut value = In(value);
+                let mut value = read(value);
                 Ok((value.id()?, value.timestamp()?))
             },
         )?;
@@ -362,7 +367,7 @@ impl Reader<'_> {
     }
 
     fn read_frame(&self, slot: &mut Slot, saved: &mut Saved) -> Result<()> {
-        let mut value = In(self.fields.one(tag::FRAME)?);
+        let mut value = read(self.fields.one(tag::FRAME)?);
         if value.byte()? != FORMAT || value.text()? != self.account.as_str() {
             return Err(CORRUPT);
         }
@@ -372,7 +377,7 @@ impl Reader<'_> {
         slot.archived_saved = slot.archived;
         saved.next = value.number()?;
         let waits: Vec<_> = self.fields.by(tag::WAITS, In::id, |value| {
-            In(value).number().map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX))
+            read(value).number().map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX))
         })?;
         let done: Vec<(ArchiveId, ())> = self.fields.by(tag::DONE, In::id, |_| Ok(()))?;
         slot.pending = Pending::read(&mut value, waits, done)?;

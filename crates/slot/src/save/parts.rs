@@ -12,7 +12,7 @@ use starling_ports::ids::{Epoch, Handled, LogNumber, NodeId, SessionId};
 use starling_ports::preferences::{DefaultPreference, Preferences};
 use starling_ports::sessions::{Availability, Flags, Keep, Role, SmBase};
 
-use super::codec::{CORRUPT, In, Out};
+use super::{CORRUPT, In, Out, read};
 use crate::log::{Logged, Stanza};
 use crate::seen::{Record, Stream};
 use crate::session::{Backlog, Session};
@@ -39,11 +39,11 @@ pub(super) fn write_stanza(stanza: &Stanza) -> Vec<u8> {
         out.option(keep.resource.as_deref(), Out::text);
     });
     out.bytes(stanza.committed.wire.as_bytes());
-    out.0
+    out.into_bytes()
 }
 
 pub(super) fn read_stanza(name: u64, value: &[u8]) -> Result<Stanza> {
-    let mut value = In(value);
+    let mut value = read(value);
     let (id, at) = (value.option(In::id)?, value.timestamp()?);
     let origin = value.option(In::wide)?;
     let born = Born::from_bytes(value.bytes()?).ok_or(CORRUPT)?;
@@ -76,7 +76,7 @@ pub(super) fn write_identity(session: &Session) -> Vec<u8> {
         out.bytes(available.presence.as_bytes());
     });
     out.list(session.directed.iter(), |out, jid| out.text(jid.as_str()));
-    out.0
+    out.into_bytes()
 }
 
 /// What changes with what it is sent. Stanzas are named, not repeated.
@@ -119,7 +119,7 @@ pub(super) fn write_state(session: &Session) -> Vec<u8> {
             }
         });
     }
-    out.0
+    out.into_bytes()
 }
 
 fn read_logged(value: &mut In<'_>, stanzas: &Stanzas) -> Result<Logged> {
@@ -135,7 +135,7 @@ fn read_logged(value: &mut In<'_>, stanzas: &Stanzas) -> Result<Logged> {
 }
 
 pub(super) fn read_session(id: SessionId, who: &[u8], state: &[u8], stanzas: &Stanzas) -> Result<Session> {
-    let mut value = In(who);
+    let mut value = read(who);
     let (jid, since) = (value.full()?, value.timestamp()?);
     let available = value.option(|value| {
         let priority = i8::from_be_bytes([value.byte()?]);
@@ -143,7 +143,7 @@ pub(super) fn read_session(id: SessionId, who: &[u8], state: &[u8], stanzas: &St
     })?;
     let directed = Arc::new(value.list(In::jid)?);
     value.end()?;
-    let mut value = In(state);
+    let mut value = read(state);
     let node = NodeId { name: value.fixed()?, incarnation: value.fixed()? };
     let mut session = Session { available, directed, ..Session::new(id, jid, node, since) };
     session.epoch = Epoch(value.number()?);
@@ -176,11 +176,11 @@ pub(super) fn write_lists(blocked: &BlockList, preferences: &Preferences) -> Vec
     for jids in [&blocked.items, &preferences.always, &preferences.never] {
         out.list(jids.iter(), |out, jid| out.text(jid.as_str()));
     }
-    out.0
+    out.into_bytes()
 }
 
 pub(super) fn read_lists(value: &[u8]) -> Result<(BlockList, Preferences)> {
-    let mut value = In(value);
+    let mut value = read(value);
     let default = match value.byte()? {
         0 => DefaultPreference::Always,
         1 => DefaultPreference::Never,
@@ -211,11 +211,11 @@ pub(super) fn write_stream(stream: &Stream) -> Vec<u8> {
         // What is in no log any more need not be found again.
         out.number(record.stanza.upgrade().map_or(0, |stanza| stanza.saved_as()));
     });
-    out.0
+    out.into_bytes()
 }
 
 pub(super) fn read_stream(value: &[u8], stanzas: &Stanzas) -> Result<Stream> {
-    let mut value = In(value);
+    let mut value = read(value);
     let (epoch, handled, at) = (value.number()?, value.number()?, value.timestamp()?);
     let records = value.list(|value| {
         let (number, epoch, hash) = (value.number()?, value.number()?, value.fixed()?);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use starling_ports::delivery::Command;
 use starling_ports::ids::{LogNumber, SessionId};
-use starling_ports::ingress::{Handling, PulledBatch};
+use starling_ports::ingress::{Answered, PulledBatch};
 use starling_stanza::Draft;
 use starling_stream::{Attached, Effect, Ending, Input, Machine, Output, Settings};
 use tokio::time::Instant;
@@ -55,7 +55,7 @@ pub(crate) struct Driver<'a> {
     resuming: Option<SessionId>,
     exchange: Option<u128>,
     again: Option<Box<Again<'a>>>, // where a store may forget a session
-    submit: Job<'a, starling_ports::Result<Handling>>,
+    submit: Job<'a, starling_ports::Result<Answered>>,
     is_unknown: bool, // what became of the last batch
     pull: Job<'a, LogAnswer>,
     acknowledge: Option<LogNumber>,
@@ -273,15 +273,15 @@ impl<'a> Driver<'a> {
         let mut moved = false;
         if let Some(result) = poll_job(&mut self.submit, cx) {
             moved = true;
-            if self.again.as_mut().is_some_and(|again| again.is_refused(&result)) {
+            if self.again.as_mut().is_some_and(|again| again.answered(&result)) {
                 return true; // whether the session has ended is to be found out
             }
             self.is_unknown |= result.is_err();
             if result.is_ok() {
                 self.shared.metrics.ack.record(self.started.elapsed().saturating_sub(self.submitted));
             }
-            let handling = result.inspect_err(|error| debug!(%error, "a store did not answer")).ok();
-            self.handle(Input::Handled(handling), out);
+            let answered = result.inspect_err(|error| debug!(%error, "a store did not answer")).ok();
+            self.handle(Input::Handled(answered.map(|answered| answered.handling)), out);
         }
         if let Some((turn, _)) = self.waiting.as_deref_mut()
             && let Poll::Ready(permit) = Pin::new(turn).poll(cx)

@@ -143,13 +143,10 @@ impl Holder for Hub {
     fn holdings(&self) -> Vec<Renewal> {
         let mut all = Vec::with_capacity(self.len());
         for shard in &self.shards {
-            all.extend(shard.read().iter().map(|(session, Held { account, outbox })| Renewal {
-                account: account.clone(),
-                session: *session,
-                epoch: outbox.epoch(),
-                last: outbox.last(),
-                life: outbox.life(),
-            }));
+            let held = |(session, Held { account, outbox }): (&SessionId, &Held)| {
+                outbox.renewal(account.clone(), *session)
+            };
+            all.extend(shard.read().iter().map(held));
         }
         all
     }

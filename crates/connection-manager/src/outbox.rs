@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use parking_lot::Mutex;
+use starling_jid::BareJid;
 use starling_ports::delivery::{Command, Outgoing};
-use starling_ports::ids::{ArchiveId, Epoch, Life, LogNumber};
+use starling_ports::ids::{ArchiveId, Epoch, Life, LogNumber, SessionId};
 use starling_ports::ingress::SessionRef;
-use starling_ports::sessions::{Renewed, Standing};
+use starling_ports::sessions::{Renewal, Renewed, Standing};
 use starling_ports::trail::Trail;
 
 /// Most entries that wait here; what comes then is pulled from the log later.
@@ -124,9 +125,12 @@ impl Outbox {
         self.state.lock().noted = Some(Box::new(noted));
     }
 
-    /// In which life of its store it was renewed last, where it could be registered again.
-    pub(crate) fn life(&self) -> Option<Life> {
-        self.state.lock().kept.as_ref().map(|kept| kept.life)
+    /// What its node says of it: how far it came, and in which life of its store it was renewed last.
+    pub(crate) fn renewal(&self, account: BareJid, session: SessionId) -> Renewal {
+        let (epoch, state) = (self.epoch, self.state.lock());
+        let (last, kept) = (state.last, state.kept.as_ref());
+        let acknowledged = kept.map_or(LogNumber(0), |kept| kept.acknowledged);
+        Renewal { account, session, epoch, last, acknowledged, life: kept.map(|kept| kept.life) }
     }
 
     /// Whether its store has forgotten it.

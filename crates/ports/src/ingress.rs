@@ -40,6 +40,21 @@ pub enum Handling {
     InvalidFrom,
 }
 
+/// The answer to a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answered {
+    /// What became of it.
+    pub handling: Handling,
+    /// What the session has said of itself so far, if the batch may have changed that: else its node would have to ask.
+    pub portrait: Option<Portrait>,
+}
+
+impl From<Handling> for Answered {
+    fn from(handling: Handling) -> Answered {
+        Answered { handling, portrait: None }
+    }
+}
+
 /// A wish to resume, of a connection that has signed in.
 #[derive(Debug, Clone)]
 pub struct Resume {
@@ -112,7 +127,7 @@ pub trait Ingress: Send + Sync + 'static {
 
     /// Handles stanzas of one lane, in order: decides, commits, stores, delivers. One call at a time a session; once it
     /// returns `Done`, what it covers survives the kill of any one process.
-    async fn submit(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Handling>;
+    async fn submit(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Answered>;
 
     /// XEP-0198 begins behind `base`; the client asked whether it may resume. Returns for how many seconds it may, 0 if
     /// not at all.
@@ -121,7 +136,7 @@ pub trait Ingress: Send + Sync + 'static {
     /// XEP-0352: the client is inactive, or active again.
     async fn set_inactive(&self, session: &SessionRef, inactive: bool) -> Result<()>;
 
-    /// The client has handled its log up to `upto`. `false` if that is more than it was sent.
+    /// The client has handled its log up to `upto`. `false` if that is known to be more than it was sent.
     async fn acknowledge(&self, session: &SessionRef, upto: LogNumber) -> Result<bool>;
 
     /// What comes after `after` in the session's log.

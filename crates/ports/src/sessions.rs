@@ -279,7 +279,9 @@ pub trait Sessions: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Pulled>;
 
-    /// The client has handled everything up to `upto`. `false` if it is above the highest number handed out.
+    /// The client has handled everything up to `upto`. Above the highest number handed out it has no effect (rule 6), and
+    /// `false` is the answer where that is known at once. Written at leisure, at the latest with the next step that is made for
+    /// the account here: a renewal says it again.
     async fn acknowledge(
         &self,
         account: &BareJid,

@@ -273,8 +273,7 @@ impl Session {
 }
 
 impl Slot {
-    /// The client has handled everything up to `upto`. `None` if that is above the highest number handed out; else
-    /// whether a refill of what waits is due.
+    /// The client has handled everything up to `upto`. `false` if that is above the highest number handed out.
     pub fn acknowledge(&mut self, id: SessionId, epoch: Epoch, upto: LogNumber) -> bool {
         let Some(session) = self.owned_mut(id, epoch) else { return true }; // what a fenced owner says has no effect
         if upto.0 > session.highest() {
@@ -286,7 +285,8 @@ impl Slot {
     }
 
     /// What the owner of a session is to know (rule 7).
-    pub fn renew(&self, limits: &Limits, renewal: &Renewal) -> Renewed {
+    pub fn renew(&mut self, limits: &Limits, renewal: &Renewal) -> Renewed {
+        self.acknowledge(renewal.session, renewal.epoch, renewal.acknowledged);
         let standing = self.standing(limits, renewal);
         Renewed { standing, life: self.life, saved: self.pending.saved_up_to() }
     }

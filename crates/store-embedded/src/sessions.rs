@@ -235,7 +235,13 @@ impl Sessions for Store {
     async fn renew(&self, _node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
         let mut answers = Vec::with_capacity(sessions.len());
         for renewal in sessions {
-            let answer = self.slot(&renewal.account)?.lock().renew(&self.limits, &renewal);
+            let answer = {
+                let slot = self.slot(&renewal.account)?;
+                let mut slot = slot.lock();
+                let answer = slot.renew(&self.limits, &renewal);
+                self.slots.enlist(&mut slot);
+                answer
+            };
             if answer.standing == Standing::Over {
                 self.leases.end(renewal.session, renewal.epoch);
             } else {

@@ -142,6 +142,7 @@ suite! {
     a_commit_carries_what_is_handled: sessions(store, store);
     a_message_goes_its_way: sessions(store, store);
     a_renewal_tells_who_is_behind: sessions(store, store);
+    a_renewal_repeats_acknowledgements: sessions(store, store);
     a_retry_is_answered: sessions(store, store);
     a_reader_stores_what_is_committed: sessions(store, store);
     offline_messages_wait_for_an_acknowledgement: sessions(store, store);

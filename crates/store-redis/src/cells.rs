@@ -2,20 +2,22 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use starling_jid::BareJid;
 use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
-use starling_ports::position::Position;
 use starling_ports::sessions::View;
 use starling_slot::{Saved, Session, Slot};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::keys::AccountKeys;
 use crate::record::Stamp;
+use crate::riders::Riders;
 
 const SHARDS: usize = 64;
+/// How long what another router has changed is left to that one to save; it may be dead.
+const OTHERS_SAVE: Duration = Duration::from_secs(3);
 
 /// A slot as it was when it was last read or written.
 pub(crate) struct Loaded {
@@ -35,53 +37,6 @@ pub(crate) struct Loaded {
     pub(crate) at: Instant,
     /// Nothing was asked since it was read: nobody can know it better.
     pub(crate) is_fresh: bool,
-}
-
-/// What waits to be written with the next step of the account, because nobody waits for it.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct Riders {
-    pub(crate) stored: Vec<ArchiveId>,
-    pub(crate) handled: HashMap<SessionId, (Epoch, Handled)>,
-    pub(crate) acknowledged: HashMap<(SessionId, Epoch), LogNumber>,
-    /// The position that its store has.
-    pub(crate) position: Option<Position>,
-    /// Rows that are gone from the spool.
-    pub(crate) deleted: Vec<ArchiveId>,
-}
-
-impl Riders {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.stored.is_empty()
-            && self.handled.is_empty()
-            && self.acknowledged.is_empty()
-            && self.position.is_none()
-            && self.deleted.is_empty()
-    }
-
-    /// They are done, but for those that came meanwhile.
-    pub(crate) fn done(&mut self, done: &Riders) {
-        self.stored.retain(|id| !done.stored.contains(id));
-        self.handled.retain(|session, known| done.handled.get(session) != Some(known));
-        self.acknowledged.retain(|session, upto| done.acknowledged.get(session) != Some(upto));
-        if self.position == done.position {
-            self.position = None;
-        }
-        self.deleted.retain(|id| !done.deleted.contains(id));
-    }
-
-    pub(crate) fn apply(&self, slot: &mut Slot) {
-        slot.settle(&self.stored, None);
-        for (session, (epoch, handled)) in &self.handled {
-            slot.settle(&[], Some((*session, *epoch, *handled)));
-        }
-        for ((session, epoch), upto) in &self.acknowledged {
-            slot.acknowledge(*session, *epoch, *upto);
-        }
-        if let Some(position) = &self.position {
-            slot.saved_position(position);
-        }
-        slot.deleted(&self.deleted);
-    }
 }
 
 /// What the indexes already say of an account.
@@ -128,6 +83,8 @@ pub(crate) struct Cell {
 pub(crate) struct Reached {
     /// The highest number handed out.
     pub(crate) highest: LogNumber,
+    /// The highest that its client has acknowledged.
+    pub(crate) acknowledged: LogNumber,
     /// What it sent is handled so far.
     pub(crate) handled: Handled,
 }
@@ -139,8 +96,8 @@ pub(crate) struct State {
     pub(crate) owes_since: Option<Timestamp>,
     /// Whether the position, or rows of the spool, are to be written to their store.
     pub(crate) has_changed: bool,
-    /// Whether somebody will see to the riders.
-    pub(crate) is_scheduled: bool,
+    /// When this router sees to that: at once where its own step has changed it; else the router whose step it was does.
+    pub(crate) saves_at: Option<Instant>,
     /// Since when this router knows that the lists do not hold.
     pub(crate) unsettled: Option<Instant>,
     /// How far sessions have come, as the record says: it may be further, and never falls.
@@ -161,7 +118,7 @@ impl State {
             used: Instant::now(),
             owes_since: None,
             has_changed: false,
-            is_scheduled: false,
+            saves_at: None,
             unsettled: None,
             reached: HashMap::new(),
             generation: 0,
@@ -171,15 +128,22 @@ impl State {
         }
     }
 
-    /// After a step.
-    pub(crate) fn learn(&mut self, slot: &Slot, stamp: Option<Stamp>, generation: u64) {
-        (self.stamp, self.generation) = (stamp, generation);
+    /// After a step. `is_changer`: there was nothing to save before it.
+    pub(crate) fn learn(&mut self, loaded: &Loaded, is_changer: bool) {
+        let slot = &loaded.slot;
+        (self.stamp, self.generation) = (loaded.stamp, loaded.generation);
+        self.saves_at = slot.has_changed().then(|| match self.saves_at {
+            _ if is_changer => Instant::now(),
+            Some(at) => at,
+            None => Instant::now() + OTHERS_SAVE,
+        });
         self.owes_since = slot.owes_since();
         self.has_changed = slot.has_changed();
         self.unsettled = slot.is_unsettled().then(|| self.unsettled.unwrap_or_else(Instant::now));
         let reached = |session: &Session| {
-            let (highest, handled) = (LogNumber(session.highest()), Handled(session.handled));
-            ((session.id, session.epoch), Reached { highest, handled })
+            let (highest, acknowledged) = (LogNumber(session.highest()), LogNumber(session.acknowledged));
+            let reached = Reached { highest, acknowledged, handled: Handled(session.handled) };
+            ((session.id, session.epoch), reached)
         };
         self.reached = slot.sessions().iter().map(reached).collect();
         self.unacknowledged = slot.sessions().iter().map(Session::unacknowledged).sum();
@@ -224,7 +188,7 @@ impl Cells {
     }
 
     /// Forgets those that nobody has used for `idle` and that owe nothing.
-    pub(crate) fn unload(&self, idle: std::time::Duration) {
+    pub(crate) fn unload(&self, idle: Duration) {
         for shard in &self.0 {
             shard.lock().retain(|_, cell| {
                 let state = cell.state.lock();

@@ -1,50 +1,25 @@
-//! What nobody waits for: riders that no step took along, positions, rows of the spool, leases, forgetting.
+//! What nobody waits for: positions, rows of the spool, leases, forgetting.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::archive::Table;
-use tokio::sync::Notify;
-use tokio::task::JoinSet;
 
 use crate::Sessions;
-use crate::cells::{Cell, Riders};
+use crate::cells::Cell;
 use crate::keys;
+use crate::riders::{Due, LOOKED_EVERY, at_once};
 use crate::step::Trust;
 
-/// How long riders wait for a step that takes them along.
-const SOON: Duration = Duration::from_millis(30);
 /// How often positions are saved: so much may be repeated when Redis has lost everything.
 const OFTEN: Duration = Duration::from_secs(1);
 /// How often idle accounts are forgotten.
 const SELDOM: Duration = Duration::from_secs(30);
 /// After this time an account is idle.
 const IDLE: Duration = Duration::from_secs(600);
-/// How many accounts are written at once.
-const AT_ONCE: usize = 64;
-
-/// Accounts with riders that nobody has taken along yet.
-#[derive(Default)]
-pub(crate) struct Waiting {
-    cells: Mutex<Vec<Arc<Cell>>>,
-    some: Notify,
-}
 
 impl Sessions {
-    /// Leaves something to the next step of the account.
-    pub(crate) fn ride(&self, account: &BareJid, add: impl FnOnce(&mut Riders)) {
-        let cell = self.cells.get(account);
-        add(&mut cell.riders.lock());
-        let is_scheduled = std::mem::replace(&mut cell.state.lock().is_scheduled, true);
-        if !is_scheduled {
-            self.waiting.cells.lock().push(cell);
-            self.waiting.some.notify_one();
-        }
-    }
-
     /// Until the stop.
     pub(crate) async fn keep_house(self: Arc<Self>) {
         let lease = self.config.lease / 3;
@@ -57,11 +32,14 @@ impl Sessions {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = self.waiting.some.notified() => {
-                    tokio::time::sleep(SOON).await;
-                    self.write_riders().await;
+                    tokio::time::sleep(LOOKED_EVERY).await;
+                    self.write_soon().await;
                 }
                 _ = leases.tick() => self.renew_own_lease().await,
-                _ = often.tick() => self.save_changed().await,
+                _ = often.tick() => {
+                    self.write_later().await;
+                    self.save_changed().await;
+                }
                 _ = seldom.tick() => {
                     self.cells.unload(IDLE);
                     self.clear_own_index().await;
@@ -70,75 +48,49 @@ impl Sessions {
         }
     }
 
-    async fn write_riders(self: &Arc<Self>) {
-        let cells = std::mem::take(&mut *self.waiting.cells.lock());
-        let mut writing = JoinSet::new();
-        for cell in cells {
-            cell.state.lock().is_scheduled = false;
-            if cell.riders.lock().is_empty() {
-                continue;
-            }
-            if writing.len() >= AT_ONCE {
-                writing.join_next().await;
-            }
+    /// What is to be saved by now.
+    async fn save_changed(self: &Arc<Self>) {
+        let now = Instant::now();
+        let saved = |cell: Arc<Cell>| {
             let sessions = self.clone();
-            writing.spawn(async move { sessions.write_one(&cell).await });
-        }
-        while writing.join_next().await.is_some() {}
-    }
-
-    async fn write_one(&self, cell: &Cell) {
-        let written = self.step(&cell.account, |()| Trust::Known, |_, _| ()).await;
-        if let Err(error) = written {
-            tracing::debug!(%error, "what can wait goes on waiting");
-            self.ride(&cell.account, |_| ());
-        }
-        if let Err(error) = self.refill(cell).await {
-            tracing::debug!(%error, "what waits for an account is not read yet");
-        }
-    }
-
-    /// Reads what waits beyond what was known of it, when all that is done.
-    async fn refill(&self, cell: &Cell) -> Result<()> {
-        let Some(after) = cell.state.lock().refill else { return Ok(()) };
-        let (owed, _) = self.owed(&cell.account).await?;
-        self.store_rows(&cell.account, owed).await?;
-        let (waiting, more) = self.ports.waiting_after(&cell.account, Some(after)).await?;
-        let refill = |slot: &mut starling_slot::Slot, _: &mut starling_slot::Context<'_>| {
-            if slot.wants_refill() == Some(after) {
-                slot.refill(waiting.clone(), more);
-            }
+            async move { sessions.save_one(&cell).await }
         };
-        self.step(&cell.account, |()| Trust::Asked, refill).await
+        at_once(self.changed(|at| at <= now), saved).await;
     }
 
-    async fn save_changed(&self) {
+    /// Accounts of which something is to be saved, by when this router would.
+    fn changed(&self, is_due: impl Fn(Instant) -> bool) -> Vec<Arc<Cell>> {
         let mut changed = Vec::new();
         self.cells.each(|cell| {
-            if cell.state.lock().has_changed {
+            if cell.state.lock().saves_at.is_some_and(&is_due) {
                 changed.push(cell.clone());
             }
         });
-        for cell in changed {
-            if let Err(error) = self.save_one(&cell).await {
-                tracing::debug!(%error, "a position is not saved yet");
-            }
+        changed
+    }
+
+    async fn save_one(&self, cell: &Cell) {
+        if let Err(error) = self.try_save(cell).await {
+            tracing::debug!(%error, "a position is not saved yet");
         }
     }
 
-    /// The position goes to its store, rows of the spool go; only then does the record say so.
-    async fn save_one(&self, cell: &Cell) -> Result<()> {
+    /// The position goes to its store, rows of the spool go; only then does the record say so. What is known for longer may be
+    /// an old position, which must not take the place of a newer one: Redis is asked, then.
+    async fn try_save(&self, cell: &Cell) -> Result<()> {
+        let is_new = cell.view.lock().as_ref().is_some_and(|known| known.at.elapsed() < OFTEN);
+        let trust = if is_new { Trust::Known } else { Trust::Asked };
         let look = |slot: &mut starling_slot::Slot, _: &mut starling_slot::Context<'_>| {
             (slot.changed_position(), slot.collected())
         };
-        let (position, gone) = self.step(&cell.account, |_| Trust::Known, look).await?;
+        let (position, gone) = self.step(&cell.account, |_| trust, look).await?;
         if let Some(position) = position {
             self.ports.positions.save(&cell.account, position.clone()).await?;
-            self.ride(&cell.account, |riders| riders.position = Some(position));
+            self.ride(&cell.account, Due::Later, |riders| riders.save(position));
         }
         if !gone.is_empty() {
             self.ports.archive.delete(Table::Spool, &cell.account, &gone).await?;
-            self.ride(&cell.account, |riders| riders.deleted.extend(gone));
+            self.ride(&cell.account, Due::Later, |riders| riders.delete(gone));
         }
         Ok(())
     }
@@ -146,21 +98,10 @@ impl Sessions {
     /// All that waits is written now.
     pub(crate) async fn write_all(&self) -> Result<()> {
         self.write_waiting().await?;
-        self.save_changed().await; // what was acknowledged is in the record only now
-        self.write_waiting().await
-    }
-
-    async fn write_waiting(&self) -> Result<()> {
-        let mut cells = Vec::new();
-        self.cells.each(|cell| {
-            if !cell.riders.lock().is_empty() {
-                cells.push(cell.clone());
-            }
-        });
-        for cell in cells {
-            self.step(&cell.account, |()| Trust::Known, |_, _| ()).await?;
+        for cell in self.changed(|_| true) {
+            self.save_one(&cell).await; // what was acknowledged is in the record only now
         }
-        Ok(())
+        self.write_waiting().await
     }
 
     /// What this router may owe is looked after by others when it has not said for a whole lease that it lives.

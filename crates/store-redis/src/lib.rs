@@ -14,6 +14,7 @@ mod list;
 mod metrics;
 mod nodes;
 mod record;
+mod riders;
 mod scripts;
 mod sessions;
 mod step;
@@ -51,7 +52,7 @@ pub struct Sessions {
     /// Of this life of this router.
     name: String,
     watched: sweep::Watched,
-    waiting: housekeeping::Waiting,
+    waiting: riders::Waiting,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -85,7 +86,7 @@ impl Sessions {
             metrics: metrics::Metrics::new(),
             name: keys::router(random()),
             watched: sweep::Watched::default(),
-            waiting: housekeeping::Waiting::default(),
+            waiting: riders::Waiting::default(),
             tasks,
             stop,
             config,

@@ -16,6 +16,7 @@ use starling_slot::{Context, Estate, Need, Owed, Slot, handed_out};
 
 use crate::Sessions;
 use crate::cells::Known;
+use crate::riders::Due;
 use crate::step::Trust;
 
 /// After this time whoever is changing an account's lists has died over it.
@@ -43,7 +44,7 @@ impl Sessions {
             return Ok(());
         }
         let stored = self.ports.store(account, owed).await?;
-        self.ride(account, |riders| riders.stored.extend(stored));
+        self.ride(account, Due::Soon, |riders| riders.store(stored));
         Ok(())
     }
 
@@ -133,7 +134,7 @@ impl Port for Sessions {
         handled: Option<(SessionId, Epoch, Handled)>,
     ) -> Result<()> {
         let Some((session, epoch, h)) = handled else {
-            self.ride(account, |riders| riders.stored.extend(stored));
+            self.ride(account, Due::Soon, |riders| riders.store(stored.iter().copied()));
             return Ok(());
         };
         let cell = self.cells.get(account);
@@ -149,16 +150,16 @@ impl Port for Sessions {
                 saved && state.generation == self.link.generation()
             };
             if is_saved {
-                self.ride(account, |riders| riders.stored.extend(stored));
+                self.ride(account, Due::Soon, |riders| riders.store(stored.iter().copied()));
                 return Ok(());
             }
             let stored = stored.to_vec();
             return self.step(account, asked, |slot, _| slot.settle(&stored, handled)).await;
         }
-        self.ride(account, |riders| {
-            riders.stored.extend(stored);
-            riders.handled.insert(session, (epoch, h));
-        });
+        if !stored.is_empty() {
+            self.ride(account, Due::Soon, |riders| riders.store(stored.iter().copied()));
+        }
+        self.ride(account, Due::Later, |riders| riders.handle(session, epoch, h));
         Ok(())
     }
 
@@ -229,14 +230,14 @@ impl Port for Sessions {
     ) -> Result<bool> {
         let cell = self.cells.get(account);
         let reached = cell.state.lock().reached.get(&(session, epoch)).copied();
-        if reached.is_some_and(|reached| upto <= reached.highest) {
-            self.ride(account, |riders| {
-                let known = riders.acknowledged.entry((session, epoch)).or_default();
-                *known = upto.max(*known);
-            });
+        // Another router may have handed out more than is known here, but no more than a log takes.
+        let most = (self.limits.stanzas as u64).saturating_mul(2);
+        if let Some(reached) = reached.filter(|known| upto.0 <= known.highest.0.saturating_add(most)) {
+            let is_much = upto.0.saturating_sub(reached.acknowledged.0) >= most / 8;
+            let due = if is_much { Due::Soon } else { Due::Later };
+            self.ride(account, due, |riders| riders.acknowledge(session, epoch, upto));
             return Ok(true);
         }
-        // Another router may have handed out more.
         self.step(account, asked, |slot, _| slot.acknowledge(session, epoch, upto)).await
     }
 

@@ -93,17 +93,18 @@ impl Sessions {
             && let Some(at) = unsure.iter().position(|(stamp, _)| loaded.stamps.contains(stamp))
         {
             let (_, done) = unsure.swap_remove(at);
-            self.keep(cell, inner, loaded);
+            self.keep(cell, inner, loaded, false);
             return Ok(Attempt::Done(done));
         }
         let riders = cell.riders.lock().clone();
-        riders.apply(&mut loaded.slot);
+        let had_changed = loaded.slot.has_changed();
+        let fits = riders.apply(&mut loaded.slot);
         let done = self.run(|context| act(&mut loaded.slot, context));
         let mut delta = loaded.slot.delta(&loaded.saved);
         let writes = !delta.is_empty() || loaded.is_verified_anew;
-        if !writes && (loaded.is_fresh || trust(&done) == Trust::Known) {
+        if !writes && (loaded.is_fresh || (fits && trust(&done) == Trust::Known)) {
             cell.riders.lock().done(&riders);
-            self.keep(cell, inner, loaded);
+            self.keep(cell, inner, loaded, had_changed);
             return Ok(Attempt::Done(done));
         }
         let live = self.link.live().await?;
@@ -133,7 +134,7 @@ impl Sessions {
                 }
                 loaded.at = asked;
                 cell.riders.lock().done(&riders);
-                self.keep(cell, inner, loaded);
+                self.keep(cell, inner, loaded, had_changed);
                 Ok(Attempt::Done(done))
             }
             Ok(Answer::Other(record)) => {
@@ -160,12 +161,12 @@ impl Sessions {
         act(&mut Context { now, clock, limits, is_failing: false, random: &mut random })
     }
 
-    /// The slot is as the record says; whoever asks next begins with it.
-    fn keep(&self, cell: &Cell, inner: &mut Inner, mut loaded: Loaded) {
+    /// The slot is as the record says; whoever asks next begins with it. `had_changed`: there was something to save before.
+    fn keep(&self, cell: &Cell, inner: &mut Inner, mut loaded: Loaded, had_changed: bool) {
         loaded.is_fresh = false;
         let (view, at, generation) = (loaded.slot.view(), loaded.at, loaded.generation);
         *cell.view.lock() = Some(Known { view, at, generation });
-        cell.state.lock().learn(&loaded.slot, loaded.stamp, generation);
+        cell.state.lock().learn(&loaded, !had_changed);
         inner.loaded = Some(loaded);
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use starling_ports::Result;
 use starling_ports::delivery::{Command, Holder};
-use starling_ports::ingress::{Handling, SessionRef, Submitted};
+use starling_ports::ingress::{Answered, Handling, SessionRef, Submitted};
 use starling_ports::sessions::{Flags, Portrait, Registered, Registration, Renewal, Renewed, Standing};
 use starling_stanza::Kind;
 use starling_stream::{Input, Output};
@@ -41,15 +41,22 @@ impl Again<'_> {
         self.batch = batch.to_vec();
     }
 
-    /// Whether the answer to the batch is that the session is not this connection's, which may not be the last word.
-    pub(super) fn is_refused(&mut self, answer: &Result<Handling>) -> bool {
-        self.is_refused = !self.batch.is_empty() && matches!(answer, Ok(Handling::Fenced));
-        if !self.is_refused {
-            // Asked for when it is done: before, the router has not heard of it.
-            self.portrait_due |= self.batch.iter().any(|one| one.draft.kind() != Kind::Message);
-            self.batch.clear();
+    /// Takes the answer to the batch: whether it says that the session is not this connection's, which may not be the last word.
+    pub(super) fn answered(&mut self, answer: &Result<Answered>) -> bool {
+        let handling = answer.as_ref().ok().map(|answered| answered.handling);
+        self.is_refused = !self.batch.is_empty() && handling == Some(Handling::Fenced);
+        if self.is_refused {
+            return true;
         }
-        self.is_refused
+        if self.batch.iter().any(|one| one.draft.kind() != Kind::Message) {
+            match answer.as_ref().ok().and_then(|answered| answered.portrait.clone()) {
+                // What was asked for before it may be answered behind it.
+                Some(portrait) if self.asking.is_none() => self.portrait = portrait,
+                _ => self.portrait_due = true,
+            }
+        }
+        self.batch.clear();
+        false
     }
 
     /// Whether nothing else may be said of the session.
@@ -187,9 +194,8 @@ impl<'a> Driver<'a> {
 }
 
 fn renewal(held: &Held) -> Renewal {
-    let SessionRef { id: session, jid, epoch } = &held.session;
-    let (last, life) = (held.outbox.last(), held.outbox.life());
-    Renewal { account: jid.bare(), session: *session, epoch: *epoch, last, life }
+    let SessionRef { id: session, jid, .. } = &held.session;
+    held.outbox.renewal(jid.bare(), *session)
 }
 
 /// 128 bits that nobody else has.

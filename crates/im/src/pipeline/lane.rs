@@ -24,7 +24,7 @@ use crate::rules;
 const BATCH: u64 = 64 << 20;
 /// How old the view may be on which a sender's own block list and quotas are judged: what it says itself is handled by one
 /// router, but its devices may for a while be with two.
-const OWN_VIEW: Duration = Duration::from_secs(1);
+pub(super) const OWN_VIEW: Duration = Duration::from_secs(1);
 /// Clients that handle stanzas and the end of the stream in different threads, as Smack does, would miss an answer that the end follows
 /// at once.
 const TO_READ: Duration = Duration::from_millis(250);

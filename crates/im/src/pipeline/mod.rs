@@ -14,18 +14,20 @@ use starling_ports::clock::Clock;
 use starling_ports::delivery::Delivery;
 use starling_ports::ids::{LogNumber, NodeId};
 use starling_ports::ingress::{
-    BindError, Handling, Ingress, PulledBatch, RegisterError, Resume, SessionRef, Submitted,
+    Answered, BindError, Ingress, PulledBatch, RegisterError, Resume, SessionRef, Submitted,
 };
 use starling_ports::sessions::{
-    Claimed, Detach, Portrait, Registered, Registration, Renewal, Renewed, SmBase,
+    Claimed, Detach, Portrait, Registered, Registration, Renewal, Renewed, SmBase, View,
 };
 use starling_ports::{Result, StoreError};
 use starling_session_router::{Login, Router, sweep};
+use starling_stanza::Kind;
 use starling_xml::Element;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::lane::OWN_VIEW;
 use self::registrar::Registrar;
 use self::under_way::UnderWay;
 use crate::hooks::{Hooks, XepInfo};
@@ -115,6 +117,12 @@ impl Pipeline {
         &self.cx
     }
 
+    /// What the session has said of itself, where it was handled just now: what it has changed is in the view from memory.
+    async fn drawn(&self, session: &SessionRef) -> Option<Portrait> {
+        let view = self.cx.stores.sessions.known_view(&session.jid.bare(), OWN_VIEW).await;
+        view.ok().and_then(|view| portrait_in(&view, session))
+    }
+
     async fn sweep(self: Arc<Pipeline>) {
         let (router, stop) = (self.cx.router.clone(), self.stop.clone());
         sweep(router, stop, |ended| {
@@ -148,8 +156,11 @@ impl Ingress for Pipeline {
         self.cx.metrics.resume(&claimed);
         Ok(claimed)
     }
-    async fn submit(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Handling> {
-        self.handle(session, batch).await
+    async fn submit(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Answered> {
+        let says = batch.iter().any(|one| one.draft.kind() != Kind::Message);
+        let handling = self.handle(session, batch).await?;
+        let portrait = if says { self.drawn(session).await } else { None };
+        Ok(Answered { handling, portrait })
     }
     async fn enable_sm(&self, session: &SessionRef, resume: bool, base: SmBase) -> Result<u32> {
         self.cx.begin_sm(session, resume, base).await
@@ -198,15 +209,18 @@ impl Ingress for Pipeline {
     }
     async fn portrait(&self, session: &SessionRef) -> Result<Portrait> {
         let view = self.cx.stores.sessions.view(&session.jid.bare()).await?;
-        let portrait = view.sessions.iter().find(|one| one.id == session.id).map(|one| Portrait {
-            flags: one.flags,
-            available: one.available.clone(),
-            directed: one.directed.clone(),
-        });
-        portrait
+        portrait_in(&view, session)
             .ok_or_else(|| StoreError::Unavailable { store: "sessions", source: "no such session".into() })
     }
     async fn register_again(&self, registration: Registration) -> Result<Registered> {
         self.cx.register_again(registration).await
     }
+}
+
+fn portrait_in(view: &View, session: &SessionRef) -> Option<Portrait> {
+    view.sessions.iter().find(|one| one.id == session.id).map(|one| Portrait {
+        flags: one.flags,
+        available: one.available.clone(),
+        directed: one.directed.clone(),
+    })
 }

@@ -15,6 +15,8 @@ pub struct Renewal {
     pub epoch: Epoch,
     /// The highest number of its log that came to the node.
     pub last: LogNumber,
+    /// What its client has acknowledged: a router that was told before, and has not written it yet, may be dead by now.
+    pub acknowledged: LogNumber,
     /// In which life of the store it was renewed last. `None`: the node keeps nothing to register it again with.
     pub life: Option<Life>,
 }

@@ -1,5 +1,7 @@
 //! For `Sessions`, with the `Archive` in which its rows are kept.
 
+mod renewal;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,8 @@ use crate::sessions::{
     Availability, Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Flags, Keep, Outcome,
     Planned, Portrait, Registered, Registration, Renewal, Role, SenderKey, Sessions, SmBase, Standing,
 };
+
+pub use self::renewal::{a_renewal_repeats_acknowledgements, a_renewal_tells_who_is_behind, renewal_of};
 
 async fn bind(sessions: &dyn Sessions, account: &BareJid, resource: &str) -> Bound {
     let jid = account.with_resource(resource).unwrap();
@@ -155,27 +159,13 @@ pub async fn a_message_goes_its_way(sessions: &dyn Sessions, archive: &dyn Archi
     assert_eq!((handed.len(), handed[0].session, handed[0].entry.number), (1, desk.id, LogNumber(1)));
     let pulled = sessions.pull(&account, desk.id, desk.epoch, LogNumber(0), 10).await.unwrap();
     assert_eq!(pulled.entries.iter().map(|entry| entry.committed.id).collect::<Vec<_>>(), [id]);
-    assert!(!sessions.acknowledge(&account, desk.id, desk.epoch, LogNumber(2)).await.unwrap());
+    // More than was handed out has no effect (rule 6).
+    let _ = sessions.acknowledge(&account, desk.id, desk.epoch, LogNumber(2)).await.unwrap();
+    let pulled = sessions.pull(&account, desk.id, desk.epoch, LogNumber(0), 10).await.unwrap();
+    assert_eq!(pulled.entries.iter().map(|entry| entry.committed.id).collect::<Vec<_>>(), [id]);
     assert!(sessions.acknowledge(&account, desk.id, desk.epoch, LogNumber(1)).await.unwrap());
     let pulled = sessions.pull(&account, desk.id, desk.epoch, LogNumber(0), 10).await.unwrap();
     assert!(pulled.entries.is_empty() && !pulled.more);
-}
-
-/// Rule 7: an owner that says how far it came hears of what it missed; rule 9: and of a session that is not its own.
-pub async fn a_renewal_tells_who_is_behind(sessions: &dyn Sessions, archive: &dyn Archive) {
-    let account = fresh_user();
-    let desk = online(sessions, &account, "desk").await;
-    let renewal =
-        |epoch, last| Renewal { account: account.clone(), session: desk.id, epoch, last, life: None };
-    deliver(sessions, archive, &account, message(sender(), 1, &[desk.id])).await;
-    let said = vec![
-        renewal(desk.epoch, LogNumber(1)),
-        renewal(desk.epoch, LogNumber(0)),
-        renewal(Epoch(desk.epoch.0 + 1), LogNumber(1)),
-    ];
-    let answers = sessions.renew(NodeId::default(), said).await.unwrap();
-    let standings: Vec<_> = answers.iter().map(|answer| answer.standing).collect();
-    assert_eq!(standings, [Standing::Held, Standing::Behind, Standing::Over]);
 }
 
 /// Rule 3, and the row once.
@@ -323,7 +313,7 @@ pub async fn a_forgotten_session_is_registered_again(sessions: &dyn Sessions, ar
     }
     let session = SessionId(u128::from(ids[0].random) << 64 | u128::from(ids[0].number));
     let renew = async |epoch, last, life| {
-        let renewal = Renewal { account: account.clone(), session, epoch, last: LogNumber(last), life };
+        let renewal = Renewal { epoch, last: LogNumber(last), life, ..renewal_of(&account, session) };
         sessions.renew(NodeId::default(), vec![renewal]).await.unwrap()[0]
     };
     let unknown = renew(Epoch(3), 5, Some(Life::UNKNOWN)).await;
@@ -396,8 +386,8 @@ pub async fn an_ended_session_is_not_registered_again(sessions: &dyn Sessions) {
     let desk = online(sessions, &account, "desk").await;
     sessions.detach(&account, desk.id, desk.epoch, Detach::Closed).await.unwrap();
     let life = Some(Life::UNKNOWN);
-    let (session, epoch, last) = (desk.id, desk.epoch, LogNumber(0));
-    let renewal = Renewal { account: account.clone(), session, epoch, last, life };
+    let (session, epoch) = (desk.id, desk.epoch);
+    let renewal = Renewal { epoch, life, ..renewal_of(&account, session) };
     let renewed = sessions.renew(NodeId::default(), vec![renewal]).await.unwrap();
     assert_eq!(renewed[0].standing, Standing::Over);
     let said = Registration {
@@ -440,8 +430,7 @@ pub async fn sessions_are_counted(sessions: &dyn Sessions) {
     let (desk, phone) = (online(sessions, &account, "desk").await, online(sessions, &account, "phone").await);
     enable(sessions, &account, &phone).await;
     sessions.detach(&account, phone.id, phone.epoch, Detach::Lost).await.unwrap();
-    let renewal = Renewal { account, session: desk.id, epoch: desk.epoch, last: LogNumber(0), life: None };
-    sessions.renew(NodeId::default(), vec![renewal]).await.unwrap();
+    sessions.renew(NodeId::default(), vec![renewal_of(&account, desk.id)]).await.unwrap();
     let counted = sessions.count().await.unwrap();
     assert_eq!((counted.attached, counted.waiting), (1, 1));
 }

@@ -5,7 +5,7 @@ use starling_jid::FullJid;
 use starling_ports::StoreError;
 use starling_ports::delivery::Outgoing;
 use starling_ports::ids::{Epoch, Handled, LogNumber};
-use starling_ports::ingress::{BindError, Handling, PulledBatch, SessionRef};
+use starling_ports::ingress::{Answered, BindError, Handling, PulledBatch, SessionRef};
 use starling_ports::sessions::{Claimed, Flags, Portrait, Registered, Renewed};
 use starling_stanza::Wire;
 
@@ -18,7 +18,7 @@ type Stored<T> = starling_ports::Result<T>;
 #[derive(Debug)]
 pub(crate) enum Reply {
     Done(Stored<()>),
-    Handling(Stored<Handling>),
+    Answered(Stored<Answered>),
     Acknowledged(Stored<bool>),
     Pulled(Stored<PulledBatch>),
     Enabled(Stored<u32>),
@@ -44,7 +44,7 @@ macro_rules! readers {
 impl Reply {
     readers! {
         done: Done => Stored<()>;
-        handling: Handling => Stored<Handling>;
+        answered: Answered => Stored<Answered>;
         acknowledged: Acknowledged => Stored<bool>;
         pulled: Pulled => Stored<PulledBatch>;
         enabled: Enabled => Stored<u32>;
@@ -81,7 +81,7 @@ impl Reply {
         }
         match self {
             Reply::Done(result) => or(result, |()| Body::Done(pb::Empty {})),
-            Reply::Handling(result) => or(result, |handling| Body::Handling(write_handling(handling))),
+            Reply::Answered(result) => or(result, |answered| Body::Handling(handling(&answered))),
             Reply::Acknowledged(result) => or(result, Body::Acknowledged),
             Reply::Pulled(result) => or(result, |batch| Body::Pulled(pulled(batch))),
             Reply::Enabled(result) => or(result, Body::ResumeSeconds),
@@ -97,7 +97,7 @@ impl Reply {
         Ok(match body {
             Body::Failure(failure) => Reply::Done(Err(of_failure(failure))),
             Body::Done(pb::Empty {}) => Reply::Done(Ok(())),
-            Body::Handling(handling) => Reply::Handling(Ok(of_handling(handling)?)),
+            Body::Handling(handling) => Reply::Answered(Ok(of_handling(handling)?)),
             Body::Acknowledged(is_known) => Reply::Acknowledged(Ok(is_known)),
             Body::Pulled(pb::Pulled { entries, more }) => {
                 let entries: Result<Vec<Outgoing>> = entries.into_iter().map(of_entry).collect();
@@ -131,23 +131,25 @@ fn of_failure(failure: pb::Failure) -> StoreError {
     StoreError::Unavailable { store: "a store of a session router", source: failure.text.into() }
 }
 
-fn write_handling(handling: Handling) -> pb::Handling {
+fn handling(answered: &Answered) -> pb::Handling {
     use pb::handling::Body;
-    let body = match handling {
+    let body = match answered.handling {
         Handling::Done(Handled(upto)) => Body::Done(upto),
         Handling::Fenced => Body::Fenced(pb::Empty {}),
         Handling::InvalidFrom => Body::InvalidFrom(pb::Empty {}),
     };
-    pb::Handling { body: Some(body) }
+    pb::Handling { body: Some(body), portrait: answered.portrait.as_ref().map(again::portrait) }
 }
 
-fn of_handling(handling: pb::Handling) -> Result<Handling> {
+fn of_handling(handling: pb::Handling) -> Result<Answered> {
     use pb::handling::Body;
-    Ok(match handling.body.ok_or(Malformed("handling"))? {
+    let portrait = handling.portrait.map(again::of_portrait).transpose()?;
+    let handling = match handling.body.ok_or(Malformed("handling"))? {
         Body::Done(upto) => Handling::Done(Handled(upto)),
         Body::Fenced(pb::Empty {}) => Handling::Fenced,
         Body::InvalidFrom(pb::Empty {}) => Handling::InvalidFrom,
-    })
+    };
+    Ok(Answered { handling, portrait })
 }
 
 fn pulled(batch: PulledBatch) -> pb::Pulled {

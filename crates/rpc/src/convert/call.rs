@@ -30,7 +30,7 @@ impl Call {
     /// Does it; `node` asks.
     pub(crate) async fn run(self, ingress: &dyn Ingress, node: NodeId) -> Reply {
         match self {
-            Call::Submit(session, batch) => Reply::Handling(ingress.submit(&session, batch).await),
+            Call::Submit(session, batch) => Reply::Answered(ingress.submit(&session, batch).await),
             Call::Acknowledge(session, upto) => {
                 Reply::Acknowledged(ingress.acknowledge(&session, upto).await)
             }
@@ -136,6 +136,7 @@ impl Call {
             session: Some(id(one.session.0)),
             epoch: one.epoch.0,
             last: one.last.0,
+            acknowledged: one.acknowledged.0,
             life: one.life.map(|life| life.0),
         });
         Body::Renew(pb::Renew { sessions: sessions.collect(), report: report.map(said) })
@@ -166,6 +167,7 @@ fn of_renewal(renewal: pb::Renewal) -> Result<Renewal> {
         session: SessionId(of_id(renewal.session)?),
         epoch: Epoch(renewal.epoch),
         last: LogNumber(renewal.last),
+        acknowledged: LogNumber(renewal.acknowledged),
         life: renewal.life.map(Life),
     })
 }

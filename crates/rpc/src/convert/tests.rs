@@ -2,7 +2,7 @@
 
 use starling_ports::delivery::{Command, Outgoing, Target};
 use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, SessionId};
-use starling_ports::ingress::{BindError, Handling, PulledBatch, SessionRef, Submitted};
+use starling_ports::ingress::{Answered, BindError, Handling, PulledBatch, SessionRef, Submitted};
 use starling_ports::sessions::{
     Availability, Claimed, Detach, Flags, Portrait, Registered, Registration, Renewal, Renewed, SmBase,
     Standing,
@@ -55,7 +55,8 @@ fn calls_are_read_as_they_were_made() {
     );
     let account = alice().jid.bare();
     let (session, epoch, last, life) = (SessionId(1), Epoch(2), LogNumber::BEHIND, Some(Life(9)));
-    let renewal = Renewal { account: account.clone(), session, epoch, last, life };
+    let acknowledged = LogNumber(6);
+    let renewal = Renewal { account: account.clone(), session, epoch, last, acknowledged, life };
     let renewed = round(Call::renew(std::slice::from_ref(&renewal), None));
     assert_eq!(renewed, format!("{:?}", Call::Renew(vec![renewal])));
     assert_eq!(round(Call::bind(&account, None)), format!("{:?}", Call::Bind(account, None)));
@@ -97,9 +98,10 @@ fn answers_are_read_as_they_were_given() {
     let entries = || vec![outgoing(1, &wire("<message from='a@b'>"))];
     for reply in [
         || Reply::Done(Ok(())),
-        || Reply::Handling(Ok(Handling::Done(Handled(7)))),
-        || Reply::Handling(Ok(Handling::Fenced)),
-        || Reply::Handling(Ok(Handling::InvalidFrom)),
+        || Reply::Answered(Ok(Handling::Done(Handled(7)).into())),
+        || Reply::Answered(Ok(Handling::Fenced.into())),
+        || Reply::Answered(Ok(Handling::InvalidFrom.into())),
+        || Reply::Answered(Ok(Answered { handling: Handling::Done(Handled(8)), portrait: Some(portrait()) })),
         || Reply::Acknowledged(Ok(true)),
         || Reply::Enabled(Ok(300)),
         || Reply::Bound(Ok(alice())),
@@ -111,7 +113,7 @@ fn answers_are_read_as_they_were_given() {
         || Reply::Registered(Ok(Registered::Again { epoch: Epoch(7) })),
         || Reply::Registered(Ok(Registered::Over)),
         || Reply::Portrait(Ok(portrait())),
-    ] as [fn() -> Reply; 15]
+    ] as [fn() -> Reply; 16]
     {
         assert_eq!(format!("{:?}", Reply::read(reply().write()).unwrap()), format!("{:?}", reply()));
     }
@@ -174,7 +176,7 @@ fn a_failure_is_the_answer_to_any_call() {
     let read = Reply::read(Reply::Pulled(Err(down())).write()).unwrap();
     let error = read.pulled().unwrap().unwrap_err();
     assert!(matches!(error, starling_ports::StoreError::Unavailable { .. }), "{error:?}");
-    assert!(Reply::Enabled(Ok(1)).handling().is_err(), "another answer than was asked for");
+    assert!(Reply::Enabled(Ok(1)).answered().is_err(), "another answer than was asked for");
 }
 
 #[test]

@@ -76,8 +76,9 @@ fn rule_9_a_session_of_an_older_record_hands_out_nothing_and_is_not_resumed() {
     let claim = Claim { account: account.clone(), session: desk, node: NodeId::default(), h: 0, token: 1 };
     assert!(world.slot.claim(&claim).is_none());
     let epoch = world.epoch(desk);
-    let standing = |life| {
-        let renewal = Renewal { account: account.clone(), session: desk, epoch, last: LogNumber(1), life };
+    let mut standing = |life| {
+        let (last, acknowledged) = (LogNumber(1), LogNumber(0));
+        let renewal = Renewal { account: account.clone(), session: desk, epoch, last, acknowledged, life };
         world.slot.renew(&world.limits, &renewal).standing
     };
     assert_eq!(standing(Some(Life(1))), Standing::Unknown);

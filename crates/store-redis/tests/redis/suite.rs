@@ -23,6 +23,7 @@ suite! {
     a_stale_view_commits_nothing(store);
     a_message_goes_its_way(store);
     a_renewal_tells_who_is_behind(store);
+    a_renewal_repeats_acknowledgements(store);
     a_retry_is_answered(store);
     a_reader_stores_what_is_committed(store);
     offline_messages_wait_for_an_acknowledgement(store);

@@ -9,6 +9,7 @@ use starling_ports::sessions::{
     Availability, Bound, Change, Changed, Outcome, Portrait, Registered, Registration, Renewal, Sessions,
     SmBase, Standing,
 };
+use starling_ports::suite::sessions::renewal_of;
 use starling_ports::suite::{fresh_user, wire};
 use starling_store_redis::Config;
 
@@ -136,8 +137,7 @@ async fn an_emptied_redis_costs_a_reconnect_and_no_message() {
     one.acknowledge(&account, desk.id, desk.epoch, LogNumber(2)).await.unwrap();
     one.save().await.unwrap(); // the position is in its store
     world.server.ask::<String>(&["FLUSHALL"]);
-    let (session, epoch) = (desk.id, desk.epoch);
-    let renewal = Renewal { account: account.clone(), session, epoch, last: LogNumber(5), life: None };
+    let renewal = Renewal { last: LogNumber(5), ..renewal_of(&account, desk.id) };
     assert_eq!(one.renew(NODE, vec![renewal]).await.unwrap()[0].standing, Standing::Over);
     let next = deliver(&*other, &world.store, &account, message(2, 1, &[])).await;
     assert!(ids.iter().all(|id| *id < next), "ids go on above those of the archive");

@@ -7,7 +7,7 @@ use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::ids::{LogNumber, NodeId};
 use starling_ports::ingress::{
-    BindError, Handling, Ingress, PulledBatch, RegisterError, Resume, SessionRef, Submitted,
+    Answered, BindError, Ingress, PulledBatch, RegisterError, Resume, SessionRef, Submitted,
 };
 use starling_ports::sessions::{
     Claimed, Detach, Portrait, Registered, Registration, Renewal, Renewed, SmBase,
@@ -67,9 +67,9 @@ impl Ingress for Uplinks {
         self.call(&resume.account, || Call::resume(&resume)).await?.claimed().map_err(Unanswered::from)?
     }
 
-    async fn submit(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Handling> {
+    async fn submit(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Answered> {
         let reply = self.of_session(session, || Call::submit(session, &batch)).await?;
-        reply.handling().map_err(Unanswered::from)?
+        reply.answered().map_err(Unanswered::from)?
     }
 
     async fn enable_sm(&self, session: &SessionRef, resume: bool, base: SmBase) -> Result<u32> {

@@ -29,7 +29,7 @@ async fn a_router_that_leaves_is_asked_nothing_new_and_nothing_is_sent_again() {
             }
             _ => submitted.await,
         };
-        assert_eq!(done.unwrap(), Handling::Done(Handled(number)));
+        assert_eq!(done.unwrap().handling, Handling::Done(Handled(number)));
         if (31..60).contains(&number) {
             assert_eq!((manager.uplinks.count(), leaving.count()), (1, 0), "at {number}");
         }

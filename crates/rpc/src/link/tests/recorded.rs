@@ -62,6 +62,7 @@ fn upward() -> pb::Upward {
         session: session.id,
         epoch: Epoch(3),
         last: LogNumber(8),
+        acknowledged: LogNumber(0),
         life: None,
     };
     let resume = Resume { account: account.clone(), session: session.id, h: 7, token: 99 };
@@ -105,8 +106,8 @@ fn downward() -> pb::Downward {
     let replies = [
         Reply::Done(Ok(())),
         Reply::Done(Err(starling_ports::StoreError::Corrupt { what: "a row" })),
-        Reply::Handling(Ok(Handling::Done(Handled(41)))),
-        Reply::Handling(Ok(Handling::Fenced)),
+        Reply::Answered(Ok(Handling::Done(Handled(41)).into())),
+        Reply::Answered(Ok(Handling::Fenced.into())),
         Reply::Acknowledged(Ok(true)),
         Reply::Pulled(Ok(PulledBatch { entries: vec![outgoing()], more: true })),
         Reply::Enabled(Ok(300)),

@@ -71,7 +71,7 @@ async fn a_lost_link_loses_doubles_and_reorders_nothing() {
                 let batch: Vec<_> = batch.collect();
                 let last = batch.last().unwrap().number;
                 let done = uplinks.submit(&session, batch).await.unwrap();
-                assert_eq!(done, Handling::Done(Handled(last)));
+                assert_eq!(done.handling, Handling::Done(Handled(last)));
                 next = last + 1;
             }
             (session.jid.to_string(), next - 1)
@@ -114,7 +114,7 @@ async fn a_router_that_stops_answers_first_and_the_next_one_goes_on() {
             stop.cancel();
         }
         let done = manager.uplinks.submit(&desk, vec![message(number, &bob, "to myself")]).await.unwrap();
-        assert_eq!(done, Handling::Done(Handled(number)));
+        assert_eq!(done.handling, Handling::Done(Handled(number)));
     }
     assert_eq!(manager.uplinks.count(), 1);
 }

@@ -173,6 +173,7 @@ impl Inbox {
             session: session.id,
             epoch: session.epoch,
             last: LogNumber(0),
+            acknowledged: LogNumber(0),
             life: None,
         };
         self.held.lock().push(held);

@@ -22,6 +22,8 @@ pub struct ClusterOptions {
     pub routers: usize,
     /// `host:port` of a CQL server, in which the cluster gets a keyspace of its own.
     pub cql: String,
+    /// What stands in `[redis]` for one that is there; empty: the cluster has one of its own.
+    pub redis: String,
     /// More TOML, for all of them.
     pub config: String,
 }
@@ -38,8 +40,7 @@ pub enum Part {
 /// Its processes. Each starts again on the ports and in the directory that it had.
 #[derive(Debug)]
 pub struct Cluster {
-    /// What holds the sessions.
-    pub redis: Redis,
+    redis: Option<Redis>,
     managers: Vec<Place>,
     routers: Vec<Place>,
     hosts: Hosts,
@@ -70,7 +71,7 @@ impl Place {
 }
 
 impl Cluster {
-    /// Starts `binary` in all roles, with a Redis, on a CQL server that is there.
+    /// Starts `binary` in all roles, on a CQL server that is there.
     pub async fn start(binary: &Path, options: &ClusterOptions) -> Result<Cluster> {
         Cluster::start_filled(binary, options, |_| ()).await
     }
@@ -83,13 +84,19 @@ impl Cluster {
     ) -> Result<Cluster> {
         let (directory, counts) = (tempfile::tempdir()?, (options.routers, options.managers));
         let root = directory.path();
-        let redis = Redis::start(&root.join("redis"), free_port()?).await?;
+        let port = free_port()?;
+        let (redis, named) = if options.redis.is_empty() {
+            let redis = Redis::start(&root.join("redis"), port).await?;
+            let named = format!("url = \"redis://{}/0\"", redis.address());
+            (Some(redis), named)
+        } else {
+            (None, options.redis.clone())
+        };
         let secret = root.join("secret");
         std::fs::write(&secret, [7; 32])?;
-        let keyspace = format!("test_{}_{}", std::process::id(), redis.address().port());
+        let keyspace = format!("test_{}_{port}", std::process::id());
         let stores = format!(
-            "[redis]\nurl = \"redis://{}/0\"\n[scylla]\nnodes = [\"{}\"]\nkeyspace = \"{keyspace}\"\nrequest-timeout = \"20s\"\n",
-            redis.address(),
+            "[redis]\n{named}\n[scylla]\nnodes = [\"{}\"]\nkeyspace = \"{keyspace}\"\nrequest-timeout = \"20s\"\n",
             options.cql,
         );
         fill(&migrate(binary, root, &stores)?);
@@ -109,6 +116,16 @@ impl Cluster {
         }
         let hosts = managers.iter().map(plain).collect::<Result<_>>()?;
         Ok(Cluster { redis, managers, routers, hosts: Hosts::new(hosts), _directory: directory })
+    }
+
+    /// What holds the sessions, if it is the cluster's own.
+    pub fn redis(&mut self) -> &mut Redis {
+        self.redis.as_mut().expect("ClusterOptions names no other")
+    }
+
+    /// Where that is.
+    pub fn redis_address(&self) -> SocketAddr {
+        self.redis.as_ref().expect("ClusterOptions names no other").address()
     }
 
     /// Where clients come in.
@@ -216,7 +233,7 @@ fn migrate(binary: &Path, root: &Path, stores: &str) -> Result<PathBuf> {
 }
 
 /// One that nobody listens on now. Below those that the system gives to clients, so that it stays free while its process is dead.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     for _ in 0..200 {
         let port = 10_000 + random()? % 10_000;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use crate::cluster::free_port;
 use crate::process::signal;
 
 /// A running server, on loopback, with its append-only file in a directory that outlives it.
@@ -19,23 +20,42 @@ pub struct Redis {
     child: Child,
     directory: PathBuf,
     port: u16,
+    more: Vec<String>,
 }
 
 impl Redis {
     /// Starts Debian's `redis-server` and waits until it answers.
     pub async fn start(directory: &Path, port: u16) -> Result<Redis> {
+        Redis::start_with(directory, port, &[]).await
+    }
+
+    /// The same on a port that is free.
+    pub async fn start_somewhere(directory: &Path) -> Result<Redis> {
+        let mut started = Redis::start(directory, free_port()?).await;
+        for _ in 0..10 {
+            if started.is_ok() {
+                break; // otherwise somebody else took the port
+            }
+            started = Redis::start(directory, free_port()?).await;
+        }
+        started
+    }
+
+    /// The same with more arguments, each time that it starts.
+    pub async fn start_with(directory: &Path, port: u16, more: &[String]) -> Result<Redis> {
         std::fs::create_dir_all(directory)?;
         let child = Command::new("redis-server")
             .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"])
             .arg(directory)
             .args(["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""])
             .args(["--maxmemory-policy", "noeviction", "--daemonize", "no", "--logfile", "redis.log"])
+            .args(more)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .context("starting redis-server, of Debian's package of that name")?;
-        let mut redis = Redis { child, directory: directory.to_owned(), port };
+        let mut redis = Redis { child, directory: directory.to_owned(), port, more: more.to_vec() };
         for _ in 0..600 {
             if let Some(status) = redis.child.try_wait()? {
                 bail!("redis-server ended with {status}");
@@ -66,6 +86,36 @@ impl Redis {
         let length = socket.read(&mut answer).await?;
         answer.truncate(length);
         Ok(String::from_utf8_lossy(&answer).lines().next().unwrap_or_default().to_owned())
+    }
+
+    /// One command, and its whole answer as `redis-cli` prints it where nobody looks.
+    pub async fn cli(&self, arguments: &[&str]) -> Result<String> {
+        let said = Command::new("redis-cli")
+            .args(["-p", &self.port.to_string()])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .context("redis-cli, of Debian's package redis-tools")?;
+        Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned())
+    }
+
+    /// The same, until it answers what `is_it` takes.
+    pub(crate) async fn cli_until(&self, arguments: &[&str], is_it: impl Fn(&str) -> bool) -> Result<String> {
+        let mut said = String::new();
+        for _ in 0..1200 {
+            said = self.cli(arguments).await?;
+            if is_it(&said) {
+                return Ok(said);
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bail!("redis at {}: {arguments:?}: {said}", self.port)
+    }
+
+    /// Whether others read from it, not it from others. One that is dead is no master.
+    pub async fn is_master(&self) -> bool {
+        self.cli(&["ROLE"]).await.is_ok_and(|role| role.starts_with("master"))
     }
 
     /// SIGSTOP: its connections stay, and nothing is answered.
@@ -99,7 +149,7 @@ impl Redis {
 
     /// The same directory and port again.
     pub async fn start_again(&mut self) -> Result<()> {
-        *self = Redis::start(&self.directory.clone(), self.port).await?;
+        *self = Redis::start_with(&self.directory.clone(), self.port, &self.more.clone()).await?;
         Ok(())
     }
 }

@@ -96,6 +96,7 @@ async fn a_cluster_is_restored_from_its_cassandra_and_an_empty_redis() {
         managers: 1,
         routers: 1,
         cql: cassandra.address().to_owned(),
+        redis: String::new(),
         config: String::new(),
     };
     let mut cluster = Cluster::start(&binary(), &options).await.unwrap();
@@ -114,8 +115,8 @@ async fn a_cluster_is_restored_from_its_cassandra_and_an_empty_redis() {
     }
     cassandra.kill().await.unwrap();
     cassandra.start_from(&backup).await.unwrap();
-    cluster.redis.kill().await.unwrap();
-    cluster.redis.start_from(None).await.unwrap();
+    cluster.redis().kill().await.unwrap();
+    cluster.redis().start_from(None).await.unwrap();
     for part in PARTS {
         cluster.start_again(part).await.unwrap();
     }

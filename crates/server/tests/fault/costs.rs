@@ -74,7 +74,7 @@ struct Cost {
 /// Nobody else is there, so all that Redis runs for an account is for these messages.
 async fn cost(archive: bool) -> Cost {
     let config = format!("[im]\narchive = {archive}\n");
-    let options = ClusterOptions { managers: 2, routers: 2, cql: cql_server(), config };
+    let options = ClusterOptions { managers: 2, routers: 2, cql: cql_server(), redis: String::new(), config };
     let cluster = Cluster::start(&binary(), &options).await.unwrap();
     let mut alice = enter(&cluster, "alice", 0).await;
     let mut bob = enter(&cluster, "bob", 1).await;
@@ -126,7 +126,7 @@ async fn until(connection: &mut Connection, name: &str) {
 
 /// How many scripts Redis has run: every read and write of an account is one.
 async fn scripts(cluster: &Cluster) -> u64 {
-    let mut socket = TcpStream::connect(cluster.redis.address()).await.unwrap();
+    let mut socket = TcpStream::connect(cluster.redis_address()).await.unwrap();
     socket.write_all(b"INFO commandstats\r\nQUIT\r\n").await.unwrap();
     let mut said = String::new();
     socket.read_to_string(&mut said).await.unwrap();

@@ -44,9 +44,9 @@ async fn a_killed_redis_is_a_pause() {
     let mut kit = Kit::start().await;
     kit.flow("at the beginning").await;
     for _ in 0..rounds(3) {
-        kit.cluster.redis.kill().await.unwrap();
+        kit.cluster.redis().kill().await.unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
-        kit.cluster.redis.start_again().await.unwrap();
+        kit.cluster.redis().start_again().await.unwrap();
         kit.flow("with Redis again").await;
     }
     let streams = kit.end().await;

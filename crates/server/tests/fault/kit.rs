@@ -56,16 +56,21 @@ impl Kit {
 
     /// The same on a CQL server of the test's own.
     pub(crate) async fn start_on(cql: &str) -> Kit {
-        Kit::start_as(false, cql.to_owned()).await
+        Kit::start_as(false, cql.to_owned(), String::new()).await
+    }
+
+    /// The same on a Redis that is there: what stands in `[redis]`.
+    pub(crate) async fn start_on_redis(redis: String) -> Kit {
+        Kit::start_as(false, cql_server(), redis).await
     }
 
     async fn start_with(is_impatient: bool) -> Kit {
-        Kit::start_as(is_impatient, cql_server()).await
+        Kit::start_as(is_impatient, cql_server(), String::new()).await
     }
 
-    async fn start_as(is_impatient: bool, cql: String) -> Kit {
+    async fn start_as(is_impatient: bool, cql: String, redis: String) -> Kit {
         let habit = if is_impatient { Habit::Asks } else { Habit::Answers };
-        let options = ClusterOptions { managers: 2, routers: 2, cql, config: CONFIG.to_owned() };
+        let options = ClusterOptions { managers: 2, routers: 2, cql, redis, config: CONFIG.to_owned() };
         let cluster = Cluster::start(&binary(), &options).await.unwrap();
         for name in SENDERS.into_iter().chain(RECEIVERS).chain([CONTACT]) {
             let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});

@@ -21,17 +21,17 @@ async fn attempt(cluster: &Cluster, host: usize, password: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_redis_nobody_signs_in_and_nobody_guesses() {
     let config = "[redis]\ncall-timeout = \"1s\"\ndeadline = \"2s\"\n".to_owned();
-    let options = ClusterOptions { managers: 2, routers: 2, cql: cql_server(), config };
-    let cluster = Cluster::start(&binary(), &options).await.unwrap();
+    let options = ClusterOptions { managers: 2, routers: 2, cql: cql_server(), redis: String::new(), config };
+    let mut cluster = Cluster::start(&binary(), &options).await.unwrap();
     let add = json!({"op": "user-add", "jid": "alice@localhost", "password": "secret"});
     cluster.control(add).await.unwrap();
     assert_eq!(attempt(&cluster, 0, "wrong").await, "failure not-authorized");
     assert_eq!(attempt(&cluster, 0, "secret").await, "success");
-    cluster.redis.pause().unwrap();
+    cluster.redis().pause().unwrap();
     for (host, password) in [(0, "wrong"), (1, "secret")] {
         assert_eq!(attempt(&cluster, host, password).await, "failure temporary-auth-failure", "{password}");
     }
-    cluster.redis.go_on().unwrap();
+    cluster.redis().go_on().unwrap();
     let begun = tokio::time::Instant::now();
     while attempt(&cluster, 1, "secret").await != "success" {
         assert!(begun.elapsed() < Duration::from_secs(60), "signing in goes on with Redis");

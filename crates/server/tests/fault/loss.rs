@@ -9,10 +9,10 @@ async fn a_redis_that_comes_back_older_is_a_pause() {
     kit.flow("at the beginning").await;
     for _ in 0..rounds(3) {
         let older = tempfile::tempdir().unwrap();
-        kit.cluster.redis.copy(older.path()).unwrap();
+        kit.cluster.redis().copy(older.path()).unwrap();
         kit.flow("after the copy").await;
-        kit.cluster.redis.kill().await.unwrap();
-        kit.cluster.redis.start_from(Some(older.path())).await.unwrap();
+        kit.cluster.redis().kill().await.unwrap();
+        kit.cluster.redis().start_from(Some(older.path())).await.unwrap();
         kit.flow("with an older Redis").await;
     }
     let streams = kit.end().await;
@@ -25,8 +25,8 @@ async fn a_redis_that_comes_back_empty_is_a_pause() {
     let mut kit = Kit::start().await;
     kit.flow("at the beginning").await;
     for _ in 0..rounds(3) {
-        kit.cluster.redis.kill().await.unwrap();
-        kit.cluster.redis.start_from(None).await.unwrap();
+        kit.cluster.redis().kill().await.unwrap();
+        kit.cluster.redis().start_from(None).await.unwrap();
         kit.flow("with an empty Redis").await;
     }
     let streams = kit.end().await;

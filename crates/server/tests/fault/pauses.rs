@@ -49,15 +49,15 @@ async fn a_session_router_that_comes_back_does_nothing_twice() {
 /// Its connections stay, and nothing comes: nothing is acknowledged, and all sockets stay.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_does_nothing_for_a_while_is_a_pause() {
-    let kit = Kit::start().await;
+    let mut kit = Kit::start().await;
     kit.flow("at the beginning").await;
     for _ in 0..rounds(1) {
-        kit.cluster.redis.pause().unwrap();
+        kit.cluster.redis().pause().unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await; // what was under way has been answered
         let before = kit.notes.acked();
         tokio::time::sleep(Duration::from_secs(9)).await;
         let acked = kit.notes.acked() - before;
-        kit.cluster.redis.go_on().unwrap();
+        kit.cluster.redis().go_on().unwrap();
         assert_eq!(acked, 0, "nothing is acknowledged without a commit");
         kit.flow("with Redis again").await;
     }

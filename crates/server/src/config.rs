@@ -261,6 +261,7 @@ impl Config {
     pub(crate) fn dump(&self) -> Result<String, ConfigError> {
         let mut shown = self.clone();
         shown.scylla.password = self.scylla.password.masked();
+        shown.redis.url = self.redis.shown_url();
         toml::to_string_pretty(&shown).map_err(|error| ConfigError::of_defaults(error.to_string()))
     }
 

@@ -30,6 +30,7 @@ const SECTIONS: &[Section] = &[
     section("im.contact", "Contact", include_str!("../../im/src/config.rs")),
     section("store", "Config", include_str!("../../store-embedded/src/config.rs")),
     section("redis", "Config", include_str!("../../store-redis/src/config.rs")),
+    section("redis.tls", "Tls", include_str!("../../store-redis/src/config.rs")),
     section("scylla", "Config", include_str!("../../store-scylla/src/config.rs")),
     section("scylla.tls", "Tls", include_str!("../../store-scylla/src/config.rs")),
     section("cluster", "Config", include_str!("../../rpc/src/config.rs")),

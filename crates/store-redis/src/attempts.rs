@@ -50,7 +50,7 @@ impl Sessions {
     async fn count<const N: usize>(&self, key: &str, more: [(Who, u8); N]) -> Result<[u32; N]> {
         let counting = async {
             loop {
-                let live = match self.link.live().await {
+                let live = match self.link.live(key).await {
                     Ok(live) => live,
                     Err(failure) => {
                         pause(failure).await?;

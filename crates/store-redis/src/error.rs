@@ -6,16 +6,18 @@ use starling_ports::StoreError;
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// No connection.
-    #[error("redis at {url} does not answer: {source}; check `url` and that redis-server runs")]
+    #[error("redis at {at} cannot be used: {source}; check `url` and that redis-server runs")]
     Unreachable {
         /// Which one, without a password.
-        url: String,
+        at: String,
         /// What was said.
         source: redis::RedisError,
     },
     /// It would lose what it is told (rule 10 of the session log).
-    #[error("redis {what}; set `{setting}` in redis.conf, or accept the risk with `{accept} = true`")]
+    #[error("redis at {at} {what}; set `{setting}` in redis.conf, or accept the risk with `{accept} = true`")]
     Unsafe {
+        /// Which one.
+        at: String,
         /// What is wrong with it.
         what: &'static str,
         /// What would be right.
@@ -46,8 +48,9 @@ pub(crate) fn unavailable(error: redis::RedisError) -> StoreError {
 }
 
 /// Answers that say "not now" or "not here": the call was not done.
-const PASSING: [&str; 11] = [
+const PASSING: [&str; 12] = [
     "LOADING",
+    "MISCONF",
     "READONLY",
     "MOVED",
     "ASK",
@@ -73,6 +76,11 @@ impl Failure {
         let passing = error.code().is_some_and(|code| PASSING.contains(&code));
         if passing || is_lost(&error) { Failure::Again(error) } else { Failure::Final(unavailable(error)) }
     }
+}
+
+/// Whether the key is not here, or not yet: the call was not done, and somebody else may do it.
+pub(crate) fn is_elsewhere(error: &redis::RedisError) -> bool {
+    matches!(error.code(), Some("MOVED" | "ASK" | "TRYAGAIN"))
 }
 
 /// Whether the connection is not to be used again: it is gone, or leads to a Redis that takes no writes any more.

@@ -7,7 +7,7 @@ use starling_ports::Result;
 use starling_ports::archive::Table;
 
 use crate::Sessions;
-use crate::cells::Cell;
+use crate::cells::{Cell, Indexed};
 use crate::keys;
 use crate::riders::{Due, LOOKED_EVERY, at_once};
 use crate::step::Trust;
@@ -28,6 +28,7 @@ impl Sessions {
         for ticks in [&mut often, &mut seldom, &mut leases] {
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         }
+        let mut continuity = self.link.continuity();
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -35,7 +36,11 @@ impl Sessions {
                     tokio::time::sleep(LOOKED_EVERY).await;
                     self.write_soon().await;
                 }
-                _ = leases.tick() => self.renew_own_lease().await,
+                _ = leases.tick() => {
+                    self.renew_own_lease().await;
+                    self.index_again(&mut continuity).await;
+                    self.link.change_over().await;
+                }
                 _ = often.tick() => {
                     self.write_later().await;
                     self.save_changed().await;
@@ -109,9 +114,33 @@ impl Sessions {
         let (now, _) = self.link.now();
         let mut command = redis::cmd("ZADD");
         command.arg(keys::ROUTERS).arg(now.after(self.config.lease).0).arg(&self.name);
-        if let Err(failure) = self.link.command::<()>("lease", &command).await {
+        let renewed = self.link.command::<()>("lease", &command).await;
+        if let Err(failure) = renewed.and(self.link.look_at_the_clock().await) {
             tracing::debug!(?failure, "the lease of this router is not renewed");
         }
+    }
+
+    /// A Redis that was lost may have come back with less, also where only the indexes are: what they name is written again, so
+    /// that they name enough (rule 11).
+    async fn index_again(&self, continuity: &mut u64) {
+        let present = self.link.continuity();
+        if present == *continuity {
+            return;
+        }
+        let mut cells = Vec::new();
+        self.cells.each(|cell| cells.push(cell.clone()));
+        for cell in cells {
+            let mut inner = cell.inner.lock().await;
+            inner.indexed = Indexed::default();
+            let Some(loaded) = inner.loaded.take() else { continue };
+            let indexed = self.index(&cell, &mut inner, &loaded.slot).await;
+            inner.loaded = Some(loaded);
+            if let Err(failure) = indexed {
+                tracing::debug!(?failure, "the indexes are not whole yet");
+                return;
+            }
+        }
+        *continuity = present;
     }
 
     /// Accounts at which nothing is owed any more.

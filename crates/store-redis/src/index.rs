@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use redis::Cmd;
 use starling_jid::BareJid;
 use starling_ports::ids::{NodeId, Timestamp};
 use starling_slot::Slot;
@@ -18,7 +19,7 @@ impl Sessions {
     /// Says in the indexes what the slot is about to say.
     pub(crate) async fn index(&self, cell: &Cell, inner: &mut Inner, slot: &Slot) -> Result<(), Failure> {
         let indexed = &mut inner.indexed;
-        let mut pipeline = redis::pipe();
+        let mut commands = Vec::new();
         let mut lacks = false;
         let attached = slot.sessions().iter().filter(|session| session.attached);
         let nodes: Vec<NodeId> =
@@ -28,22 +29,24 @@ impl Sessions {
             let name = keys::node(*node);
             // A node that dies before it has renewed anything is to be missed too.
             let lease = self.link.now().0.after(self.config.lease).0;
-            pipeline.cmd("ZADD").arg(keys::NODES).arg("NX").arg(lease).arg(&name).ignore();
-            pipeline.sadd(keys::accounts_of(&name), cell.account.as_str()).ignore();
+            let mut add = redis::cmd("ZADD");
+            add.arg(keys::NODES).arg("NX").arg(lease).arg(&name);
+            commands.push(add);
+            commands.push(Cmd::sadd(keys::accounts_of(&name), cell.account.as_str()));
         }
         let deadline = slot.next_deadline().filter(|deadline| Some(*deadline) != indexed.deadline);
         if let Some(deadline) = deadline {
             lacks = true;
-            pipeline.zadd(&cell.keys.deadlines, cell.account.as_str(), deadline.0).ignore();
+            commands.push(Cmd::zadd(&cell.keys.deadlines, cell.account.as_str(), deadline.0));
         }
         let owes = slot.owes_since().is_some() || slot.has_changed();
         let says = owes && indexed.owed.is_none_or(|said| said.elapsed() >= OWED_EVERY);
         if says {
             lacks = true;
-            pipeline.sadd(keys::owed_by(&self.name), cell.account.as_str()).ignore();
+            commands.push(Cmd::sadd(keys::owed_by(&self.name), cell.account.as_str()));
         }
         if lacks {
-            self.link.pipeline::<()>("index", &pipeline).await?;
+            self.link.batch("index", &commands).await?;
             indexed.nodes.extend(nodes);
             indexed.deadline = deadline.or(indexed.deadline);
             indexed.owed = if says { Some(Instant::now()) } else { indexed.owed };
@@ -71,9 +74,10 @@ impl Sessions {
 
     /// The account has no session that waits so long any more; if it has another, it stands there under its time already.
     pub(crate) async fn not_due(&self, shard: u64, account: &BareJid, at: f64) -> Result<(), Failure> {
-        let live = self.link.live().await?;
+        let key = keys::deadlines(shard);
+        let live = self.link.live(&key).await?;
         let mut connection = live.connection.clone();
-        let mut call = self.scripts.remove_if.key(keys::deadlines(shard));
+        let mut call = self.scripts.remove_if.key(key);
         call.arg(account.as_str()).arg(format!("{at:.0}"));
         self.link.call::<i64>(&live, "not-due", call.invoke_async(&mut connection)).await.map(drop)
     }

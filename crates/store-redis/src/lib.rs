@@ -3,8 +3,11 @@
 
 mod attempts;
 mod cells;
+mod check;
+mod cluster;
 mod config;
 mod connect;
+mod dial;
 mod error;
 mod facts;
 mod housekeeping;
@@ -12,13 +15,16 @@ mod index;
 mod keys;
 mod list;
 mod metrics;
+mod node;
 mod nodes;
 mod record;
 mod riders;
+mod rights;
 mod scripts;
 mod sessions;
 mod step;
 mod sweep;
+mod topology;
 
 use std::sync::Arc;
 
@@ -28,16 +34,16 @@ use starling_slot::Limits;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use config::{Config, Invalid};
+pub use check::check;
+pub use config::{Config, Invalid, Tls};
 pub use error::ConnectError;
 pub use facts::Ports;
+pub use rights::RIGHTS;
 
 /// Whether the Redis of `config` holds anything: whoever fills the other stores beside it must know that it knows better.
 pub async fn holds_anything(config: Config, clock: Arc<dyn Clock>) -> Result<bool, BoxError> {
-    let link = connect::Link::new(config, clock);
-    link.check().await?;
-    let keys: u64 = link.command("size", &redis::cmd("DBSIZE")).await.map_err(sweep::ours)?;
-    Ok(keys > 0)
+    let link = connect::Link::open(config, clock).await?;
+    Ok(link.holds_anything().await.map_err(sweep::ours)?)
 }
 
 /// The slots of all accounts, as one router sees them.
@@ -78,7 +84,7 @@ impl Sessions {
             owed_for: std::time::Duration::from_secs(5),
         };
         let sessions = Arc::new(Sessions {
-            link: connect::Link::new(config.clone(), ports.clock.clone()),
+            link: connect::Link::open(config.clone(), ports.clock.clone()).await?,
             limits,
             ports,
             scripts: scripts::Scripts::new(),
@@ -91,7 +97,6 @@ impl Sessions {
             stop,
             config,
         });
-        sessions.link.check().await?;
         sessions.tasks.spawn(sessions.clone().keep_house());
         Ok(sessions)
     }

@@ -3,9 +3,10 @@
 use redis::{RedisError, Value};
 use starling_slot::{Body, Delta, Field};
 
-use crate::connect::{Link, Live};
+use crate::connect::Link;
 use crate::error::Failure;
 use crate::keys::AccountKeys;
+use crate::node::Live;
 use crate::scripts::Scripts;
 
 /// Names one write. No two are alike, so a record that came back older is never taken for a newer one.
@@ -95,7 +96,7 @@ pub(crate) async fn ask(
     let name = if request.write.is_some() { "write" } else { "read" };
     let value: Value = link.call(live, name, call.invoke_async(&mut connection)).await?;
     let (time, answer) = read(value).map_err(Failure::of)?;
-    link.told(time);
+    link.told(live, time);
     Ok(answer)
 }
 

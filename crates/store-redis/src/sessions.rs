@@ -16,6 +16,7 @@ use starling_slot::{Context, Estate, Need, Owed, Slot, handed_out};
 
 use crate::Sessions;
 use crate::cells::Known;
+use crate::keys::AccountKeys;
 use crate::riders::Due;
 use crate::step::Trust;
 
@@ -82,7 +83,8 @@ impl Port for Sessions {
     async fn known_view(&self, account: &BareJid, within: Duration) -> Result<Arc<View>> {
         let cell = self.cells.get(account);
         let known = cell.view.lock().clone();
-        let holds = |known: &Known| known.generation == self.link.generation() && known.at.elapsed() < within;
+        let generation = self.link.generation(&cell.keys.record);
+        let holds = |known: &Known| known.generation == generation && known.at.elapsed() < within;
         let is_settled = cell.state.lock().unsettled.is_none();
         match known.filter(|known| is_settled && holds(known)) {
             Some(known) => Ok(known.view),
@@ -147,7 +149,7 @@ impl Port for Sessions {
             let is_saved = {
                 let state = cell.state.lock();
                 let saved = state.reached.get(&(session, epoch)).is_some_and(|reached| reached.handled >= h);
-                saved && state.generation == self.link.generation()
+                saved && state.generation == self.link.generation(&cell.keys.record)
             };
             if is_saved {
                 self.ride(account, Due::Soon, |riders| riders.store(stored.iter().copied()));
@@ -281,11 +283,11 @@ impl Port for Sessions {
     }
 
     fn continuity(&self) -> u64 {
-        self.link.generation()
+        self.link.continuity()
     }
 
     async fn gone(&self, account: &BareJid, committed: &[(ArchiveId, Life)]) -> Result<Vec<ArchiveId>> {
-        let present = self.link.known_life();
+        let present = self.link.known_life(&AccountKeys::of(account).record);
         if committed.iter().all(|(_, life)| Some(*life) == present) {
             return Ok(Vec::new());
         }

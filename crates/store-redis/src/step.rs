@@ -9,8 +9,8 @@ use starling_slot::{Context, Saved, Slot};
 
 use crate::Sessions;
 use crate::cells::{Cell, Inner, Known, Loaded};
-use crate::connect::Live;
 use crate::error::{Failure, unavailable};
+use crate::node::Live;
 use crate::record::{self, Answer, Record, Request, Stamp, Write};
 
 /// How long a record lies that nothing but the other stores is needed for.
@@ -84,7 +84,8 @@ impl Sessions {
         act: &mut (impl FnMut(&mut Slot, &mut Context<'_>) -> T + Send),
     ) -> Result<Attempt<T>, Failure> {
         // Taken out: whatever ends this early, nobody goes on with a slot that was changed and not written.
-        let known = inner.loaded.take().filter(|known| known.generation == self.link.generation());
+        let known =
+            inner.loaded.take().filter(|known| known.generation == self.link.generation(&cell.keys.record));
         let mut loaded = match known {
             Some(known) => known,
             None => self.read(cell).await?,
@@ -107,7 +108,7 @@ impl Sessions {
             self.keep(cell, inner, loaded, had_changed);
             return Ok(Attempt::Done(done));
         }
-        let live = self.link.live().await?;
+        let live = self.link.live(&cell.keys.record).await?;
         if live.generation != loaded.generation {
             // Redis may be another one by now: then the stamp alone says nothing of what was lost beside it (rule 8).
             return Ok(Attempt::Overtaken);
@@ -172,7 +173,7 @@ impl Sessions {
 
     /// Reads the account's record, or makes a slot of what the other stores know.
     async fn read(&self, cell: &Cell) -> Result<Loaded, Failure> {
-        let live = self.link.live().await?;
+        let live = self.link.live(&cell.keys.record).await?;
         match record::ask(&self.link, &live, &self.scripts, &cell.keys, record::whole()).await? {
             Answer::Other(record) => self.load(cell, &live, record, None).await,
             Answer::Same => self.load(cell, &live, Record::default(), None).await,

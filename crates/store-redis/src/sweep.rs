@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use redis::{Cmd, FromRedisValue, Value};
 use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::ids::{NodeId, Timestamp};
@@ -34,10 +35,19 @@ pub(crate) fn ours(failure: Failure) -> starling_ports::StoreError {
     }
 }
 
+/// The answers to a batch.
+fn read<T: FromRedisValue>(answers: Vec<Value>) -> Result<Vec<T>, Failure> {
+    answers
+        .into_iter()
+        .map(redis::from_redis_value)
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::of(error.into()))
+}
+
 impl Sessions {
     /// Whether a full lease was watched: while Redis was away, nobody could renew.
     fn has_watched(&self) -> bool {
-        let generation = self.link.generation();
+        let generation = self.link.generation(keys::NODES);
         let mut watched = self.watched.0.lock();
         let (known, since) = watched.get_or_insert((generation, Instant::now()));
         if *known != generation {
@@ -51,14 +61,13 @@ impl Sessions {
         let (now, _) = self.link.now();
         let name = keys::node(node);
         let accounts: BTreeSet<&str> = sessions.iter().map(|renewal| renewal.account.as_str()).collect();
-        let mut pipeline = redis::pipe();
-        pipeline.zadd(keys::NODES, &name, now.after(self.config.lease).0).ignore();
+        let mut commands = vec![Cmd::zadd(keys::NODES, &name, now.after(self.config.lease).0)];
         let held = format!("{} {}", sessions.len(), now.after(self.config.lease).0);
-        pipeline.hset(keys::HELD, format!("{name}:{}", self.name), held).ignore();
+        commands.push(Cmd::hset(keys::HELD, format!("{name}:{}", self.name), held));
         if !accounts.is_empty() {
-            pipeline.sadd(keys::accounts_of(&name), accounts.into_iter().collect::<Vec<_>>()).ignore();
+            commands.push(Cmd::sadd(keys::accounts_of(&name), accounts.into_iter().collect::<Vec<_>>()));
         }
-        self.link.pipeline::<()>("lease", &pipeline).await.map_err(ours)?;
+        self.link.batch("lease", &commands).await.map_err(ours)?;
         let mut answers = Vec::with_capacity(sessions.len());
         for renewals in sessions.chunks(RENEWALS) {
             let trusts = self.compare(renewals).await.map_err(ours)?;
@@ -73,11 +82,8 @@ impl Sessions {
     /// Of which accounts this router knows the record as it is: all are asked for in one call.
     async fn compare(&self, renewals: &[Renewal]) -> Result<Vec<Trust>, Failure> {
         let cells: Vec<_> = renewals.iter().map(|renewal| self.cells.get(&renewal.account)).collect();
-        let mut stamps = redis::pipe();
-        for cell in &cells {
-            stamps.hget(&cell.keys.record, "v");
-        }
-        let stamps: Vec<Option<Vec<u8>>> = self.link.pipeline("compare", &stamps).await?;
+        let asked: Vec<Cmd> = cells.iter().map(|cell| Cmd::hget(&cell.keys.record, "v")).collect();
+        let stamps: Vec<Option<Vec<u8>>> = read(self.link.batch("compare", &asked).await?)?;
         let trust = |(cell, held): (&Arc<Cell>, Option<Vec<u8>>)| {
             let known = cell.state.lock().stamp;
             let same = known.is_some_and(|known| held.is_some_and(|held| held.starts_with(&known)));
@@ -148,7 +154,7 @@ impl Sessions {
                 }
             }
             if members.is_empty() {
-                let live = self.link.live().await.map_err(ours)?;
+                let live = self.link.live(keys::NODES).await.map_err(ours)?;
                 let mut connection = live.connection.clone();
                 let mut call = self.scripts.remove_if.key(keys::NODES);
                 call.arg(&name).arg(format!("{at:.0}"));
@@ -241,11 +247,8 @@ impl Sessions {
         let mut asked = redis::cmd("HGETALL");
         asked.arg(keys::HELD);
         let held: Vec<(String, String)> = self.link.command("count", &asked).await.map_err(ours)?;
-        let mut deadlines = redis::pipe();
-        for shard in 0..keys::SHARDS {
-            deadlines.zcard(keys::deadlines(shard));
-        }
-        let waiting: Vec<usize> = self.link.pipeline("count", &deadlines).await.map_err(ours)?;
+        let deadlines: Vec<Cmd> = (0..keys::SHARDS).map(|shard| Cmd::zcard(keys::deadlines(shard))).collect();
+        let waiting: Vec<usize> = self.link.batch("count", &deadlines).await.and_then(read).map_err(ours)?;
         let (now, _) = self.link.now();
         let mut counted = Counted { waiting: waiting.iter().sum(), ..Counted::default() };
         let mut gone = Vec::new();

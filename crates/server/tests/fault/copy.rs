@@ -125,7 +125,13 @@ async fn one_machine_becomes_a_cluster_and_its_users_notice_nothing() {
     refused(&copy(&anything, &from), "another process");
     server.stop().await.unwrap();
     let mut stores = None;
-    let options = ClusterOptions { managers: 1, routers: 1, cql: cql_server(), redis: String::new(), config: String::new() };
+    let options = ClusterOptions {
+        managers: 1,
+        routers: 1,
+        cql: cql_server(),
+        redis: String::new(),
+        config: String::new(),
+    };
     let cluster = Cluster::start_filled(&binary(), &options, |config| {
         for _ in 0..2 {
             let done = copy(config, &from);

@@ -62,7 +62,13 @@ fn whats(answer: &Value) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_sessions_and_messages_are_found_at_any_router() {
-    let options = ClusterOptions { managers: 2, routers: 2, cql: cql_server(), redis: String::new(), config: String::new() };
+    let options = ClusterOptions {
+        managers: 2,
+        routers: 2,
+        cql: cql_server(),
+        redis: String::new(),
+        config: String::new(),
+    };
     let cluster = Cluster::start(&binary(), &options).await.unwrap();
     let (mut alice, mut bob) = (enter(&cluster, "alice", 0).await, enter(&cluster, "bob", 1).await);
 

@@ -2,13 +2,18 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
 
 mod attempts;
+mod checks;
+mod cluster;
 mod costs;
 mod histories;
 mod proxy;
 mod routers;
+mod secrets;
+mod sentinel;
 mod server;
 mod suite;
 mod swaps;
 mod talk;
 mod trouble;
 mod world;
+mod writers;

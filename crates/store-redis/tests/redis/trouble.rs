@@ -1,28 +1,23 @@
 //! Replies that are lost, a Redis that is killed, and one that is emptied.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use starling_jid::{BareJid, Jid};
-use starling_ports::ids::{Epoch, Handled, Life, LogNumber};
-use starling_ports::sessions::{
-    Availability, Bound, Change, Changed, Outcome, Portrait, Registered, Registration, Renewal, Sessions,
-    SmBase, Standing,
-};
+use starling_jid::Jid;
+use starling_ports::ids::LogNumber;
+use starling_ports::sessions::{Change, Changed, Outcome, Renewal, Sessions, Standing};
+use starling_ports::suite::fresh_user;
 use starling_ports::suite::sessions::renewal_of;
-use starling_ports::suite::{fresh_user, wire};
 use starling_store_redis::Config;
 
 use crate::proxy::Proxy;
 use crate::talk::{NODE, archived, commit, deliver, message, online, resumable};
 use crate::world::World;
+use crate::writers::Writers;
 
 #[tokio::test]
 async fn what_was_written_is_not_done_again_when_the_reply_is_lost() {
     let world = World::new();
     let account = fresh_user();
     let proxy = Proxy::start(world.server.port).await;
-    let url = format!("redis://{}/0", proxy.address);
+    let url = format!("redis://starling@{}/0", proxy.address);
     let router = world.router_with(Config { url, ..world.config() }).await;
     proxy.lose_one();
     let desk = online(&*router, &account, "desk").await;
@@ -52,75 +47,18 @@ async fn what_was_written_is_not_done_again_when_the_reply_is_lost() {
 /// Architecture §6: Redis, kill -9 and restart. A pause; nothing that was answered is lost, nothing doubled.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_is_killed_and_started_again_loses_and_doubles_nothing() {
-    const EACH: u64 = 60;
     let mut world = World::new();
     let account = fresh_user();
-    let (one, other) = (world.router().await, world.router().await);
-    let desk = resumable(&*one, &account, "desk").await;
-    let done = Arc::new(AtomicU64::new(0));
-    let mut writers = tokio::task::JoinSet::new();
-    for (sender, router) in [(1, one.clone()), (2, other.clone())] {
-        let (store, account, done) = (world.store.clone(), account.clone(), done.clone());
-        writers.spawn(async move {
-            let mut ids = Vec::new();
-            for number in 1..=EACH {
-                ids.push(deliver(&*router, &store, &account, message(sender, number, &[desk.id])).await);
-                done.fetch_add(1, Ordering::SeqCst);
-            }
-            ids
-        });
-    }
-    for round in 1..=2 {
-        crate::talk::soon("commits are under way", async || done.load(Ordering::SeqCst) > round * EACH / 2)
-            .await;
+    let routers = [world.router().await, world.router().await];
+    let desk = resumable(&*routers[0], &account, "desk").await;
+    let writers = Writers::begin(&routers, &world.store, &account, &desk);
+    for _ in 1..=2 {
+        writers.more(30).await;
         world.server.kill();
         assert!(world.server.run(), "it starts on its port again");
     }
-    let mut all: Vec<_> = writers.join_all().await.into_iter().flatten().collect();
-    all.sort();
-    let rows: Vec<_> = archived(&*one, &world.store, &account).await.into_iter().map(|row| row.id).collect();
-    assert_eq!(rows, all, "each has one row");
-    let epoch = register(&*one, &account, &desk).await; // nothing of it has come to its node
-    let mut texts = Vec::new();
-    let mut after = LogNumber(0);
-    loop {
-        let pulled = one.pull(&account, desk.id, epoch, after, 1000).await.unwrap();
-        for entry in &pulled.entries {
-            assert_eq!(entry.number.0, after.0 + 1, "no number is left out");
-            after = entry.number;
-            texts.push(entry.committed.id.unwrap());
-        }
-        if !pulled.more {
-            break;
-        }
-    }
-    texts.sort();
-    assert_eq!(texts, all, "and comes to the session once");
-}
-
-/// A node that got nothing of the session's log registers it again (rule 9).
-async fn register(router: &dyn Sessions, account: &BareJid, session: &Bound) -> Epoch {
-    let said = Registration {
-        session: session.id,
-        jid: account.with_resource("desk").unwrap(),
-        node: NODE,
-        epoch: session.epoch,
-        life: Life::UNKNOWN,
-        token: 1,
-        portrait: Portrait {
-            available: Some(Arc::new(Availability { priority: 0, presence: wire("") })),
-            ..Portrait::default()
-        },
-        resume: Some(std::time::Duration::from_secs(300)),
-        base: SmBase::default(),
-        handled: Handled(0),
-        acknowledged: LogNumber(0),
-        entries: Vec::new(),
-        done: Vec::new(),
-    };
-    let registered = router.register(said).await.unwrap();
-    let Registered::Again { epoch } = registered else { panic!("{registered:?}") };
-    epoch
+    writers.more(30).await;
+    writers.end(&*routers[0], &world.store, &account, &desk).await;
 }
 
 /// Architecture §6: Redis, emptied. At most a reconnect; every acknowledged message comes to a device.

@@ -1,5 +1,6 @@
 //! Routers on one Redis, with the embedded store for all that is not Redis.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +13,47 @@ use tokio_util::task::TaskTracker;
 
 use crate::server::Server;
 
+/// A single Redis, and routers on it.
 pub(crate) struct World {
     pub(crate) server: Server,
+    routers: Routers,
+}
+
+impl World {
+    pub(crate) fn new() -> World {
+        World { server: Server::start(), routers: Routers::new() }
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        Config { url: self.server.url(), password_file: self.server.password_file(), ..patient() }
+    }
+
+    pub(crate) async fn router(&self) -> Arc<Sessions> {
+        self.router_with(self.config()).await
+    }
+}
+
+impl Deref for World {
+    type Target = Routers;
+    fn deref(&self) -> &Routers {
+        &self.routers
+    }
+}
+
+/// For a busy machine.
+pub(crate) fn patient() -> Config {
+    Config { call_timeout: Duration::from_secs(10), deadline: Duration::from_secs(60), ..Config::default() }
+}
+
+/// What routers have beside Redis.
+pub(crate) struct Routers {
     pub(crate) store: Arc<Store>,
     stop: CancellationToken,
     _dir: tempfile::TempDir,
 }
 
-impl World {
-    pub(crate) fn new() -> World {
+impl Routers {
+    pub(crate) fn new() -> Routers {
         let dir = tempfile::tempdir().unwrap();
         let config = starling_store_embedded::Config {
             data_dir: dir.path().to_owned(),
@@ -28,20 +61,7 @@ impl World {
             ..Default::default()
         };
         let store = Store::open(&config, Arc::new(SystemClock), NodeId::default()).unwrap();
-        World { server: Server::start(), store, stop: CancellationToken::new(), _dir: dir }
-    }
-
-    pub(crate) fn config(&self) -> Config {
-        Config {
-            url: self.server.url(),
-            call_timeout: Duration::from_secs(10),
-            deadline: Duration::from_secs(60),
-            ..Config::default()
-        }
-    }
-
-    pub(crate) async fn router(&self) -> Arc<Sessions> {
-        self.router_with(self.config()).await
+        Routers { store, stop: CancellationToken::new(), _dir: dir }
     }
 
     pub(crate) async fn router_with(&self, config: Config) -> Arc<Sessions> {
@@ -64,7 +84,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for Routers {
     fn drop(&mut self) {
         self.stop.cancel();
     }

@@ -57,6 +57,20 @@ pub(crate) struct Node {
     pub(crate) services: TaskTracker,
 }
 
+/// Why a store that routers share is not to be started on.
+pub(crate) enum Unfit {
+    /// It does not answer, here and now.
+    Away(String),
+    /// It would lose what it is told.
+    Unsafe(String),
+}
+
+/// What a start would say of the stores, where this process is a router that shares them.
+pub(crate) async fn check_stores(config: &Config) -> Result<(), Unfit> {
+    let is_router = config.mode == Mode::Cluster && config.plays(Role::SessionRouter);
+    if is_router && config.cluster.stores == Stores::Shared { shared::check(config).await } else { Ok(()) }
+}
+
 /// What a process has that decides about stanzas.
 #[derive(Clone)]
 pub(crate) struct Routing {

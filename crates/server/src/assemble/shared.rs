@@ -9,8 +9,16 @@ use starling_store_redis as store_redis;
 use starling_store_scylla as store_scylla;
 
 use super::embedded::{self, Backing};
-use super::{Base, Routing};
+use super::{Base, Routing, Unfit};
 use crate::config::Config;
+
+/// What a start would say of this Redis (session-log rule 10).
+pub(super) async fn check(config: &Config) -> Result<(), Unfit> {
+    store_redis::check(&config.redis()).await.map_err(|error| match error {
+        store_redis::ConnectError::Unreachable { .. } => Unfit::Away(error.to_string()),
+        store_redis::ConnectError::Unsafe { .. } => Unfit::Unsafe(error.to_string()),
+    })
+}
 
 /// Connects to both stores, and builds on them what decides.
 pub(super) async fn open(config: &Config, base: &Base, delivery: Arc<dyn Delivery>) -> Result<Routing> {

@@ -16,7 +16,7 @@ use clap::{Args, Parser, Subcommand};
 use starling_rpc::Role;
 
 use crate::config::{Config, ConfigError};
-use crate::{config_doc, limits, quickstart, shutdown};
+use crate::{assemble, config_doc, limits, quickstart, shutdown};
 
 /// What every command ends with; `tests/program/exit_codes.rs` holds them to it.
 const EXIT_CODES: &str = "\
@@ -146,7 +146,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             shutdown::serve(origin.load()?, origin)
         }
         Command::Config { action: ConfigAction::Check { place } } => {
-            Config::load_strictly(place.config.as_deref(), std::env::vars())?;
+            let config = Config::load_strictly(place.config.as_deref(), std::env::vars())?;
+            block_on(look_at_stores(&config))?;
             say("the configuration can be used");
             Ok(ExitCode::SUCCESS)
         }
@@ -164,6 +165,18 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Store(arguments) => store::run(&arguments),
         Command::Certificate(arguments) => certificate::run(&arguments),
     }
+}
+
+/// What a start would refuse of a store that this process shares with others. One that is away is no fault of the configuration.
+async fn look_at_stores(config: &Config) -> Result<()> {
+    match assemble::check_stores(config).await {
+        Ok(()) => {}
+        Err(assemble::Unfit::Away(why)) => complain(&format!("not looked at: {why}")),
+        Err(assemble::Unfit::Unsafe(why)) => {
+            return Err(ConfigError { place: "redis".to_owned(), why, mend: None }.into());
+        }
+    }
+    Ok(())
 }
 
 /// A line for whoever asked; a closed pipe is nobody's fault.

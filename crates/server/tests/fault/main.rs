@@ -6,6 +6,7 @@
 )]
 
 mod cassandra;
+mod checks;
 mod copy;
 mod costs;
 mod kills;

@@ -9,6 +9,7 @@ mod cassandra;
 mod checks;
 mod copy;
 mod costs;
+mod failover;
 mod kills;
 mod kit;
 mod logins;

@@ -1,7 +1,7 @@
 //! The store: one value that implements every port which keeps something.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use starling_jid::BareJid;
@@ -47,6 +47,8 @@ pub struct Store {
     pub(crate) disk: Arc<Disk>,
     pub(crate) writer: Writer,
     pub(crate) slots: Slots,
+    /// How often something has changed with which slots are loaded.
+    changes: AtomicU64,
     pub(crate) turns: Turns,
     pub(crate) random: Random,
     pub(crate) rosters: crate::rosters::Cache,
@@ -97,6 +99,7 @@ impl Store {
             life: Life(random.next() | 1), // never 0
             disk,
             slots: Slots::new(),
+            changes: AtomicU64::new(0),
             turns: Turns::new(),
             random,
             rosters: crate::rosters::Cache::new(),
@@ -148,9 +151,14 @@ impl Store {
         if let Some(slot) = self.slots.loaded(account) {
             return Ok(slot);
         }
+        let changes = self.changes.load(Ordering::SeqCst);
         let facts = self.facts(account)?;
         let now = self.clock.now();
-        Ok(self.slots.insert(account, |version| Slot::new(account.clone(), facts, version, now)))
+        let slot = self.slots.insert(account, |version| Slot::new(account.clone(), facts, version, now));
+        if self.changes.load(Ordering::SeqCst) != changes {
+            self.refresh_loaded(account)?; // whoever changed something meanwhile did not find the slot
+        }
+        Ok(slot)
     }
 
     fn facts(&self, account: &BareJid) -> Result<Facts> {
@@ -251,11 +259,18 @@ impl Store {
         }
     }
 
+    /// What an account's slot is loaded with has changed.
     pub(crate) fn refresh_now(&self, account: &BareJid) -> Result<()> {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.refresh_loaded(account)
+    }
+
+    fn refresh_loaded(&self, account: &BareJid) -> Result<()> {
         let Some(slot) = self.slots.loaded(account) else { return Ok(()) };
+        let mut slot = slot.lock(); // of two that read anew, the later one has the last word
         let exists = self.account_now(account)?.is_some();
         let (blocked, preferences) = (self.block_list_now(account)?, self.preferences_now(account)?);
-        slot.lock().refresh(exists, blocked, preferences.unwrap_or_default());
+        slot.refresh(exists, blocked, preferences.unwrap_or_default());
         Ok(())
     }
 }

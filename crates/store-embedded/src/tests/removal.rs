@@ -124,6 +124,32 @@ async fn a_removal_among_writers_leaves_no_row() {
     }
 }
 
+/// Its slot may be loaded at that moment: what was read before the removal is not what stands after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nobody_sees_an_account_after_its_removal() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open_with(&Config { sync: false, ..config(dir.path()) }).unwrap();
+    // So long that its slot is not loaded in a moment.
+    let items = (0..1000).map(|number| format!("m{number}@example.com").parse().unwrap()).collect();
+    let list = BlockList { items };
+    for round in 0..100 {
+        let account = BareJid::new(&format!("bob{round}@example.org")).unwrap();
+        store.create(&account, credentials(1), Timestamp(1)).await.unwrap();
+        BlockLists::put(&*store, &account, list.clone()).await.unwrap();
+        let mut readers = tokio::task::JoinSet::new();
+        for _ in 0..2 {
+            let (store, account) = (store.clone(), account.clone());
+            readers.spawn(async move { store.view(&account).await.unwrap() });
+        }
+        for _ in 0..round * 20 {
+            tokio::task::yield_now().await; // each time at another moment
+        }
+        assert!(store.remove(&account).await.unwrap());
+        readers.join_all().await;
+        assert!(!store.view(&account).await.unwrap().exists, "round {round}");
+    }
+}
+
 #[tokio::test]
 async fn what_ends_with_a_removed_account_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();

@@ -197,12 +197,14 @@ impl Sessions for Store {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed> {
-        let failed = || Claimed::Failed { handled: self.slots.last_handled(claim.session, &claim.account) };
-        let Some(account) = self.slots.session(claim.session) else { return Ok(failed()) };
-        if account != claim.account {
-            return Ok(Claimed::Failed { handled: None });
+        let account = claim.account.clone();
+        self.store_owed_now(&account).await?; // rule 6: what `h` covers is stored before it is told, also by `<failed/>`
+        let failed = || Claimed::Failed { handled: self.slots.last_handled(claim.session, &account) };
+        match self.slots.session(claim.session) {
+            None => return Ok(failed()),
+            Some(of) if of != account => return Ok(Claimed::Failed { handled: None }),
+            Some(_) => {}
         }
-        self.store_owed_now(&account).await?; // rule 6: what `h` covers is stored before it is told
         let slot = self.slot(&account)?;
         let claimed = {
             let mut slot = slot.lock();

@@ -42,8 +42,8 @@ pub const RULES: [Rule; 26] = [
     rule(
         2,
         "a lane moves only when nothing is unanswered, or its link is closed for good",
-        &[],
-        "no test yet: it needs more than one router",
+        &["a_lost_link_loses_doubles_and_reorders_nothing", "a_killed_session_router_is_not_noticed"],
+        "",
     ),
     rule(3, "a retry is answered, not done again", &["rule_3_", "what_is_sent_again_is_done_once"], ""),
     rule(
@@ -94,8 +94,8 @@ pub const RULES: [Rule; 26] = [
     rule(
         10,
         "no key of a log has a TTL; Redis is refused where it may forget",
-        &[],
-        "settings of Redis: not in the model; no test yet",
+        &["a_redis_that_would_lose_sessions_is_refused"],
+        "settings of Redis: not in the model",
     ),
     rule(
         11,
@@ -113,7 +113,15 @@ pub const RULES: [Rule; 26] = [
         "",
     ),
     rule(13, "refused before the commit or not at all; owed rows have an owner", &["rule_13_"], ""),
-    rule(14, "timestamps of CQL come from the slot", &[], "no test yet: it needs two routers on CQL"),
+    rule(
+        14,
+        "timestamps of CQL come from the slot",
+        &[
+            "a_row_written_again_after_its_deletion_stays_deleted",
+            "a_row_deleted_before_it_is_written_never_appears",
+        ],
+        "",
+    ),
     rule(
         15,
         "no row for what a session took and nobody promised to keep",

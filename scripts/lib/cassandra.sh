@@ -117,6 +117,8 @@ cassandra_launch() {
     -cp "$home/conf:$CASSANDRA_JARS/*" org.apache.cassandra.service.CassandraDaemon \
     </dev/null >"$home/out.log" 2>&1 &
   echo $! >"$home/pid"
+  # Until it is Java, it is not known by its command line.
+  for _ in {1..100}; do cassandra_pid "$2" >/dev/null && break; sleep 0.05; done
 }
 
 cassandra_start() {

@@ -16,6 +16,7 @@ use starling_stanza::{Condition, Iq, Message, Presence, PresenceType, Stanza, St
 use starling_xml::{Element, ns};
 
 use super::Pipeline;
+use super::refused::Refusals;
 use crate::hooks::{Answer, At, Case, Later, Request, Side};
 use crate::identity;
 use crate::rules;
@@ -47,6 +48,9 @@ struct Lane<'a> {
     is_over: bool,
     /// Where this batch has rows.
     rows: Vec<(BareJid, ArchiveId)>,
+    /// What was refused of it when it came before.
+    refused: Refusals,
+    has_refused: bool,
 }
 
 impl Pipeline {
@@ -72,6 +76,8 @@ impl Pipeline {
             handled: Handled(batch.first().map_or(0, |first| first.number.saturating_sub(1))),
             is_over: false,
             rows: Vec::new(),
+            refused: self.refused.of(session.id),
+            has_refused: false,
         };
         let mut handled = Handled(0);
         for Submitted { number, draft } in batch {
@@ -98,6 +104,9 @@ impl Pipeline {
         if self.cx.stores.sessions.continuity() != continuity {
             return lane.look_again().await;
         }
+        if lane.has_refused {
+            self.refused.forget(session.id);
+        }
         Ok(Handling::Done(handled))
     }
 }
@@ -113,6 +122,10 @@ impl Lane<'_> {
     }
 
     async fn take(&mut self, number: u64, stanza: Stanza, view: &View) -> Result<()> {
+        if let Some(error) = self.refused.get(&number).cloned() {
+            self.refuse(number, &stanza, &error);
+            return Ok(());
+        }
         if let Some(to) = stanza.to() {
             if rules::is_blocked(view, to) {
                 self.refuse(number, &stanza, &blocked()); // XEP-0191 §3.3
@@ -282,6 +295,8 @@ impl Lane<'_> {
 
     fn refuse(&mut self, number: u64, stanza: &Stanza, error: &StanzaError) {
         if let Some(bounce) = stanza.bounce(error, &self.session.jid) {
+            self.has_refused = true;
+            self.pipeline.refused.note(self.session.id, number, error);
             let item = self.item(number, Role::Answer, bounce);
             self.own.push(item);
         }

@@ -1,6 +1,7 @@
 //! The one way in: what clients say is decided, committed, stored and delivered from here.
 
 mod lane;
+mod refused;
 mod registrar;
 mod roster;
 mod under_way;
@@ -28,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::lane::OWN_VIEW;
+use self::refused::Refused;
 use self::registrar::Registrar;
 use self::under_way::UnderWay;
 use crate::hooks::{Hooks, XepInfo};
@@ -45,6 +47,7 @@ pub struct Pipeline {
     hooks: Hooks,
     registrar: Registrar,
     under_way: UnderWay,
+    refused: Refused,
     stop: CancellationToken,
 }
 
@@ -91,6 +94,7 @@ impl Pipeline {
             hooks,
             registrar: Registrar::default(),
             under_way: UnderWay::default(),
+            refused: Refused::default(),
             stop: CancellationToken::new(),
         });
         tasks.spawn(pipeline.clone().sweep());

@@ -129,19 +129,19 @@ fn unreadable(error: &anyhow::Error) -> Value {
     answer
 }
 
-/// The store, which must be there: looking makes none.
+/// The store of a data directory, or of a backup, which must be there: looking makes none.
 pub(super) fn open(config: &Config) -> Result<Arc<Store>> {
     let store = config.store();
-    match std::fs::read_dir(&store.data_dir) {
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => return Err(denied(&store.data_dir)),
-        Err(_) => {
-            bail!(
-                "there is no store at {}; name the data directory with --data-dir",
-                store.data_dir.display()
-            )
-        }
-        Ok(_) => {}
+    if let Err(error) = std::fs::read_dir(&store.data_dir)
+        && error.kind() == ErrorKind::PermissionDenied
+    {
+        return Err(denied(&store.data_dir));
     }
+    let places = [&store.data_dir, &config.data_dir];
+    let Some(place) = places.into_iter().find(|place| place.join("store/format").is_file()) else {
+        bail!("there is no store at {}; name the data directory with --data-dir", store.data_dir.display())
+    };
+    let store = starling_store_embedded::Config { data_dir: place.clone(), ..store };
     Ok(Store::open(&store, Arc::new(SystemClock), NodeId::default())?)
 }
 

@@ -49,9 +49,11 @@ async fn a_stopped_server_is_backed_up_too() {
     server.stop().await.unwrap();
     starling(&["store", "backup", "--data-dir", &path("old"), &path("copy")]).succeeded();
     starling(&["store", "restore", "--data-dir", &path("new"), &path("copy")]).succeeded();
-    let checked = starling(&["store", "check", "--json", "--data-dir", &path("new")]).succeeded().json();
-    assert_eq!((&checked["damaged"], &checked["places"]), (&json!(0), &json!([])), "{checked}");
-    assert!(checked["values"].as_u64().unwrap() > 0, "{checked}");
+    for one in ["new", "copy"] {
+        let checked = starling(&["store", "check", "--json", "--data-dir", &path(one)]).succeeded().json();
+        assert_eq!((&checked["damaged"], &checked["places"]), (&json!(0), &json!([])), "{checked}");
+        assert!(checked["values"].as_u64().unwrap() > 0, "{one}: {checked}");
+    }
 }
 
 #[tokio::test]
@@ -134,18 +136,22 @@ async fn a_store_in_use_is_not_checked_behind_its_back() {
 #[test]
 fn a_store_that_is_not_there_is_not_made_by_looking() {
     let directory = tempfile::tempdir().unwrap();
-    let data_dir = directory.path().join("nothing");
-    for action in ["check", "backup"] {
-        let mut arguments = vec!["store", action, "--data-dir", data_dir.to_str().unwrap()];
-        let to = directory.path().join("copy");
-        if action == "backup" {
-            arguments.push(to.to_str().unwrap());
+    let (nothing, empty) = (directory.path().join("nothing"), directory.path().join("empty"));
+    std::fs::create_dir_all(empty.join("store")).unwrap();
+    for data_dir in [&nothing, &empty] {
+        for action in ["check", "backup"] {
+            let mut arguments = vec!["store", action, "--data-dir", data_dir.to_str().unwrap()];
+            let to = directory.path().join("copy");
+            if action == "backup" {
+                arguments.push(to.to_str().unwrap());
+            }
+            let refused = starling(&arguments);
+            assert_eq!(refused.code, Some(1), "{refused:?}");
+            assert!(refused.stderr.contains("there is no store"), "{refused:?}");
         }
-        let refused = starling(&arguments);
-        assert_eq!(refused.code, Some(1), "{refused:?}");
-        assert!(refused.stderr.contains("there is no store"), "{refused:?}");
-        assert!(!data_dir.exists());
     }
+    assert!(!nothing.exists());
+    assert_eq!(std::fs::read_dir(empty.join("store")).unwrap().count(), 0, "nothing was made");
 }
 
 #[tokio::test]

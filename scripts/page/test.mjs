@@ -143,7 +143,10 @@ await step("after a reload the archive shows the conversation once", async () =>
   await enter(alice, aliceJid, alicePassword);
   await contactOf(alice, bobJid).click();
   await bubbleOf(alice, `Copied too ${run}`).waitFor();
-  check((await bubbleOf(alice, `Good morning, Bob! Is platform ${run} the right one?`).count()) === 1, "the first message is not there exactly once");
+  const first = bubbleOf(alice, `Good morning, Bob! Is platform ${run} the right one?`);
+  await first.first().waitFor();
+  const shown = await first.count();
+  check(shown === 1, `the first message is there ${shown} times`);
 });
 
 await step("older messages load on request, none lost, none twice", async () => {

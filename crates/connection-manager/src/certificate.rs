@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use humantime::format_rfc3339_seconds;
+use tracing::warn;
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
 
@@ -31,6 +33,44 @@ impl Certificate {
             name.eq_ignore_ascii_case(domain)
                 || name.strip_prefix("*.").is_some_and(|parent| Some(parent) == rest)
         })
+    }
+    /// Why clients would refuse it at `now`, if they would: whether they trust its issuer is not looked at.
+    pub fn refused(&self, domain: &str, now: SystemTime) -> Option<Refused> {
+        if now < self.not_before {
+            Some(Refused::Early)
+        } else if now >= self.not_after {
+            Some(Refused::Expired)
+        } else if !self.is_for(domain) {
+            let names = if self.names.is_empty() { "no domain".to_owned() } else { self.names.join(", ") };
+            Some(Refused::Other(names))
+        } else {
+            None
+        }
+    }
+}
+
+/// Why clients refuse a certificate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// By the clock of this machine.
+    #[error("it does not hold yet")]
+    Early,
+    /// By the clock of this machine.
+    #[error("it has expired")]
+    Expired,
+    /// For these domains.
+    #[error("it is for {0}")]
+    Other(String),
+}
+
+impl Refused {
+    /// What the operator can do.
+    pub fn mend(&self) -> &'static str {
+        match self {
+            Self::Early => "wait, or check the clock",
+            Self::Expired => "get a new one, then `starling ctl config reload`",
+            Self::Other(_) => "get one for this domain",
+        }
     }
 }
 
@@ -65,6 +105,23 @@ pub fn inspect(files: &CertificateFiles) -> Result<Certificate, Error> {
             .collect(),
         self_signed: parsed.issuer() == parsed.subject(),
     })
+}
+
+/// Says in the log that clients will refuse the certificate of a domain: the server takes it all the same, for one whose renewal
+/// is late must not go away.
+pub(crate) fn warn_if_refused(domain: &str, files: &CertificateFiles, now: SystemTime) {
+    let Ok(certificate) = inspect(files) else { return };
+    let Some(why) = certificate.refused(domain, now) else { return };
+    warn!(
+        event = "certificate_refused",
+        domain,
+        path = %files.certificate.display(),
+        %why,
+        since = %format_rfc3339_seconds(certificate.not_before),
+        until = %format_rfc3339_seconds(certificate.not_after),
+        mend = why.mend(),
+        "clients will refuse this certificate"
+    );
 }
 
 fn at(seconds: i64) -> SystemTime {

@@ -28,11 +28,11 @@ mod tls;
 mod transport;
 mod vigil;
 
-pub use certificate::{Certificate, check_files, files_of, inspect};
+pub use certificate::{Certificate, Refused, check_files, files_of, inspect};
 pub use config::{CertificateFiles, Config, DrainConfig, HttpConfig, LimitsConfig, ListenConfig, TlsConfig};
 pub use descriptors::Descriptors;
 pub use drain::{drain, longest as longest_drain};
-pub use error::{Error, Invalid};
+pub use error::{Error, Invalid, mend_of_bind};
 pub use http::Page;
 pub use hub::Hub;
 pub use listeners::{Kind, Listeners, Setup};

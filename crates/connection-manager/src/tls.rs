@@ -19,7 +19,7 @@ use rustls::{ServerConfig, version};
 use starling_jid::BareJid;
 
 use crate::certificate::{self, Certificate};
-use crate::config::TlsConfig;
+use crate::config::{CertificateFiles, TlsConfig};
 use crate::error::Error;
 
 /// RFC 9266 §4.2.
@@ -98,13 +98,15 @@ fn server_config(certificates: Arc<Certificates>, alpn: &[&[u8]]) -> Result<Serv
 
 fn load(config: &TlsConfig, domains: &[BareJid], data_dir: &Path) -> Result<Loaded, Error> {
     let mut loaded = Loaded { by_domain: HashMap::new(), first: None };
+    let now = SystemTime::now();
     for domain in domains {
         let name = domain.as_str();
         let (certificate, key) = match config.certificates.get(name) {
             Some(files) => (files.certificate.clone(), files.key.clone()),
-            None => self_signed(name, data_dir, SystemTime::now())?,
+            None => self_signed(name, data_dir, now)?,
         };
         let certified = Arc::new(read(&certificate, &key)?);
+        certificate::warn_if_refused(name, &CertificateFiles { certificate, key }, now);
         loaded.first.get_or_insert_with(|| certified.clone());
         loaded.by_domain.insert(name.to_owned(), certified);
     }

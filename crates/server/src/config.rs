@@ -18,7 +18,6 @@ use starling_store_scylla as store_scylla;
 
 pub(crate) use fault::ConfigError;
 use fault::Source;
-pub(crate) use strict::useless;
 
 /// `EX_USAGE`: what a bad configuration ends with.
 pub(crate) const EXIT_USAGE: u8 = 64;

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
-use starling_connection_manager::{Hub, Kind, Listeners};
+use starling_connection_manager::{Hub, Kind, Listeners, mend_of_bind};
 use starling_im::{Domains, Pipeline};
 use starling_jid::BareJid;
 use starling_ports::archive::Archive;
@@ -150,9 +150,7 @@ pub(crate) async fn assemble(
     let admin =
         crate::admin::start(&config.admin, base.health.clone(), metrics, &base.services, base.stop.clone())
             .await
-            .with_context(|| {
-                format!("cannot listen on {}; stop what uses it, or set admin.listen", config.admin.listen)
-            })?;
+            .map_err(|refused| not_listening(config.admin.listen, "", refused, "in admin.listen"))?;
     let new_hub = if config.mode == Mode::Embedded { Hub::new } else { Hub::keeping };
     let hub = config.plays(Role::ConnectionManager).then(|| Arc::new(new_hub(base.node)));
     let (mut link, mut downlinks) = (None, None);
@@ -236,6 +234,12 @@ impl Base {
             services: self.services,
         }
     }
+}
+
+/// What an operator is told who finds that nothing listens there.
+fn not_listening(address: SocketAddr, for_whom: &str, refused: std::io::Error, place: &str) -> anyhow::Error {
+    let mend = mend_of_bind(address, &refused, place);
+    anyhow::Error::new(refused).context(format!("cannot listen on {address}{for_whom}; {mend}"))
 }
 
 /// Why nothing of this process can go elsewhere, if that is so.

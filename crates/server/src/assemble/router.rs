@@ -9,7 +9,7 @@ use starling_ports::delivery::Delivery;
 use starling_rpc::link::server::{self, Downlinks};
 use starling_rpc::{Identity, Role, Stores};
 
-use super::{Base, Routing, embedded, features, shared};
+use super::{Base, Routing, embedded, features, not_listening, shared};
 use crate::config::Config;
 
 /// What decides, and how managers reach it.
@@ -41,6 +41,12 @@ pub(super) async fn start(config: &Config, base: &Base, hub: Option<Arc<Hub>>) -
         tasks: base.links.clone(),
         stop: base.unlink.clone(),
     })
-    .await?;
+    .await
+    .map_err(|error| match error {
+        starling_rpc::Error::Listen { address, source } => {
+            not_listening(address, " for connection managers", source, "in cluster.listen")
+        }
+        other => other.into(),
+    })?;
     Ok(Some(Router { routing, downlinks, address }))
 }

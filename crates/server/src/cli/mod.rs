@@ -148,6 +148,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Config { action: ConfigAction::Check { place } } => {
             let config = Config::load_strictly(place.config.as_deref(), std::env::vars())?;
             block_on(look_at_stores(&config))?;
+            config.forbidden().iter().for_each(|note| complain(note));
             say("the configuration can be used");
             Ok(ExitCode::SUCCESS)
         }

@@ -1,5 +1,6 @@
 //! What is wrong with a configuration: the place, the reason, and what mends it.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use toml::Spanned;
@@ -43,13 +44,16 @@ impl Source {
             return Ok(Source { name: "defaults".to_owned(), ..Source::default() });
         };
         let name = path.display().to_string();
-        match std::fs::read_to_string(path) {
+        let bytes = std::fs::read(path).map_err(|error| unreadable(name.clone(), &error))?;
+        match String::from_utf8(bytes) {
             Ok(text) => Ok(Source { name, text, variables: Vec::new() }),
-            Err(error) => Err(ConfigError {
-                place: name,
-                why: format!("cannot be read: {error}"),
-                mend: Some("create it, or leave out --config: no file is needed".to_owned()),
-            }),
+            Err(error) => {
+                let before = error.as_bytes().iter().take(error.utf8_error().valid_up_to());
+                let line = before.filter(|byte| **byte == b'\n').count() + 1;
+                let why = "holds bytes that are not UTF-8, which TOML is written in".to_owned();
+                let mend = Some("save it as UTF-8".to_owned());
+                Err(ConfigError { place: format!("{name}:{line}"), why, mend })
+            }
         }
     }
 
@@ -111,6 +115,16 @@ impl Source {
         let mut path = Vec::new();
         inside(parsed.get_ref(), at, &mut path).then_some(path)
     }
+}
+
+fn unreadable(place: String, error: &std::io::Error) -> ConfigError {
+    let mend = match error.kind() {
+        ErrorKind::NotFound => "create it, or leave out --config: no file is needed",
+        ErrorKind::IsADirectory => "name the file in it, such as starling.toml",
+        ErrorKind::PermissionDenied => "give this user the right to read it",
+        _ => "name a file that can be read, or leave out --config: no file is needed",
+    };
+    ConfigError { place, why: format!("cannot be read: {error}"), mend: Some(mend.to_owned()) }
 }
 
 fn inside(table: &DeTable<'_>, at: usize, path: &mut Vec<String>) -> bool {

@@ -1,10 +1,11 @@
 //! What `starling config check` looks at beyond what a start must insist on: a server whose certificate ran out last night
 //! still starts.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::time::SystemTime;
 
-use starling_connection_manager::{Certificate, files_of, inspect};
+use starling_connection_manager::{files_of, inspect, mend_of_bind};
 
 use super::fault::nearest;
 use super::{Config, Wrong};
@@ -60,9 +61,9 @@ impl Config {
             let files = files_of(&self.tls, domain, &self.data_dir);
             let wrong = |why: String| Wrong { key: key.clone(), why, mend: None };
             let certificate = inspect(&files).map_err(|error| wrong(error.to_string()))?;
-            if let Some((why, mend)) = useless(&certificate, domain, SystemTime::now()) {
-                let why = format!("{}: {why}", files.certificate.display());
-                return Err(wrong(why).mend(mend));
+            if let Some(refused) = certificate.refused(domain, SystemTime::now()) {
+                let why = format!("{}: {refused}", files.certificate.display());
+                return Err(wrong(why).mend(refused.mend()));
             }
         }
         Ok(())
@@ -91,7 +92,21 @@ impl Config {
         Ok(())
     }
 
-    fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
+    /// Listeners for which this user has no right. The server's user may have it, so they are no fault of the configuration.
+    pub(crate) fn forbidden(&self) -> Vec<String> {
+        let privileged =
+            self.addresses().into_iter().filter(|(_, address)| (1..1024).contains(&address.port()));
+        let forbidden = |(key, address): (&str, SocketAddr)| {
+            let refused = TcpListener::bind(address).err()?;
+            let mend = mend_of_bind(address, &refused, &format!("in {key}"));
+            (refused.kind() == ErrorKind::PermissionDenied)
+                .then(|| format!("{key}: this user may not listen on {address}; {mend}"))
+        };
+        privileged.filter_map(forbidden).collect()
+    }
+
+    /// Every listener but that of the link, by its key.
+    pub(crate) fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
         let listen = &self.listen;
         let lists = [
             ("listen.c2s", &listen.c2s),
@@ -121,27 +136,6 @@ impl Config {
             );
         }
         Ok(())
-    }
-}
-
-/// Why clients would refuse it, and what mends that.
-pub(crate) fn useless(
-    certificate: &Certificate,
-    domain: &str,
-    now: SystemTime,
-) -> Option<(String, &'static str)> {
-    if now < certificate.not_before {
-        Some(("it does not hold yet".to_owned(), "wait, or check the clock"))
-    } else if now >= certificate.not_after {
-        Some(("it has expired".to_owned(), "get a new one, then `starling ctl config reload`"))
-    } else if !certificate.is_for(domain) {
-        let names = match certificate.names.as_slice() {
-            [] => "no domain".to_owned(),
-            names => names.join(", "),
-        };
-        Some((format!("it is for {names}"), "get one for this domain"))
-    } else {
-        None
     }
 }
 

@@ -97,9 +97,25 @@ fn every_complaint_has_place_reason_and_mend() {
             assert!(refused.stderr.contains(part), "{part:?} is not in {}", refused.stderr);
         }
     }
-    let missing = starling(&["config", "check", "--config", "/no/such/file.toml"]);
-    assert_eq!(missing.code, Some(64), "{missing:?}");
-    assert!(missing.stderr.contains("/no/such/file.toml: cannot be read"), "{missing:?}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named_with_what_helps() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("etc")).unwrap();
+    std::fs::write(directory.path().join("latin.toml"), b"domains = ['a.example']\n# f\xfcr alle\n").unwrap();
+    for (file, said) in [
+        ("none.toml", "none.toml: cannot be read: No such file or directory (os error 2); create it"),
+        ("etc", "etc: cannot be read: Is a directory (os error 21); name the file in it"),
+        (
+            "latin.toml",
+            "latin.toml:2: holds bytes that are not UTF-8, which TOML is written in; save it as UTF-8",
+        ),
+    ] {
+        let refused = starling_in(directory.path(), &["config", "check", "--config", file], &[]);
+        assert_eq!(refused.code, Some(64), "{refused:?}");
+        assert!(refused.stderr.starts_with(&format!("starling: {said}")), "{refused:?}");
+    }
 }
 
 #[test]

@@ -98,3 +98,17 @@ fn a_port_in_use_is_a_clear_error() {
         );
     }
 }
+
+#[test]
+fn an_address_of_another_machine_is_a_clear_error() {
+    let directory = tempfile::tempdir().unwrap();
+    for (variable, value) in
+        [("STARLING_LISTEN_C2S", "['192.0.2.1:5222']"), ("STARLING_ADMIN_LISTEN", "192.0.2.1:5222")]
+    {
+        let variables = [PORTS, &[(variable, value)]].concat();
+        let refused = starling_in(directory.path(), &["run", "--quickstart"], &variables);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        let said = "cannot listen on 192.0.2.1:5222; this machine does not have that address";
+        assert!(refused.stderr.contains(said), "{refused:?}");
+    }
+}

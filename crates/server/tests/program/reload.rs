@@ -1,8 +1,10 @@
 //! `starling ctl config reload` and SIGHUP: what changes at once, and what is said to need a restart.
 
-use rustix::process::Signal;
+use std::ops::Range;
 use std::path::Path;
 
+use rcgen::{CertificateParams, KeyPair};
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use starling_testkit::{Connection, Received, Server, TlsOptions};
 
@@ -29,12 +31,21 @@ async fn greeted(server: &Server, domain: &str) -> String {
 }
 
 fn certificate(directory: &Path, domain: &str) -> (String, Vec<u8>) {
-    let made = rcgen::generate_simple_self_signed(vec![domain.to_owned()]).unwrap();
-    let (certificate, key) = (directory.join("own.crt"), directory.join("own.key"));
-    std::fs::write(&certificate, made.cert.pem()).unwrap();
-    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let section = format!("\n[tls.certificates.'{domain}']\ncertificate = {certificate:?}\nkey = {key:?}\n");
-    (section, made.cert.der().to_vec())
+    holding(directory, domain, 1975..4096)
+}
+
+/// The same, from the first of January of one year to that of another.
+fn holding(directory: &Path, domain: &str, years: Range<i32>) -> (String, Vec<u8>) {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(vec![domain.to_owned()]).unwrap();
+    params.not_before = rcgen::date_time_ymd(years.start, 1, 1);
+    params.not_after = rcgen::date_time_ymd(years.end, 1, 1);
+    let made = params.self_signed(&key).unwrap();
+    let (certificate, file) = (directory.join("own.crt"), directory.join("own.key"));
+    std::fs::write(&certificate, made.pem()).unwrap();
+    std::fs::write(&file, key.serialize_pem()).unwrap();
+    let section = format!("\n[tls.certificates.'{domain}']\ncertificate = {certificate:?}\nkey = {file:?}\n");
+    (section, made.der().to_vec())
 }
 
 #[tokio::test]
@@ -72,6 +83,37 @@ async fn certificates_change_at_once() {
     rewrite(&server, |text| text + &section);
     ctl(&server, &["config", "reload"]);
     assert_eq!(presented().await, der);
+}
+
+#[tokio::test]
+async fn a_certificate_that_clients_refuse_is_taken_with_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let (section, _) = holding(directory.path(), "localhost", 2001..2002);
+    let server = server(&section).await;
+    let line_with = |why: &str| {
+        let log = server.log();
+        let mut lines = log.lines().filter(|line| line.contains("clients will refuse this certificate"));
+        lines.find(|line| line.contains(why)).map(str::to_owned)
+    };
+    let warned = async |why: &str| {
+        until(why, async || line_with(why).is_some()).await;
+        line_with(why).unwrap()
+    };
+    let line = warned("it has expired").await;
+    for part in
+        ["WARN", "\"domain\":\"localhost\"", "own.crt", "2001-01-01T00:00:00Z", "2002-01-01T00:00:00Z"]
+    {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    holding(directory.path(), "localhost", 3001..3002);
+    ctl(&server, &["config", "reload"]);
+    assert!(warned("it does not hold yet").await.contains("3001-01-01T00:00:00Z"));
+    certificate(directory.path(), "other.localhost");
+    ctl(&server, &["config", "reload"]);
+    warned("it is for other.localhost").await;
+    certificate(directory.path(), "localhost");
+    ctl(&server, &["config", "reload"]);
+    assert_eq!(server.log().matches("clients will refuse this certificate").count(), 3);
 }
 
 #[tokio::test]

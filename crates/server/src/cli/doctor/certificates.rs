@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use starling_connection_manager::{files_of, inspect};
 
 use super::Finding;
-use crate::config::{Config, useless};
+use crate::config::Config;
 
 const CHECK: &str = "certificate";
 const DAY: u64 = 24 * 3600;
@@ -41,6 +41,7 @@ fn one(config: &Config, domain: &str) -> Finding {
         if certificate.self_signed { "; it is self-signed, clients will ask about it" } else { "" }
     );
     let soon = || ("it expires soon".to_owned(), "get a new one, then `starling ctl config reload`");
-    let trouble = useless(&certificate, domain, now).or_else(|| (left < SOON).then(soon));
+    let refused = certificate.refused(domain, now).map(|refused| (refused.to_string(), refused.mend()));
+    let trouble = refused.or_else(|| (left < SOON).then(soon));
     Finding::of(CHECK, what, trouble)
 }

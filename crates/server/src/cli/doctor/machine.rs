@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::Access;
 use serde_json::{Value, json};
-use starling_connection_manager::Descriptors;
+use starling_connection_manager::{Descriptors, mend_of_bind};
 use starling_ports::clock::SystemClock;
 use starling_ports::ids::NodeId;
 use starling_store_embedded::Store;
@@ -109,16 +109,13 @@ fn answering(status: &Value) -> Vec<Finding> {
 }
 
 fn free(config: &Config) -> Vec<Finding> {
-    let listen = &config.listen;
-    let all =
-        [&listen.c2s, &listen.direct_tls, &listen.plain, &listen.http, &listen.https, &listen.plain_http];
-    let addresses = all.into_iter().flatten().copied().chain([config.admin.listen]);
-    let check = |address: SocketAddr| {
-        let mend = "stop what uses it, or set another one under [listen]";
-        let trouble = TcpListener::bind(address).err().map(|error| (error.to_string(), mend));
+    let check = |(key, address): (&str, SocketAddr)| {
+        let refused = TcpListener::bind(address).err();
+        let mend = refused.as_ref().map(|error| mend_of_bind(address, error, &format!("in {key}")));
+        let trouble = refused.map(|error| error.to_string()).zip(mend.as_deref());
         Finding::of("port", address.to_string(), trouble)
     };
-    addresses.map(check).collect()
+    config.addresses().into_iter().map(check).collect()
 }
 
 fn room(data_dir: &Path) -> Finding {

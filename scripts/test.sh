@@ -25,6 +25,7 @@ parts=(
   "broken   scripts/broken.sh                   promises broken on purpose are noticed"
   "interop  scripts/interop/run.sh              real clients, and the chat page"
   "readme   scripts/readme-test.sh              what the README says to try"
+  "loads    loadtest/scenarios                  every scenario of the load generator, for a second"
   "fuzz     fuzz/corpus                         the fuzz corpus, replayed"
 )
 
@@ -113,6 +114,10 @@ part_interop() {
 
 part_readme() {
   build_server && scripts/readme-test.sh "$quick"
+}
+
+part_loads() {
+  build_server && cargo build -p starling-loadtest && scripts/lib/load-smoke.sh "$quick" target/debug/starling-loadtest
 }
 
 part_fuzz() {

@@ -1,14 +1,14 @@
-//! One client's connection: STARTTLS, registration, SASL, binding, and then stanzas as bytes.
+//! One client's connection: TLS, SASL, binding or resuming, and then stanzas as bytes.
 
-use crate::options::{Mechanism, Options};
+use crate::sasl::{self, told};
 use crate::scan::{self, Event, Scanner};
-use crate::scram::Scram;
+use crate::sm::Sm;
+use crate::target::{Account, Target, Transport};
 use anyhow::{Context as _, Result, bail, ensure};
-use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// No step of a login may take longer.
@@ -26,94 +26,103 @@ pub(crate) struct Client {
     scanner: Scanner,
     /// The full JID, once bound.
     pub(crate) jid: String,
+    /// Its counts of XEP-0198, and what it answers by itself.
+    pub(crate) sm: Sm,
 }
 
 impl Client {
-    /// Connects and, if asked, starts TLS; ends with the features of a stream that can log in.
-    pub(crate) async fn connect(options: &Options, tls: Option<&TlsConnector>) -> Result<Self> {
-        let socket = TcpStream::connect(options.target()?).await.context("the server cannot be reached")?;
+    /// Connects as client `index`; ends with the features of a stream that can log in.
+    pub(crate) async fn connect(target: &Target, index: usize) -> Result<(Self, Vec<u8>)> {
+        let connecting = TcpStream::connect(target.address(index)?);
+        let socket = timeout(STEP, connecting).await?.context("the server cannot be reached")?;
         socket.set_nodelay(true)?;
-        let mut client = Self { link: Link::Plain(socket), scanner: Scanner::default(), jid: String::new() };
-        client.open(&options.domain).await?;
-        let Some(connector) = tls else { return Ok(client) };
-        client.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
-        let answer = client.stanza().await?;
-        ensure!(scan::name(&answer) == b"proceed", "STARTTLS was refused");
+        let mut client = Self {
+            link: Link::Plain(socket),
+            scanner: Scanner::default(),
+            jid: String::new(),
+            sm: Sm::default(),
+        };
+        let Some(connector) = &target.tls else {
+            let features = client.open(&target.domain).await?;
+            return Ok((client, features));
+        };
+        if target.transport == Transport::Starttls {
+            client.open(&target.domain).await?;
+            client.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
+            let answer = client.stanza().await?;
+            ensure!(scan::name(&answer) == b"proceed", "STARTTLS was refused");
+            client.scanner.reset();
+        }
+        client.encrypt(connector, &target.domain).await?;
+        let features = client.open(&target.domain).await?;
+        Ok((client, features))
+    }
+
+    async fn encrypt(&mut self, connector: &TlsConnector, domain: &str) -> Result<()> {
+        let Link::Plain(socket) = std::mem::replace(&mut self.link, Link::Gone) else { bail!("TLS twice") };
+        let name = rustls::pki_types::ServerName::try_from(domain.to_owned())?;
+        let stream = timeout(STEP, connector.connect(name, socket)).await.context("TLS took too long")??;
+        self.link = Link::Tls(Box::new(stream));
+        Ok(())
+    }
+
+    /// Connects and logs in, but binds nothing yet.
+    pub(crate) async fn enter(target: &Target, index: usize, account: &Account) -> Result<Self> {
+        let (mut client, features) = Self::connect(target, index).await?;
+        sasl::authenticate(&mut client, &features, account, target.mechanism).await?;
         client.scanner.reset();
-        let Link::Plain(socket) = std::mem::replace(&mut client.link, Link::Gone) else { bail!("TLS twice") };
-        let name = rustls::pki_types::ServerName::try_from(options.domain.clone())?;
-        let stream = tokio::time::timeout(STEP, connector.connect(name, socket)).await??;
-        client.link = Link::Tls(Box::new(stream));
-        client.open(&options.domain).await?;
+        client.open(&target.domain).await?;
         Ok(client)
     }
 
-    /// Connects, logs `user` in and binds a resource.
-    pub(crate) async fn login(options: &Options, tls: Option<&TlsConnector>, user: &str) -> Result<Self> {
-        let mut client = Self::connect(options, tls).await?;
-        client.authenticate(options, user).await?;
-        client.scanner.reset();
-        client.open(&options.domain).await?;
-        client
-            .send(b"<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>")
-            .await?;
-        let bound = client.answer("bind").await?;
-        let jid = scan::text(&bound, "jid").context("no JID was bound")?;
-        client.jid = String::from_utf8(jid.to_vec())?;
+    /// Connects, logs in and binds a resource.
+    pub(crate) async fn login(target: &Target, index: usize, account: &Account) -> Result<Self> {
+        let mut client = Self::enter(target, index, account).await?;
+        client.bind().await?;
         client.scanner.shrink();
         Ok(client)
     }
 
-    async fn authenticate(&mut self, options: &Options, user: &str) -> Result<()> {
-        let auth = |mechanism: &str, data: &[u8]| {
-            let data = BASE64.encode(data);
-            format!("<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='{mechanism}'>{data}</auth>")
-        };
-        match options.mechanism {
-            Mechanism::Plain => {
-                self.send(auth("PLAIN", format!("\0{user}\0{}", options.password).as_bytes()).as_bytes())
-                    .await?;
-                let answer = self.stanza().await?;
-                ensure!(scan::name(&answer) == b"success", "login: {}", String::from_utf8_lossy(&answer));
-            }
-            Mechanism::ScramSha1 => {
-                let scram = Scram::new(user)?;
-                self.send(auth("SCRAM-SHA-1", scram.first().as_bytes()).as_bytes()).await?;
-                let answer = self.stanza().await?;
-                let challenge = scan::text(&answer, "challenge")
-                    .with_context(|| format!("login: {}", String::from_utf8_lossy(&answer)))?;
-                let (last, expected) = scram.answer(&options.password, &BASE64.decode(challenge)?)?;
-                let data = BASE64.encode(last);
-                self.send(
-                    format!("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{data}</response>")
-                        .as_bytes(),
-                )
-                .await?;
-                let answer = self.stanza().await?;
-                let success = scan::text(&answer, "success")
-                    .with_context(|| format!("login: {}", String::from_utf8_lossy(&answer)))?;
-                ensure!(BASE64.decode(success)? == expected.as_bytes(), "the server's signature is wrong");
-            }
-        }
+    /// Binds a resource that the server chooses (RFC 6120 §7.6).
+    pub(crate) async fn bind(&mut self) -> Result<()> {
+        self.send(b"<iq type='set' id='bind'><bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/></iq>").await?;
+        let bound = self.answer("bind").await?;
+        let jid = scan::text(&bound, "jid").with_context(|| format!("no JID was bound: {}", told(&bound)))?;
+        self.jid = String::from_utf8(jid.to_vec())?;
         Ok(())
     }
 
-    async fn open(&mut self, domain: &str) -> Result<()> {
+    /// Opens the stream; its features.
+    async fn open(&mut self, domain: &str) -> Result<Vec<u8>> {
         let header = format!(
             "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' \
              xmlns:stream='http://etherx.jabber.org/streams'>"
         );
         self.send(header.as_bytes()).await?;
         let features = self.stanza().await?;
-        ensure!(scan::name(&features).ends_with(b"features"), "no stream features came");
-        Ok(())
+        ensure!(scan::name(&features).ends_with(b"features"), "no stream features: {}", told(&features));
+        Ok(features)
+    }
+
+    /// Tells that it is there, and waits until the server has taken that in: it answers in order (RFC 6120 §10.1).
+    pub(crate) async fn appear(&mut self, domain: &str) -> Result<()> {
+        self.sm.wrote_others(2);
+        let ping =
+            format!("<presence/><iq type='get' id='ready' to='{domain}'><ping xmlns='urn:xmpp:ping'/></iq>");
+        self.send(ping.as_bytes()).await?;
+        self.answer("ready").await?;
+        self.reply().await
     }
 
     /// The answer to the request `id`; what else arrives before it is dropped.
     pub(crate) async fn answer(&mut self, id: &str) -> Result<Vec<u8>> {
         loop {
             let stanza = self.stanza().await?;
-            if scan::name(&stanza) == b"iq" && scan::attribute(&stanza, "id") == Some(id.as_bytes()) {
+            let is_answer = matches!(scan::attribute(&stanza, "type"), Some(b"result" | b"error"));
+            if scan::name(&stanza) == b"iq"
+                && is_answer
+                && scan::attribute(&stanza, "id") == Some(id.as_bytes())
+            {
                 return Ok(stanza);
             }
         }
@@ -121,28 +130,45 @@ impl Client {
 
     /// Turns XEP-0198 stream management on.
     pub(crate) async fn enable_sm(&mut self) -> Result<()> {
-        self.send(b"<enable xmlns='urn:xmpp:sm:3'/>").await?;
+        self.send(b"<enable xmlns='urn:xmpp:sm:3' resume='true'/>").await?;
         loop {
             let stanza = self.stanza().await?;
             match scan::name(&stanza) {
-                b"enabled" => return Ok(()),
-                b"failed" => bail!("stream management was refused"),
+                b"enabled" => {
+                    let id = scan::attribute(&stanza, "id").unwrap_or_default();
+                    self.sm = Sm::enabled(String::from_utf8_lossy(id).into_owned());
+                    return Ok(());
+                }
+                b"failed" => bail!("stream management was refused: {}", told(&stanza)),
                 _ => {}
             }
         }
     }
 
+    /// Goes on with the stream whose counts `former` are (XEP-0198 §5); false if the server has it no more.
+    pub(crate) async fn resume(&mut self, former: Sm, jid: &str) -> Result<bool> {
+        self.send(former.resume().as_bytes()).await?;
+        let answer = self.stanza().await?;
+        if scan::name(&answer) != b"resumed" {
+            ensure!(scan::name(&answer) == b"failed", "to <resume/>: {}", told(&answer));
+            return Ok(false);
+        }
+        (self.sm, self.jid) = (former, jid.to_owned());
+        self.sm.hear(&answer);
+        Ok(true)
+    }
+
     /// Waits for one whole stanza.
     pub(crate) async fn stanza(&mut self) -> Result<Vec<u8>> {
         loop {
-            while let Some(event) = self.scanner.next() {
+            while let Some(event) = self.next() {
                 match event {
                     Event::Stanza(bytes) => return Ok(bytes.to_vec()),
                     Event::Open => {}
                     Event::Close => bail!("the server closed the stream"),
                 }
             }
-            tokio::time::timeout(STEP, self.fill()).await.context("the server did not answer")??;
+            timeout(STEP, self.fill()).await.context("the server did not answer")??;
         }
     }
 
@@ -158,9 +184,19 @@ impl Client {
         Ok(())
     }
 
-    /// The next event among the bytes already read.
+    /// The next event among the bytes already read; stanzas are counted, and questions of the server noted for `reply`.
     pub(crate) fn next(&mut self) -> Option<Event<'_>> {
-        self.scanner.next()
+        let event = self.scanner.next()?;
+        if let Event::Stanza(stanza) = &event {
+            self.sm.hear(stanza);
+        }
+        Some(event)
+    }
+
+    /// Answers what the server asked meanwhile: `<r/>`, pings.
+    pub(crate) async fn reply(&mut self) -> Result<()> {
+        let answers = self.sm.answers();
+        if answers.is_empty() { Ok(()) } else { self.send(answers.as_bytes()).await }
     }
 
     /// Writes and flushes.
@@ -180,64 +216,10 @@ impl Client {
     pub(crate) async fn close(mut self) {
         let _ = self.send(b"</stream:stream>").await; // leaving either way
     }
-}
 
-/// A connector that takes any certificate: only loopback is ever a target, and it is the server's cost that counts.
-pub(crate) fn connector() -> Result<TlsConnector> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut config = rustls::ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-        .with_no_client_auth();
-    config.resumption = rustls::client::Resumption::disabled(); // each login pays for its handshake
-    Ok(TlsConnector::from(Arc::new(config)))
-}
-
-#[derive(Debug)]
-struct Anyone(Arc<rustls::crypto::CryptoProvider>);
-
-impl rustls::client::danger::ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &rustls::pki_types::CertificateDer<'_>,
-        _: &[rustls::pki_types::CertificateDer<'_>],
-        _: &rustls::pki_types::ServerName<'_>,
-        _: &[u8],
-        _: rustls::pki_types::UnixTime,
-    ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
-        Ok(rustls::client::danger::ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &rustls::pki_types::CertificateDer<'_>,
-        signed: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(
-            message,
-            cert,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &rustls::pki_types::CertificateDer<'_>,
-        signed: &rustls::DigitallySignedStruct,
-    ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(
-            message,
-            cert,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+    /// Leaves as a client that lost its network does: without a word. Its counts of XEP-0198 outlive it.
+    pub(crate) fn cut(mut self) -> Sm {
+        drop(self.sm.answers()); // to questions of a connection that is gone
+        self.sm
     }
 }

@@ -1,57 +1,62 @@
-//! Load on XMPP servers: what a login, a message, a presence and an idle connection cost them.
+//! Load on XMPP servers: what a login, a message, a presence and an idle connection cost them, and whether all arrives.
 #![forbid(unsafe_code)]
 
 mod bench;
-mod chat;
+mod check;
 mod client;
-mod offline;
+mod clock;
+mod load;
+mod mark;
 mod options;
-mod presence;
 mod process;
+mod recorder;
 mod relay;
+mod run;
+mod sasl;
 mod scan;
+mod scenario;
 mod scram;
-mod sessions;
-mod stats;
+mod sm;
+mod stamp;
+mod target;
+mod tls;
 
 use anyhow::Result;
 use clap::Parser as _;
-use options::{Load, Options};
+use options::{Command, Options};
 use std::io::Write as _;
 use std::process::ExitCode;
-use std::sync::Arc;
+
+/// A scenario that cannot be run as it is written.
+const WRONG_SCENARIO: u8 = 2;
+/// A threshold does not hold.
+const NOT_GOOD: u8 = 99;
 
 fn main() -> ExitCode {
     match run() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "starling-loadtest: {error:#}"); // nowhere else to say it
-            ExitCode::FAILURE
+            let is_scenario = error.downcast_ref::<scenario::Invalid>().is_some();
+            if is_scenario { ExitCode::from(WRONG_SCENARIO) } else { ExitCode::FAILURE }
         }
     }
 }
 
-fn run() -> Result<()> {
-    let options = Arc::new(Options::parse());
-    options.check()?;
+fn run() -> Result<ExitCode> {
+    let options = Options::parse();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (json, words) = runtime.block_on(async {
-        match &options.load {
-            Load::Register { count } => sessions::register(options.clone(), *count).await,
-            Load::Idle { connections, seconds } => {
-                sessions::idle(options.clone(), *connections, *seconds).await
+    runtime.block_on(async {
+        match options.command {
+            Command::Run(command) => {
+                let verdict = run::run(&command).await?;
+                writeln!(std::io::stdout(), "{}", verdict.words)?;
+                return Ok(if verdict.is_good { ExitCode::SUCCESS } else { ExitCode::from(NOT_GOOD) });
             }
-            Load::Login { count } => sessions::login(options.clone(), *count).await,
-            Load::Chat(chat) => chat::run(options.clone(), chat.clone()).await,
-            Load::Presence { contacts, rounds } => presence::run(options.clone(), *contacts, *rounds).await,
-            Load::Offline { pairs, messages } => offline::run(options.clone(), *pairs, *messages).await,
-            Load::Bench(settings) => bench::run(options.clone(), settings.clone()).await,
-            Load::BenchCluster(settings) => bench::cluster::run(options.clone(), settings.clone()).await,
-            Load::Relay => relay::serve().await,
+            Command::Bench(bench) => bench::run(&bench).await?,
+            Command::BenchCluster(bench) => bench::cluster::run(&bench).await?,
+            Command::Relay => relay::serve().await?,
         }
-    })?;
-    let mut out = std::io::stdout().lock();
-    writeln!(out, "{json}")?;
-    writeln!(out, "{words}")?;
-    Ok(())
+        Ok(ExitCode::SUCCESS)
+    })
 }

@@ -20,12 +20,6 @@ pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     Ok(Duration::from_micros(ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1)))
 }
 
-/// CPU time of each of `pids`, in microseconds, since `before`, which was read by `cpu`.
-pub(crate) fn each_since(pids: &[u32], before: &[Duration]) -> Result<Vec<f64>> {
-    let spent = |(pid, before): (&u32, &Duration)| Ok(cpu(*pid)?.saturating_sub(*before).as_secs_f64() * 1e6);
-    pids.iter().zip(before).map(spent).collect()
-}
-
 /// Reads all `pids` now.
 pub(crate) fn read(pids: &[u32]) -> Result<Reading> {
     let mut sum = Reading::default();
@@ -47,11 +41,6 @@ impl Reading {
     /// RSS gained since `before`, in bytes.
     pub(crate) fn rss_since(&self, before: &Self) -> i64 {
         self.rss - before.rss
-    }
-
-    /// PSS gained since `before`, in bytes.
-    pub(crate) fn pss_since(&self, before: &Self) -> i64 {
-        self.pss - before.pss
     }
 
     /// The difference to `before`, for the report.

@@ -1,11 +1,11 @@
 //! The raw limit: a relay of lines between pairs of sockets, without XML, rules, store or promise, and its load.
 
-use crate::options::Options;
+use crate::check::{Findings, Sequence};
+use crate::mark::number;
 use crate::process;
-use crate::sessions::{Report, micros};
-use crate::stats::{Sequence, Tally};
+use crate::recorder::{histogram, micros};
 use anyhow::{Context as _, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 type Peers = Arc<Mutex<HashMap<u32, mpsc::Sender<Vec<u8>>>>>;
 
 /// Says its port, then relays what socket 2n sends to socket 2n+1, until it is killed.
-pub(crate) async fn serve() -> Result<Report> {
+pub(crate) async fn serve() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     writeln!(std::io::stdout(), "{}", listener.local_addr()?.port())?;
     let (peers, mut end) = (Peers::default(), std::pin::pin!(tokio::time::sleep(LIFE)));
@@ -42,7 +42,7 @@ pub(crate) async fn serve() -> Result<Report> {
             () = &mut end => break,
         }
     }
-    Ok((json!({ "load": "relay" }), "relay: ended".to_owned()))
+    Ok(())
 }
 
 /// One socket: its first four bytes are its number, everything after goes to its neighbour.
@@ -75,63 +75,66 @@ async fn relay(socket: TcpStream, peers: Peers) -> Result<()> {
     }
 }
 
-/// The same pairs, windows and checks as `chat`, over lines of `bytes` bytes.
+/// The same pairs, windows and checks as a chat, over lines of `bytes` bytes; its figures under the same names.
 pub(crate) async fn load(
-    options: Arc<Options>,
+    port: u16,
+    pid: u32,
     pairs: u32,
     in_flight: usize,
     bytes: usize,
     seconds: u64,
-) -> Result<Report> {
+) -> Result<Value> {
     let mut sockets = Vec::new();
     for number in 0..pairs * 2 {
-        let mut socket = TcpStream::connect(options.target()?).await?;
+        let mut socket = TcpStream::connect(("127.0.0.1", port)).await?;
         socket.set_nodelay(true)?;
         socket.write_u32(number).await?;
         socket.read_u8().await?;
         sockets.push(socket.into_split());
     }
-    let before = process::read(&options.server_pid)?;
+    let before = process::read(&[pid])?;
     let (began, stop) = (Instant::now(), Instant::now() + Duration::from_secs(seconds));
     let (mut writers, mut readers) = (JoinSet::new(), JoinSet::new());
-    let (mut sockets, mut kept, mut open) = (sockets.into_iter(), Vec::new(), Vec::new());
+    let (mut sockets, mut kept, mut flow) = (sockets.into_iter(), Vec::new(), 0_usize);
     while let (Some((idle, write)), Some((read, other))) = (sockets.next(), sockets.next()) {
         let window = Arc::new(Semaphore::new(in_flight));
-        writers.spawn(send(write, window.clone(), in_flight, bytes, began, stop));
-        readers.spawn(receive(read, window, began, stop + DRAIN));
+        writers.spawn(send(flow, write, window.clone(), in_flight, bytes, began, stop));
+        readers.spawn(receive(flow, read, window, began, stop + DRAIN));
         kept.push((idle, other));
+        flow += 1;
     }
-    let mut tally = Tally::new()?;
+    let (mut sent, mut open, mut findings, mut latency) =
+        (vec![0; flow], Vec::new(), Findings::default(), histogram());
     while let Some(done) = writers.join_next().await {
-        let (write, sent) = done??;
-        tally.sent += sent;
+        let (flow, write, count) = done??;
+        sent.get_mut(flow).into_iter().for_each(|sent| *sent = count);
         open.push(write);
     }
     while let Some(done) = readers.join_next().await {
-        let (sequence, latencies) = done??;
-        tally.add(&sequence);
-        latencies.into_iter().for_each(|micros| tally.took(micros));
+        let (flow, sequence, latencies) = done??;
+        findings.judge("relay", &sequence, sent.get(flow).copied().unwrap_or(0), 0);
+        latencies.into_iter().for_each(|micros| latency.saturating_record(micros));
     }
-    let after = process::read(&options.server_pid)?;
-    let cpu = after.cpu_us_since(&before) / tally.received.max(1) as f64;
-    let (rate, lost) = (tally.received as f64 / seconds.max(1) as f64, tally.lost());
-    let json = json!({
-        "load": "relay", "pairs": pairs, "in_flight": in_flight, "per_second": rate, "lost": lost,
-        "doubled": tally.doubled, "reordered": tally.reordered, "server_cpu_us_per_message": cpu,
-        "latency": tally.latency(),
-    });
-    Ok((json, format!("relay: {rate:.0} lines/s, {cpu:.1} us of CPU each, lost {lost}")))
+    let cpu = process::read(&[pid])?.cpu_us_since(&before) / findings.received.max(1) as f64;
+    let rate = findings.received as f64 / seconds.max(1) as f64;
+    Ok(json!({ "figures": {
+        "lost": findings.lost, "doubled": findings.doubled, "reordered": findings.reordered,
+        "server-cpu-us-per-operation": cpu, "delivery.per-second": rate,
+        "delivery.p50-ms": latency.value_at_quantile(0.5) as f64 / 1000.0,
+        "delivery.p99-ms": latency.value_at_quantile(0.99) as f64 / 1000.0,
+    } }))
 }
 
 /// Writes as many lines as the window lets, in one go.
 async fn send(
+    flow: usize,
     mut write: OwnedWriteHalf,
     window: Arc<Semaphore>,
     in_flight: usize,
     bytes: usize,
     began: Instant,
     stop: Instant,
-) -> Result<(OwnedWriteHalf, u64)> {
+) -> Result<(usize, OwnedWriteHalf, u64)> {
     let (mut sent, mut batch) = (0_u64, String::new());
     while let Ok(permit) = timeout_at(stop, window.acquire()).await {
         permit?.forget();
@@ -148,15 +151,16 @@ async fn send(
             break;
         }
     }
-    Ok((write, sent))
+    Ok((flow, write, sent))
 }
 
 async fn receive(
+    flow: usize,
     mut read: OwnedReadHalf,
     window: Arc<Semaphore>,
     began: Instant,
     deadline: Instant,
-) -> Result<(Sequence, Vec<u64>)> {
+) -> Result<(usize, Sequence, Vec<u64>)> {
     let (mut sequence, mut latencies, mut buffer) = (Sequence::default(), Vec::new(), Vec::new());
     while let Ok(length) = timeout_at(deadline, read.read_buf(&mut buffer)).await {
         if length? == 0 {
@@ -165,7 +169,7 @@ async fn receive(
         let whole = memchr::memrchr(b'\n', &buffer).map_or(0, |end| end + 1);
         let mut freed = 0;
         for line in buffer.get(..whole).unwrap_or_default().split(|byte| *byte == b'\n') {
-            let mut words = line.split(|byte| *byte == b' ').map(crate::chat::number);
+            let mut words = line.split(|byte| *byte == b' ').map(number);
             let (Some(Some(index)), Some(Some(sent_at))) = (words.next(), words.next()) else { continue };
             sequence.note(index);
             latencies.push(micros(began.elapsed()).saturating_sub(sent_at));
@@ -174,5 +178,5 @@ async fn receive(
         buffer.drain(..whole);
         window.add_permits(freed);
     }
-    Ok((sequence, latencies))
+    Ok((flow, sequence, latencies))
 }

@@ -146,6 +146,20 @@ pub(crate) fn text<'a>(stanza: &'a [u8], name: &str) -> Option<&'a [u8]> {
     None
 }
 
+/// Each `<name …` within, from its `<` to the end of the stanza.
+pub(crate) fn elements<'a>(stanza: &'a [u8], name: &str) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    let (open, mut from) = (format!("<{name}"), 0);
+    std::iter::from_fn(move || {
+        loop {
+            let start = from + memmem::find(stanza.get(from..)?, open.as_bytes())?;
+            from = start + open.len();
+            if stanza.get(from).is_some_and(|byte| matches!(byte, b'>' | b' ' | b'/')) {
+                return stanza.get(start..);
+            }
+        }
+    })
+}
+
 /// Whether the stanza holds `needle` anywhere.
 pub(crate) fn holds(stanza: &[u8], needle: &str) -> bool {
     memmem::find(stanza, needle.as_bytes()).is_some()

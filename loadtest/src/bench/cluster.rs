@@ -1,16 +1,15 @@
 //! Figures of a cluster: alice → manager → router → manager → bob, each process by itself.
 
-use super::page::{latency, load, rate, spread, stamp};
+use super::page::{latency, rate, spread};
 use super::server::{CONFIG, Server};
-use super::{Outcome, page, say};
-use crate::chat;
-use crate::options::{BenchCluster, Chat, Mechanism, Options};
-use crate::sessions::{self, Report};
+use super::{Outcome, figure, page, register, say};
+use crate::options::BenchCluster;
+use crate::run::{self, Run};
+use crate::{scenario, stamp};
 use anyhow::{Context as _, Result, ensure};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 
 /// What is chatted: its name, the archives, messages of a pair on their way at once, XEP-0198.
 const CHATS: &[(&str, bool, usize, bool)] = &[
@@ -68,58 +67,49 @@ impl Cluster {
 }
 
 /// Runs all chats, prints the table and writes it; fails if anything was lost, doubled or reordered.
-pub(crate) async fn run(options: Arc<Options>, bench: BenchCluster) -> Result<Report> {
+pub(crate) async fn run(bench: &BenchCluster) -> Result<()> {
     let directory = std::env::temp_dir().join(format!("starling-bench-cluster-{}", std::process::id()));
-    let outcomes = all(&options, &bench, &directory).await;
+    let outcomes = all(bench, &directory).await;
     let _ = std::fs::remove_dir_all(&directory); // what is left there is temporary by its place
     let outcomes = outcomes?;
-    let table = table(&outcomes, &bench);
+    let table = table(&outcomes, bench);
     if let Some(page) = &bench.write {
         page::write(page, &table, "make bench-cluster")?;
     }
     say(&table)?;
-    let runs: Vec<Value> =
-        outcomes.iter().map(|(name, runs)| json!({ "name": name, "runs": runs })).collect();
     let all_right = outcomes.iter().flat_map(|(_, runs)| runs).all(Outcome::is_run_right);
-    ensure!(all_right, "lost, doubled, reordered or unconfirmed messages: {runs:?}");
-    Ok((
-        json!({ "load": "bench-cluster", "scenarios": runs }),
-        "everything sent arrived once and in order".to_owned(),
-    ))
+    ensure!(all_right, "lost, doubled, reordered or unconfirmed messages");
+    say("everything sent arrived once and in order")
 }
 
 type Runs = (&'static str, Vec<Value>);
 
-async fn all(options: &Options, bench: &BenchCluster, directory: &Path) -> Result<Vec<Runs>> {
+async fn all(bench: &BenchCluster, directory: &Path) -> Result<Vec<Runs>> {
     let mut outcomes: Vec<Runs> = CHATS.iter().map(|chat| (chat.0, Vec::new())).collect();
     let mut used = 0;
     for archive in [false, true] {
         let cluster = Cluster::start(bench, directory, archive).await?;
         let ports = cluster.managers.iter().map(|manager| manager.port(false)).collect::<Result<Vec<_>>>()?;
-        let [port, more_ports @ ..] = ports.as_slice() else { continue };
-        let options = Options {
-            port: *port,
-            more_ports: more_ports.to_vec(),
-            tls: false,
-            mechanism: Mechanism::ScramSha1,
-            account_count: bench.users,
-            server_pid: cluster.pids().into_iter().chain(bench.beside.iter().map(|(_, pid)| *pid)).collect(),
-            ..options.clone()
-        };
+        let pids = cluster.pids().into_iter().chain(bench.beside.iter().map(|(_, pid)| *pid)).collect();
+        let target = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let command = Run { server_pid: pids, target, quiet: true, ..Run::default() };
         for ((name, _, in_flight, sm), (_, runs)) in
             CHATS.iter().zip(&mut outcomes).filter(|((_, archived, ..), _)| *archived == archive)
         {
             for _ in 0..bench.runs.max(1) {
                 // Accounts of its own: what a former run's reader had not acknowledged would come to this one's.
                 used += 1;
-                let accounts = format!("c{}-{used}-", std::process::id());
-                let options = Arc::new(Options { accounts, ..options.clone() });
-                sessions::register(options.clone(), bench.users).await?;
-                let (pairs, seconds) = (bench.users / 2, bench.seconds);
-                let chat = Chat { pairs, in_flight: *in_flight, bytes: 64, seconds, sm: *sm };
-                let (json, words) = chat::run(options, chat).await.with_context(|| (*name).to_owned())?;
-                say(&format!("{name}: {words}"))?;
-                runs.push(json);
+                let prefix = format!("c{}-{used}-", std::process::id());
+                register(ports.first().copied().context("no manager")?, &prefix, bench.users).await?;
+                let text = format!(
+                    "about = \"{name}\"\nseconds = {}\n[accounts]\ncount = {}\nprefix = \"{prefix}\"\nregister = false\n\
+                     [target]\nmechanism = \"scram-sha-1\"\n[chat]\nin-flight = {in_flight}\nsm = {sm}\n",
+                    bench.seconds, bench.users
+                );
+                let (result, verdict) =
+                    run::play(&command, scenario::parse(name, &text)?, name, &text).await?;
+                say(&verdict.words)?;
+                runs.push(result);
             }
         }
         cluster.stop().await?;
@@ -130,12 +120,12 @@ async fn all(options: &Options, bench: &BenchCluster, directory: &Path) -> Resul
 fn table(outcomes: &[Runs], bench: &BenchCluster) -> String {
     let beside: Vec<String> = bench.beside.iter().map(|(name, _)| format!("{name}, µs")).collect();
     let mut out = format!(
-        "{} Command: `make bench-cluster`. {} runs each of {} s, {} users, senders on one manager, receivers on the other; {}.\n\n",
-        stamp(),
+        "{} Command: `make bench-cluster`. {} runs each of {} s, {} users, senders on one manager, receivers on the other; load average at the end {}.\n\n",
+        stamp::words(),
         bench.runs,
         bench.seconds,
         bench.users,
-        load()
+        stamp::load_average()
     );
     let _ = writeln!(
         out,
@@ -146,8 +136,9 @@ fn table(outcomes: &[Runs], bench: &BenchCluster) -> String {
     for (name, runs) in outcomes {
         let each = |range: std::ops::Range<usize>| -> Vec<f64> {
             let sum = |run: &Value| -> Option<f64> {
-                let each = run.get("each_cpu_us_per_message")?.as_array()?;
-                Some(each.get(range.clone())?.iter().filter_map(Value::as_f64).sum())
+                let each = run.pointer("/server/each-cpu-us")?.as_array()?;
+                let sum: f64 = each.get(range.clone())?.iter().filter_map(Value::as_f64).sum();
+                Some(sum / figure(run, "delivery.count")?.max(1.0))
             };
             runs.iter().filter_map(sum).collect()
         };

@@ -5,40 +5,42 @@ mod page;
 mod scenario;
 mod server;
 
-use crate::options::{Bench, Load, Options};
-use crate::sessions::{self, Report};
-use crate::{chat, offline, presence, relay};
+use crate::options::Bench;
+use crate::run::{self, Run};
+use crate::target::{self, Target, Transport};
+use crate::{relay, scenario as file};
 use anyhow::{Context as _, Result, ensure};
 use scenario::{ALL, Kind, Scenario};
-use serde_json::{Value, json};
+use serde_json::Value;
 use server::Server;
 use std::io::{BufRead as _, Write as _};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-/// Accounts that log in and out before memory is measured: code and buffers that any connection needs are there then.
-const WARM_UP: usize = 200;
+/// How many accounts are made at the same time.
+const CONCURRENCY: usize = 16;
 
 /// One scenario, run several times.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) scenario: Scenario,
-    /// The report of each run.
+    /// The result of each run.
     pub(crate) runs: Vec<Value>,
 }
 
 /// Runs what is wanted, prints the table and writes it; fails if anything was lost, doubled or reordered.
-pub(crate) async fn run(options: Arc<Options>, bench: Bench) -> Result<Report> {
+pub(crate) async fn run(bench: &Bench) -> Result<()> {
     if bench.list {
         let names: Vec<&str> = ALL.iter().map(|scenario| scenario.name).collect();
-        return Ok((json!(names), names.join("\n")));
+        return say(&names.join("\n"));
     }
     let directory = std::env::temp_dir().join(format!("starling-bench-{}", std::process::id()));
-    let outcomes = all(&options, &bench, &directory).await;
+    let outcomes = all(bench, &directory).await;
     let _ = std::fs::remove_dir_all(&directory); // what is left there is temporary by its place
     let outcomes = outcomes?;
-    let table = page::table(&outcomes, &bench);
+    let table = page::table(&outcomes, bench);
     if let Some(page) = &bench.write {
         page::write(page, &table, "make bench")?;
     }
@@ -46,28 +48,22 @@ pub(crate) async fn run(options: Arc<Options>, bench: Bench) -> Result<Report> {
         outcomes.iter().filter(|outcome| !outcome.is_right()).map(|outcome| outcome.scenario.name).collect();
     say(&table)?;
     ensure!(broken.is_empty(), "lost, doubled, reordered or unconfirmed messages in {broken:?}");
-    let runs: Vec<Value> =
-        outcomes.iter().map(|one| json!({ "name": one.scenario.name, "runs": one.runs })).collect();
-    Ok((
-        json!({ "load": "bench", "scenarios": runs }),
-        "everything sent arrived once and in order".to_owned(),
-    ))
+    say("everything sent arrived once and in order")
 }
 
-async fn all(options: &Options, bench: &Bench, directory: &Path) -> Result<Vec<Outcome>> {
+async fn all(bench: &Bench, directory: &Path) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     for scenario in ALL.iter().filter(|scenario| scenario.is_wanted(&bench.only)) {
         let mut runs = Vec::new();
         let repeat = if scenario.kind == Kind::Idle { bench.runs.min(2) } else { bench.runs };
         for run in 0..repeat.max(1) {
             let place = directory.join(format!("{}-{run}", scenario.name));
-            let (json, words) = match scenario.kind {
-                Kind::Relay { in_flight } => against_relay(options, bench, in_flight).await,
-                _ => against_server(scenario, options, bench, &place).await,
+            let result = match scenario.kind {
+                Kind::Relay { in_flight } => against_relay(bench, in_flight).await,
+                _ => against_server(scenario, bench, &place).await,
             }
             .with_context(|| format!("scenario {}", scenario.name))?;
-            say(&format!("{}: {words}", scenario.name))?;
-            runs.push(json);
+            runs.push(result);
             let _ = std::fs::remove_dir_all(&place); // made anew for each run
         }
         outcomes.push(Outcome { scenario: *scenario, runs });
@@ -76,37 +72,29 @@ async fn all(options: &Options, bench: &Bench, directory: &Path) -> Result<Vec<O
 }
 
 /// Accounts are made by one process and used by the next: what registration left in memory is not measured.
-async fn against_server(
-    scenario: &Scenario,
-    options: &Options,
-    bench: &Bench,
-    directory: &Path,
-) -> Result<Report> {
-    let mut options = scenario.options(bench, options);
+async fn against_server(scenario: &Scenario, bench: &Bench, directory: &Path) -> Result<Value> {
     let server = Server::start(&bench.server, directory, scenario.archive).await?;
-    let plain = Options { port: server.port(false)?, tls: false, server_pid: Vec::new(), ..options.clone() };
-    sessions::register(Arc::new(plain), options.account_count).await?;
+    register(server.port(false)?, "load", scenario.accounts(bench)).await?;
     server.stop().await?;
     let server = Server::start(&bench.server, directory, scenario.archive).await?;
-    options.port = server.port(scenario.tls)?;
-    options.server_pid = vec![server.pid()];
-    let options = Arc::new(options);
-    sessions::login(options.clone(), WARM_UP.min(options.account_count)).await?;
-    let report = match &options.load {
-        Load::Idle { connections, seconds } => sessions::idle(options.clone(), *connections, *seconds).await,
-        Load::Login { count } => sessions::login(options.clone(), *count).await,
-        Load::Chat(chat) => chat::run(options.clone(), chat.clone()).await,
-        Load::Presence { contacts, rounds } => presence::run(options.clone(), *contacts, *rounds).await,
-        Load::Offline { pairs, messages } => offline::run(options.clone(), *pairs, *messages).await,
-        Load::Register { .. } | Load::Bench(_) | Load::BenchCluster(_) | Load::Relay => {
-            Err(anyhow::anyhow!("not a scenario against a server"))
-        }
-    };
+    let command = Run { server_pid: vec![server.pid()], quiet: true, ..Run::default() };
+    run::play(&command, scenario::warm_up(server.port(false)?)?, "warm-up", "").await?;
+    let text = scenario.text(bench, server.port(scenario.tls)?);
+    let (result, verdict) =
+        run::play(&command, file::parse(scenario.name, &text)?, scenario.name, &text).await?;
+    say(&verdict.words)?;
     server.stop().await?;
-    report
+    Ok(result)
 }
 
-async fn against_relay(options: &Options, bench: &Bench, in_flight: usize) -> Result<Report> {
+/// Makes accounts on a service without TLS.
+async fn register(port: u16, prefix: &str, count: usize) -> Result<()> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let service = Target::new(vec![address], "localhost", Transport::Plain, None, false)?;
+    run::register(&Arc::new(service), &target::numbered(prefix, "loadtest", count), CONCURRENCY).await
+}
+
+async fn against_relay(bench: &Bench, in_flight: usize) -> Result<Value> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg("relay")
         .stdin(Stdio::null())
@@ -115,12 +103,11 @@ async fn against_relay(options: &Options, bench: &Bench, in_flight: usize) -> Re
         .context("starting the relay")?;
     let mut port = String::new();
     std::io::BufReader::new(child.stdout.take().context("no output")?).read_line(&mut port)?;
-    let options = Options { port: port.trim().parse()?, server_pid: vec![child.id()], ..options.clone() };
     let pairs = u32::try_from(bench.users / 2)?;
-    let report = relay::load(Arc::new(options), pairs, in_flight, 200, bench.seconds).await;
+    let result = relay::load(port.trim().parse()?, child.id(), pairs, in_flight, 200, bench.seconds).await;
     child.kill()?;
     child.wait()?;
-    report
+    result
 }
 
 impl Outcome {
@@ -130,10 +117,14 @@ impl Outcome {
     }
 
     fn is_run_right(run: &Value) -> bool {
-        let none = |key: &&str| run.get(*key).and_then(Value::as_u64).unwrap_or(0) == 0;
-        let is_confirmed = run.get("sm") != Some(&Value::Bool(true)) || run.get("acked") == run.get("sent");
-        ["lost", "doubled", "reordered"].iter().all(none) && is_confirmed
+        let none = |key: &str| figure(run, key).unwrap_or(0.0) == 0.0;
+        ["lost", "doubled", "reordered", "misplaced", "unacked", "errors"].into_iter().all(none)
     }
+}
+
+/// A figure of a result.
+fn figure(run: &Value, name: &str) -> Option<f64> {
+    run.get("figures")?.get(name)?.as_f64()
 }
 
 fn say(line: &str) -> Result<()> {

@@ -1,13 +1,13 @@
 //! The table of docs/benchmarks.md, with what one must know to believe it.
 
-use super::Outcome;
 use super::server::CONFIG;
+use super::{Outcome, figure};
 use crate::options::Bench;
+use crate::stamp;
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::Command;
 
 /// The table: a median for each figure, and behind it the lowest and the highest run.
 pub(super) fn table(outcomes: &[Outcome], bench: &Bench) -> String {
@@ -20,7 +20,7 @@ pub(super) fn table(outcomes: &[Outcome], bench: &Bench) -> String {
             .figures()
             .iter()
             .map(|(key, unit, divisor)| {
-                let values = outcome.runs.iter().filter_map(|run| run.get(key)?.as_f64());
+                let values = outcome.runs.iter().filter_map(|run| figure(run, key));
                 spread(values.map(|value| value / divisor).collect(), unit)
             })
             .collect();
@@ -48,71 +48,44 @@ pub(super) fn spread(mut values: Vec<f64>, unit: &str) -> String {
     format!("**{:.2}** {unit} ({:.2}–{:.2})", of(values.len() / 2), of(0), of(values.len().saturating_sub(1)))
 }
 
-fn middle(runs: &[Value], pointer: &str) -> Option<f64> {
-    let mut values: Vec<f64> = runs.iter().filter_map(|run| run.pointer(pointer)?.as_f64()).collect();
+fn middle(runs: &[Value], name: &str) -> Option<f64> {
+    let mut values: Vec<f64> = runs.iter().filter_map(|run| figure(run, name)).collect();
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }
 
 pub(super) fn rate(runs: &[Value]) -> String {
-    let rates: Vec<String> = ["/per_second", "/stored_per_second", "/collected_per_second"]
-        .iter()
-        .filter_map(|pointer| middle(runs, pointer))
-        .map(|rate| format!("{rate:.0}/s"))
-        .collect();
+    let own = ["stored-per-second", "collected-per-second"];
+    let all = own.into_iter().chain(MAIN.map(|(rate, ..)| rate));
+    let rates: Vec<String> =
+        all.filter_map(|name| middle(runs, name)).map(|rate| format!("{rate:.0}/s")).collect();
     rates.join(", ")
 }
 
+/// Rate, median and 99th percentile of what is measured, where it is in a result.
+const MAIN: [(&str, &str, &str); 2] = [
+    ("delivery.per-second", "delivery.p50-ms", "delivery.p99-ms"),
+    ("login.per-second", "login.p50-ms", "login.p99-ms"),
+];
+
 pub(super) fn latency(runs: &[Value]) -> String {
-    match (middle(runs, "/latency/p50_us"), middle(runs, "/latency/p99_us")) {
-        (Some(p50), Some(p99)) => format!("{:.1} / {:.1} ms", p50 / 1000.0, p99 / 1000.0),
-        _ => String::new(),
-    }
+    let both = |p50, p99| Some((middle(runs, p50)?, middle(runs, p99)?));
+    let presence = both("presence.p50-ms", "presence.p99-ms");
+    let found = presence.or_else(|| MAIN.into_iter().find_map(|(_, p50, p99)| both(p50, p99)));
+    found.map_or_else(String::new, |(p50, p99)| format!("{p50:.1} / {p99:.1} ms"))
 }
 
 fn about(bench: &Bench) -> String {
     format!(
-        "{} Command: `make bench BENCH='{}'`. {} runs each (idle: at most 2) of {} s, {} users, {} idle connections; {}.\n",
-        stamp(),
+        "{} Command: `make bench BENCH='{}'`. {} runs each (idle: at most 2) of {} s, {} users, {} idle connections; load average at the end {}.\n",
+        stamp::words(),
         arguments(bench),
         bench.runs,
         bench.seconds,
         bench.users,
         bench.connections,
-        load(),
+        stamp::load_average(),
     )
-}
-
-/// Date, commit, machine: what another one needs to do it again.
-pub(super) fn stamp() -> String {
-    let said = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).output().ok()?;
-        Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()).filter(|text| !text.is_empty())
-    };
-    let cpus = read("/proc/cpuinfo");
-    let model = cpus.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("");
-    let count = cpus.lines().filter(|line| line.starts_with("processor")).count();
-    let memory = read("/proc/meminfo");
-    let kib: u64 =
-        memory.split_ascii_whitespace().nth(1).and_then(|kib| kib.parse().ok()).unwrap_or_default();
-    format!(
-        "Date {}, commit {}, {count} × {}, {} MiB of memory, Linux {}.",
-        said("date", &["+%F"]).unwrap_or_default(),
-        said("git", &["rev-parse", "--short", "HEAD"]).unwrap_or_else(|| "unknown".to_owned()),
-        model.trim_start_matches([' ', '\t', ':']),
-        kib / 1024,
-        read("/proc/sys/kernel/osrelease").trim(),
-    )
-}
-
-/// How busy the machine was.
-pub(super) fn load() -> String {
-    let load = read("/proc/loadavg");
-    format!("load average at the end {}", load.split(' ').next().unwrap_or_default())
-}
-
-fn read(path: &str) -> String {
-    std::fs::read_to_string(path).unwrap_or_default()
 }
 
 fn arguments(bench: &Bench) -> String {

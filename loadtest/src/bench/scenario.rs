@@ -1,6 +1,7 @@
 //! The scenarios: each with a name, what it needs, and which figure of its report is the result.
 
-use crate::options::{Bench, Chat, Load, Mechanism, Options};
+use crate::options::Bench;
+use crate::scenario::Invalid;
 
 /// What is loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,44 +80,53 @@ impl Scenario {
         match self.kind {
             Kind::Idle => bench.connections,
             Kind::Relay { .. } => 0,
+            Kind::Presence => 19,
+            Kind::Offline => bench.users.min(200),
             _ => bench.users,
         }
     }
 
-    /// The load as a command line would say it.
-    pub(crate) fn options(&self, bench: &Bench, base: &Options) -> Options {
+    /// The scenario's file, for a service on `port`.
+    pub(crate) fn text(&self, bench: &Bench, port: u16) -> String {
         let load = match self.kind {
-            Kind::Idle => Load::Idle { connections: bench.connections, seconds: 2 },
-            Kind::Login => Load::Login { count: 250 * usize::try_from(bench.seconds).unwrap_or(1) },
-            Kind::Chat { in_flight, sm } => {
-                Load::Chat(Chat { pairs: bench.users / 2, in_flight, bytes: 64, seconds: bench.seconds, sm })
-            }
-            Kind::Presence => Load::Presence { contacts: 18, rounds: 500 * bench.seconds },
-            Kind::Offline => {
-                Load::Offline { pairs: (bench.users / 2).min(100), messages: 100 * bench.seconds }
-            }
-            Kind::Relay { .. } => Load::Relay,
+            Kind::Idle => "[hold]\n".to_owned(),
+            Kind::Login => "[login]\n".to_owned(),
+            Kind::Chat { in_flight, sm } => format!("[chat]\nin-flight = {in_flight}\nsm = {sm}\n"),
+            Kind::Presence => "[presence]\ncontacts = 18\n".to_owned(),
+            Kind::Offline => "[offline]\nmessages = 100\n".to_owned(),
+            Kind::Relay { .. } => String::new(),
         };
-        Options {
-            load,
-            tls: self.tls,
-            mechanism: Mechanism::ScramSha1,
-            account_count: self.accounts(bench).max(1),
-            ..base.clone()
-        }
+        let transport = if self.tls { "starttls" } else { "plain" };
+        format!(
+            "about = \"{}\"\nseconds = {}\n[target]\naddresses = [\"127.0.0.1:{port}\"]\ntransport = \"{transport}\"\n\
+             mechanism = \"scram-sha-1\"\n[accounts]\ncount = {}\nregister = false\n{load}",
+            self.what,
+            bench.seconds,
+            self.accounts(bench),
+        )
     }
 
-    /// The keys of its figures in the report, each with what a reader sees beside it, unit and divisor.
+    /// The names of its figures in the result, each with what a reader sees beside it, and divisor.
     pub(crate) fn figures(&self) -> &'static [(&'static str, &'static str, f64)] {
         match self.kind {
-            Kind::Idle => &[("bytes_per_connection", "KiB", 1024.0)],
-            Kind::Login => &[("server_cpu_us_per_login", "ms", 1000.0)],
-            Kind::Chat { .. } | Kind::Relay { .. } => &[("server_cpu_us_per_message", "µs", 1.0)],
-            Kind::Presence => &[("server_cpu_us_per_presence", "µs", 1.0)],
+            Kind::Idle => &[("bytes-per-connection", "KiB", 1024.0)],
+            Kind::Login => &[("server-cpu-us-per-operation", "ms", 1000.0)],
+            Kind::Chat { .. } | Kind::Relay { .. } | Kind::Presence => {
+                &[("server-cpu-us-per-operation", "µs", 1.0)]
+            }
             Kind::Offline => &[
-                ("server_cpu_us_per_stored", "µs", 1.0),
-                ("server_cpu_us_per_collected", "µs collected", 1.0),
+                ("server-cpu-us-per-stored", "µs", 1.0),
+                ("server-cpu-us-per-collected", "µs collected", 1.0),
             ],
         }
     }
+}
+
+/// Accounts that log in and out before anything is measured: code and buffers that any connection needs are there then.
+pub(crate) fn warm_up(port: u16) -> Result<crate::scenario::Scenario, Invalid> {
+    let text = format!(
+        "about = \"warm up\"\nseconds = 60\noperations = 200\n[target]\naddresses = [\"127.0.0.1:{port}\"]\n\
+         mechanism = \"scram-sha-1\"\n[accounts]\ncount = 20\nregister = false\n[login]\n"
+    );
+    crate::scenario::parse("warm-up", &text)
 }

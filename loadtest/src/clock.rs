@@ -1,0 +1,128 @@
+//! When a run begins and ends, for all its parts: after so many seconds, or so many operations.
+
+use crate::process::{self, Reading};
+use anyhow::{Context as _, Result};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::sync::Barrier;
+use tokio::time::{Instant, sleep_until};
+
+/// Shared by the parts of a run.
+pub(crate) struct Clock {
+    gate: Barrier,
+    length: Duration,
+    left: AtomicU64,
+    pids: Vec<u32>,
+    began: OnceLock<Instant>,
+    before: OnceLock<Costs>,
+    after: Mutex<Option<Costs>>,
+}
+
+/// What was spent until some moment: by each process of the server, and by this one.
+#[derive(Debug, Clone)]
+pub(crate) struct Costs {
+    pub(crate) at: Instant,
+    pub(crate) server: Reading,
+    pub(crate) each: Vec<Duration>,
+    pub(crate) own: Duration,
+}
+
+impl Costs {
+    /// Reads them now.
+    pub(crate) fn read(pids: &[u32]) -> Result<Self> {
+        let each = pids.iter().map(|pid| process::cpu(*pid)).collect::<Result<Vec<_>>>()?;
+        let (server, own) = (process::read(pids)?, process::cpu(std::process::id())?);
+        Ok(Self { at: Instant::now(), server, each, own })
+    }
+}
+
+impl Clock {
+    /// For `parts` parts, which measure for `length` or until `operations` are done.
+    pub(crate) fn new(parts: usize, length: Duration, operations: u64, pids: Vec<u32>) -> Self {
+        Self {
+            gate: Barrier::new(parts.max(1)),
+            length,
+            left: AtomicU64::new(operations),
+            pids,
+            began: OnceLock::new(),
+            before: OnceLock::new(),
+            after: Mutex::new(None),
+        }
+    }
+
+    /// Waits until every part is ready; then the run begins. The moment, and when it ends.
+    pub(crate) async fn begin(&self) -> Result<(Instant, Instant)> {
+        if self.gate.wait().await.is_leader() {
+            let costs = Costs::read(&self.pids)?;
+            let _ = self.began.set(costs.at); // only the leader sets it, once
+            let _ = self.before.set(costs);
+        }
+        self.gate.wait().await;
+        let began = self.began.get().copied().context("nobody began the run")?;
+        Ok((began, began + self.length))
+    }
+
+    /// When it began, if it has.
+    pub(crate) fn began(&self) -> Option<Instant> {
+        self.began.get().copied()
+    }
+
+    /// Whether there is still something to do.
+    pub(crate) fn goes_on(&self) -> bool {
+        let is_in_time = self.began.get().is_none_or(|began| Instant::now() < *began + self.length);
+        is_in_time && self.left.load(Ordering::Relaxed) > 0
+    }
+
+    /// Takes up to `count` operations from what the run may do.
+    pub(crate) fn take(&self, count: u64) -> u64 {
+        let taken = self
+            .left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| Some(left.saturating_sub(count)));
+        taken.unwrap_or(0).min(count)
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ended(&self) {
+        if let Some(began) = self.began.get() {
+            sleep_until(*began + self.length).await;
+        }
+    }
+
+    /// A part has measured everything: costs that come later are not counted, unless another part still measures.
+    pub(crate) fn end(&self) -> Result<()> {
+        *self.after.lock().unwrap_or_else(PoisonError::into_inner) = Some(Costs::read(&self.pids)?);
+        Ok(())
+    }
+
+    /// The costs at the beginning and at the end.
+    pub(crate) fn costs(&self) -> Result<(Costs, Costs)> {
+        let after = self.after.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let after = after.map_or_else(|| Costs::read(&self.pids), Ok)?;
+        Ok((self.before.get().cloned().context("the run has not begun")?, after))
+    }
+
+    /// The costs now, for loads that measure phases of their own.
+    pub(crate) fn costs_now(&self) -> Result<Costs> {
+        Costs::read(&self.pids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_ends_by_time_and_by_count() {
+        let clock = Clock::new(1, Duration::from_secs(5), 10, Vec::new());
+        let (began, stop) = clock.begin().await.unwrap();
+        assert_eq!(stop - began, Duration::from_secs(5));
+        assert_eq!((clock.take(7), clock.goes_on(), clock.take(7), clock.goes_on()), (7, true, 3, false));
+        assert_eq!(clock.take(1), 0);
+
+        let clock = Clock::new(1, Duration::from_secs(5), 10, Vec::new());
+        clock.begin().await.unwrap();
+        clock.ended().await;
+        assert!(!clock.goes_on());
+    }
+}

@@ -31,6 +31,9 @@ const BY_PING: Asking = Asking { stanzas: 64, bytes: 256 * 1024, after: Duration
 /// A client that has left a ping unanswered is waited for so many times shorter.
 const DEAF: u32 = 6;
 
+/// With the condition that says of which kind: of its address, or of all.
+const ONE_TOO_MANY: &str = "too many clients are here that have not signed in; come again later";
+
 /// A session on its stream.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -354,7 +357,13 @@ impl Machine {
             Command::Pull => Ok(()),
             Command::Conflict => Err(StreamCondition::Conflict.into()),
             Command::Close(condition) => {
-                Err(StreamCondition::parse(condition).unwrap_or(StreamCondition::UndefinedCondition).into())
+                let condition =
+                    StreamCondition::parse(condition).unwrap_or(StreamCondition::UndefinedCondition);
+                // Who has not signed in yet is sent away for one reason only.
+                Err(match self.phase {
+                    Phase::Login(_) => StreamError::new(condition, ONE_TOO_MANY),
+                    _ => condition.into(),
+                })
             }
             Command::Fenced => {
                 self.close(Ending { detach: None, linger: false }, out);

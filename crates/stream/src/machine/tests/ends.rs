@@ -134,6 +134,14 @@ fn a_router_ends_a_session_with_the_right_words() {
 }
 
 #[test]
+fn who_is_one_too_many_is_told_so() {
+    let mut client = Client::on(Security::Direct);
+    let said = client.give(Input::Command(Command::Close("policy-violation")));
+    assert_error(&said, "policy-violation");
+    assert!(said.contains("too many clients are here that have not signed in"), "{said}");
+}
+
+#[test]
 fn what_became_of_stanzas_may_end_the_stream() {
     let mut client = Client::bound();
     client.say("<message from='eve@a.example'/>");

@@ -16,10 +16,14 @@ use super::route::{plain, refuse};
 const SALT: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const PROTOCOL: &str = "xmpp";
 
-/// Answers a request for a WebSocket; `101` says that it is granted.
-pub(super) fn answer<B>(request: &Request<B>, origins: &[String]) -> Answer {
+/// Answers a request for a WebSocket; `101` says that it is granted. A proxy hands an `Upgrade` on to clients of HTTP/2, for which the
+/// answer is malformed then (RFC 9113 §8.2.2; nginx 1.22 does): where one speaks for its client, none is sent but with `101`.
+pub(super) fn answer<B>(request: &Request<B>, origins: &[String], is_proxied: bool) -> Answer {
     let headers = request.headers();
     let is_upgrade = has_token(headers, UPGRADE, "websocket") && has_token(headers, CONNECTION, "upgrade");
+    if !is_upgrade && is_proxied {
+        return refuse(StatusCode::BAD_REQUEST, "here is WebSocket (RFC 7395)");
+    }
     if !is_upgrade {
         let mut answer = refuse(StatusCode::UPGRADE_REQUIRED, "here is WebSocket (RFC 7395)");
         answer.headers_mut().insert(UPGRADE, value("websocket"));
@@ -90,7 +94,7 @@ mod tests {
             request.headers_mut().insert(name, text.parse().unwrap());
         }
         change(request.headers_mut());
-        answer(&request, &["https://chat.example".to_owned()])
+        answer(&request, &["https://chat.example".to_owned()], false)
     }
 
     #[test]
@@ -110,6 +114,15 @@ mod tests {
         assert_eq!(without("sec-websocket-protocol"), 400);
         let chat = asked(|headers| drop(headers.insert("sec-websocket-protocol", "chat".parse().unwrap())));
         assert_eq!(chat.status(), 400);
+    }
+
+    /// RFC 9110 §15.5.22 wants `Upgrade` with 426, and RFC 9113 §8.2.2 forbids it to whoever is behind the proxy.
+    #[test]
+    fn a_proxy_is_given_no_upgrade_to_hand_on() {
+        let bare = Request::new(());
+        let [direct, proxied] = [false, true].map(|is_proxied| answer(&bare, &[], is_proxied));
+        assert_eq!((direct.status().as_u16(), proxied.status().as_u16()), (426, 400));
+        assert_eq!([direct, proxied].map(|answer| answer.headers().contains_key("upgrade")), [true, false]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, TRANSFER_ENCODING};
 use hyper::{Method, Request, Response, StatusCode};
 use parking_lot::Mutex;
+use starling_stream::Security;
 
 use super::caller::Caller;
 use super::{Answer, Upgrade, bosh, handshake, host_meta, page};
@@ -43,7 +44,8 @@ pub(super) async fn answer(
             refuse(StatusCode::FORBIDDEN, NOT_WITHOUT_TLS)
         }
         (&Method::GET, "/ws" | "/ws/") => {
-            let answer = handshake::answer(&request, &http.origins);
+            let is_proxied = caller.security == Some(Security::Proxied);
+            let answer = handshake::answer(&request, &http.origins, is_proxied);
             if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
                 *upgrade.lock() = Some(Upgrade { caller });
             }

@@ -26,6 +26,8 @@ use tracing::debug;
 const AT_ONCE: usize = 32;
 /// How long a request may take to say what it wants.
 const HEADER_WITHIN: Duration = Duration::from_secs(5);
+/// How long a request may be: what is longer gets 431 or 414, and is not kept.
+const LONGEST: usize = 16 * 1024;
 /// How long one connection is kept, whatever it does.
 const KEPT: Duration = Duration::from_secs(30);
 /// How long nothing is accepted when the system has no descriptor left.
@@ -124,6 +126,7 @@ async fn serve(socket: TcpStream, peer: SocketAddr, health: Arc<Health>, metrics
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_WITHIN)
+        .max_buf_size(LONGEST)
         .serve_connection(TokioIo::new(socket), service);
     if let Err(error) = connection.await {
         debug!(%peer, %error, "admin connection ended");

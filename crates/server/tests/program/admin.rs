@@ -76,6 +76,17 @@ async fn nothing_else_is_served_wherever_it_is_bound() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_too_long_is_refused_in_http() {
+    let server = server("").await;
+    for length in [20_000, 100_000, 1_000_000] {
+        let (status, _) = ask(&server, &format!("/{}", "a".repeat(length))).await;
+        assert_eq!(status, 431, "{length}");
+    }
+    assert_eq!(ask(&server, &format!("/{}", "a".repeat(8000))).await.0, 404);
+    assert_eq!(ask(&server, "/livez").await.0, 200);
+}
+
+#[tokio::test]
 async fn every_metric_is_documented_and_described() {
     let server = server("").await;
     crate::starling::ctl(&server, &["user", "add", "alice@localhost", "secret"]);

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
+use super::password::Given;
 use super::{Place, block_on, complain, denied, say};
 
 /// Ask a running server.
@@ -58,15 +59,15 @@ enum User {
     Add {
         /// Its bare JID.
         jid: String,
-        /// Read from standard input if it is `-`.
-        password: Option<String>,
+        #[command(flatten)]
+        password: Given,
     },
     /// Set a password; ends all its sessions.
     Passwd {
         /// The account.
         jid: String,
-        /// Read from standard input if it is `-`.
-        password: Option<String>,
+        #[command(flatten)]
+        password: Given,
     },
     /// Let nobody sign in to it; ends its sessions. Messages to it wait.
     Suspend {
@@ -189,11 +190,11 @@ impl Action {
         Ok(match self {
             Self::Status => (json!({"op": "status"}), None),
             Self::User(User::Add { jid, password }) => {
-                let (password, made) = given_or_made(password.as_deref())?;
+                let (password, made) = password.or_made()?;
                 (json!({"op": "user-add", "jid": jid, "password": password}), made)
             }
             Self::User(User::Passwd { jid, password }) => {
-                let (password, made) = given_or_made(password.as_deref())?;
+                let (password, made) = password.or_made()?;
                 (json!({"op": "user-passwd", "jid": jid, "password": password}), made)
             }
             Self::User(User::Suspend { jid, lift }) => {
@@ -246,21 +247,6 @@ impl Action {
                 }
             }
             _ => show(answer, 0),
-        }
-    }
-}
-
-fn given_or_made(password: Option<&str>) -> Result<(String, Option<String>)> {
-    match password {
-        Some("-") => {
-            let mut line = String::new();
-            std::io::stdin().read_line(&mut line).context("reading the password")?;
-            Ok((line.trim_end_matches(['\r', '\n']).to_owned(), None))
-        }
-        Some(password) => Ok((password.to_owned(), None)),
-        None => {
-            let made = crate::quickstart::password()?;
-            Ok((made.clone(), Some(made)))
         }
     }
 }

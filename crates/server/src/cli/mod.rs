@@ -4,6 +4,7 @@ mod certificate;
 mod copy;
 mod ctl;
 mod doctor;
+mod password;
 mod store;
 
 use std::io::Write;

@@ -226,14 +226,23 @@ async fn a_password_may_come_by_standard_input() {
     use std::io::Write;
     let server = server("").await;
     let data_dir = server.data_dir().to_str().unwrap();
-    let mut child = std::process::Command::new(crate::starling::PROGRAM)
-        .args(["ctl", "--data-dir", data_dir, "user", "add", "alice@localhost", "-"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"secret\n").unwrap();
-    assert!(child.wait().unwrap().success());
+    let add = |given: &[u8]| {
+        let mut child = std::process::Command::new(crate::starling::PROGRAM)
+            .args(["ctl", "--data-dir", data_dir, "user", "add", "alice@localhost", "-"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(given).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    for nothing in [&b""[..], b"\n"] {
+        let refused = add(nothing);
+        assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+        assert_eq!(refused.stderr, b"starling: no password came by standard input\n", "{refused:?}");
+    }
+    assert!(add(b"secret\n").status.success());
     resumable(&server, "here").await;
 }
 

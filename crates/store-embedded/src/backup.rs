@@ -23,6 +23,9 @@ pub enum BackupError {
     /// Nothing is overwritten.
     #[error("{} is not empty; name an empty directory, or one that is not there yet", .0.display())]
     NotEmpty(PathBuf),
+    /// It would be part of what it is a copy of.
+    #[error("{} is in the store itself; name a directory outside of it", .0.display())]
+    Inside(PathBuf),
     /// Where it should go nothing can be written.
     #[error("cannot write the copy: {0}; the user of the server must be able to write there")]
     Target(OpenError),
@@ -40,6 +43,9 @@ impl Store {
     pub fn backup(&self, dir: &Path) -> Result<(), BackupError> {
         if fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(BackupError::NotEmpty(dir.to_owned()));
+        }
+        if is_inside(dir, &self.config.data_dir) {
+            return Err(BackupError::Inside(dir.to_owned()));
         }
         let snapshot = self.disk.read()?.db().snapshot();
         let (copy, mut journalled) = Disk::open(dir, FEW_FILES).map_err(BackupError::Target)?;
@@ -112,6 +118,13 @@ fn verify(half: &Path, from: &Path) -> Result<(), OpenError> {
         None => Ok(()),
         Some(place) => Err(bad(format!("{} of its values cannot be read, such as {place}", report.damaged))),
     }
+}
+
+/// Whether `dir`, which need not be there yet, is `place` or below it, whatever links lead there.
+fn is_inside(dir: &Path, place: &Path) -> bool {
+    let Ok(place) = place.canonicalize() else { return false };
+    let there = dir.ancestors().find_map(|ancestor| ancestor.canonicalize().ok());
+    there.is_some_and(|there| there.starts_with(place))
 }
 
 fn remove(dir: &Path) -> std::io::Result<()> {

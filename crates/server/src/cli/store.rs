@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
+use rustix::fs::Access;
 use serde_json::{Value, json};
 use starling_ports::clock::SystemClock;
 use starling_ports::ids::NodeId;
@@ -141,6 +142,14 @@ pub(super) fn open(config: &Config) -> Result<Arc<Store>> {
     let Some(place) = places.into_iter().find(|place| place.join("store/format").is_file()) else {
         bail!("there is no store at {}; name the data directory with --data-dir", store.data_dir.display())
     };
+    let engine = place.join("store/db");
+    if let Err(error) = rustix::fs::access(&engine, Access::WRITE_OK | Access::EXEC_OK) {
+        bail!(
+            "the store at {} cannot be written: {error}; the engine opens a store only where it can write its lock and its journal, so \
+             copy the directory to a disk that can be written and name the copy with --data-dir",
+            place.display()
+        );
+    }
     let store = starling_store_embedded::Config { data_dir: place.clone(), ..store };
     Ok(Store::open(&store, Arc::new(SystemClock), NodeId::default())?)
 }

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use starling_history::{Expect, Id};
-use starling_testkit::Connection;
 use starling_testkit::numbered::{Notes, Readers, Sender};
+use starling_testkit::{Connection, SmallDisk};
 
 use crate::starling::{ctl, server_in, starling, starling_in, until};
 
@@ -152,6 +152,54 @@ fn a_store_that_is_not_there_is_not_made_by_looking() {
     }
     assert!(!nothing.exists());
     assert_eq!(std::fs::read_dir(empty.join("store")).unwrap().count(), 0, "nothing was made");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_written_is_checked_as_a_copy() {
+    let disk = SmallDisk::mount();
+    let (data, directory) = (disk.path().join("data"), tempfile::tempdir().unwrap());
+    let mut server = server_in(&data, "").await;
+    server.stop().await.unwrap();
+    disk.make_read_only();
+    let (data, copy) = (data.to_str().unwrap(), directory.path().join("copy"));
+    let to = directory.path().join("backup");
+    for arguments in [&["store", "check"][..], &["store", "backup", to.to_str().unwrap()]] {
+        let refused = starling(&[arguments, &["--data-dir", data]].concat());
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        let said = format!("starling: the store at {data}/store cannot be written: Read-only file system");
+        assert!(refused.stderr.starts_with(&said), "{refused:?}");
+        assert!(refused.stderr.contains("name the copy with --data-dir"), "{refused:?}");
+    }
+    assert!(!to.exists(), "nothing was made");
+    let copied = std::process::Command::new("cp").args(["-a", data]).arg(&copy).status().unwrap();
+    assert!(copied.success());
+    starling(&["store", "check", "--data-dir", copy.to_str().unwrap()]).succeeded();
+}
+
+#[tokio::test]
+async fn a_copy_is_not_made_inside_of_the_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let mut server = server_in(&data, "").await;
+    std::os::unix::fs::symlink(data.join("store"), directory.path().join("link")).unwrap();
+    let targets =
+        [data.join("store/copy"), data.join("store/store/db/copy"), directory.path().join("link/a/b")];
+    for is_running in [true, false] {
+        if !is_running {
+            server.stop().await.unwrap();
+        }
+        for to in &targets {
+            let to = to.to_str().unwrap();
+            let refused = starling(&["store", "backup", "--data-dir", data.to_str().unwrap(), to]);
+            assert_eq!(refused.code, Some(1), "{refused:?}");
+            assert!(
+                refused.stderr.contains("is in the store itself; name a directory outside"),
+                "{refused:?}"
+            );
+            assert!(!Path::new(to).exists(), "{to}");
+        }
+    }
+    starling(&["store", "check", "--data-dir", data.to_str().unwrap()]).succeeded();
 }
 
 #[tokio::test]

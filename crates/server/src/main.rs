@@ -9,6 +9,7 @@ mod admin;
 mod announce;
 mod assemble;
 mod cli;
+mod clock;
 mod config;
 mod config_doc;
 mod control;

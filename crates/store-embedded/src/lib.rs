@@ -41,4 +41,5 @@ pub use backup::{BackupError, restore};
 pub use check::Report;
 pub use config::{Config, Invalid};
 pub use error::OpenError;
+pub use seen::ClockGap;
 pub use store::Store;

@@ -14,8 +14,19 @@ const KEY: &[u8] = b"seen";
 const USUAL: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A longer one is believed when the clock has gone on from there for so long: a server that was off for a month.
 const PROOF: Duration = Duration::from_secs(24 * 3600);
+/// How far a clock is set back by those who keep it right.
+const SLIGHT: Duration = Duration::from_secs(60);
 /// How far a note may be behind.
 const RATE: Duration = Duration::from_secs(600);
+
+/// How far the clock is from the newest time that the store has seen, where that wants to be explained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClockGap {
+    /// It was set back, or is wrong now.
+    Behind(Duration),
+    /// The server was off for long, or the clock is wrong: nothing expires by it.
+    Beyond(Duration),
+}
 
 /// What is known of the clock, and what of it is on the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +80,15 @@ impl Seen {
             return None;
         }
         (gap > USUAL).then_some(gap)
+    }
+
+    /// How a clock that says `now` stands to it.
+    pub(crate) fn gap(&self, now: Timestamp) -> Option<ClockGap> {
+        let (behind, beyond) = (self.newest.since(now), now.since(self.newest));
+        if beyond > USUAL {
+            return Some(ClockGap::Beyond(beyond));
+        }
+        (behind > SLIGHT).then_some(ClockGap::Behind(behind))
     }
 
     /// Whether the note `old` is too old.

@@ -19,7 +19,7 @@ use crate::housekeeping::Housekeeping;
 use crate::leases::Leases;
 use crate::random::Random;
 use crate::removed::Removed;
-use crate::seen::Seen;
+use crate::seen::{ClockGap, Seen};
 use crate::slots::{Shared, Slots};
 use crate::turns::Turns;
 use crate::writer::Writer;
@@ -138,6 +138,11 @@ impl Store {
         }
         self.writer.stop();
         self.disk.close();
+    }
+
+    /// How far the clock is from the newest time that the store has seen, where that wants to be explained.
+    pub fn clock_gap(&self) -> Option<ClockGap> {
+        self.seen.lock().gap(self.clock.now())
     }
 
     /// Whether it takes what is new: the disk has room, and the last write was good. Without asking long: the caller has a

@@ -10,9 +10,10 @@ use starling_ports::attempts::Attempts;
 use starling_ports::delivery::Delivery;
 use starling_ports::nodes::Nodes;
 use starling_session_router::Login;
-use starling_store_embedded::{self as store_embedded, Store};
+use starling_store_embedded::{self as store_embedded, ClockGap, Store};
 
 use super::{Base, Routing};
+use crate::clock;
 use crate::config::Config;
 
 /// Opens the store of the data directory, and builds on it what decides.
@@ -21,6 +22,9 @@ pub(super) fn open(config: &Config, base: &Base, delivery: Arc<dyn Delivery>) ->
     let files = usize::try_from(Descriptors::raise().store()).unwrap_or(usize::MAX);
     let limited = store_embedded::Config { max_open_files: files, ..config.store() };
     let store = Store::open(&limited, base.clock.clone(), base.node)?;
+    if let Some(ClockGap::Behind(_)) = store.clock_gap() {
+        clock::warn_of(clock::trouble_of_store(&store)); // of the opposite the store itself speaks
+    }
     let stores = Stores {
         accounts: store.clone(),
         archive: store.clone(),

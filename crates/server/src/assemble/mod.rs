@@ -11,7 +11,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
@@ -33,6 +33,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admin::Health;
 use crate::cli::Origin;
+use crate::clock;
 use crate::config::{Config, Mode};
 use crate::control::Control;
 use crate::drain::{Drain, Goes, Sockets};
@@ -146,6 +147,7 @@ pub(crate) async fn assemble(
     metrics: Metrics,
 ) -> Result<Node> {
     make_private(&config.data_dir)?;
+    clock::warn_of(clock::trouble(&config.data_dir, SystemTime::now()));
     let base = Base::new(config)?;
     let admin =
         crate::admin::start(&config.admin, base.health.clone(), metrics, &base.services, base.stop.clone())

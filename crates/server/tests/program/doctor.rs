@@ -10,7 +10,7 @@ use simple_dns::rdata::{A, RData, SRV};
 use simple_dns::{CLASS, Name, Packet, PacketFlag, QTYPE, ResourceRecord, TYPE};
 use starling_testkit::SmallDisk;
 
-use crate::starling::{Outcome, PORTS, server_in, starling_in};
+use crate::starling::{Outcome, PORTS, server_in, starling_in, until};
 
 /// Examines what `starling.toml` in `directory` says.
 fn examine(directory: &Path, config: &str, more: &[&str]) -> Outcome {
@@ -94,6 +94,18 @@ fn a_clock_that_was_set_back_is_found() {
     let file = std::fs::File::create(directory.path().join("data/secret")).unwrap();
     file.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
     assert!(trouble(&examine(directory.path(), "", &[]), "clock", "").unwrap().contains("set back"));
+}
+
+#[tokio::test]
+async fn a_start_says_that_the_clock_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut server = server_in(directory.path(), "").await;
+    assert!(!server.log().contains("clock_wrong"), "{}", server.log());
+    server.stop().await.unwrap();
+    let file = std::fs::File::create(directory.path().join("note")).unwrap();
+    file.set_modified(SystemTime::now() + Duration::from_secs(3600)).unwrap();
+    let server = server_in(directory.path(), "").await;
+    until("a warning", async || server.log().contains("ahead of it: it was set back")).await;
 }
 
 /// Writes a certificate for `name` that ends so many days from now, and the configuration that uses it.

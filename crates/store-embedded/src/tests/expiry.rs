@@ -5,6 +5,7 @@ use starling_ports::position::{Position, Positions};
 use starling_ports::suite::row;
 
 use super::*;
+use crate::ClockGap;
 use crate::disk::{Space, pair};
 use crate::expiry::Cursor;
 
@@ -88,6 +89,23 @@ async fn a_clock_far_ahead_erases_nothing() {
         expire(&store).await;
         assert_eq!(numbers(&store, Table::Archive).await.len(), 2);
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_does_not_fit_is_told_at_the_next_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let gap_at = |now: Timestamp| {
+        let (store, _) = open_at(&config(dir.path()), now);
+        let gap = store.clock_gap();
+        store.close();
+        gap
+    };
+    assert_eq!(gap_at(START), None, "an empty store knows nothing");
+    let hour = Duration::from_secs(3600);
+    assert_eq!(gap_at(Timestamp(START.0 - hour.as_micros() as u64)), Some(ClockGap::Behind(hour)));
+    assert_eq!(gap_at(Timestamp(START.0 - 1_000_000)), None, "a second is set right every day");
+    assert_eq!(gap_at(START.after(DAY * 6)), None);
+    assert_eq!(gap_at(START.after(DAY * 30)), Some(ClockGap::Beyond(DAY * 30)));
 }
 
 #[tokio::test]

@@ -15,12 +15,9 @@ use starling_store_embedded::Store;
 
 use super::Finding;
 use crate::cli::{block_on, ctl};
+use crate::clock;
 use crate::config::Config;
 
-/// A clock before this program was written is wrong: 2026-09-21.
-const WRITTEN: Duration = Duration::from_secs(1_790_000_000);
-/// How far ahead of the clock a file may be that this machine wrote.
-const AHEAD: Duration = Duration::from_secs(60);
 /// Fewer clients than this are hardly meant.
 const FEW_CLIENTS: u64 = 1000;
 /// Less room than this is used up before somebody looks again.
@@ -28,28 +25,14 @@ const LITTLE_ROOM: u64 = 256 << 20;
 
 /// Is the clock right, as far as one machine can tell?
 pub(super) fn clock(data_dir: &Path) -> Finding {
-    let now = SystemTime::now();
-    let trouble = if now < SystemTime::UNIX_EPOCH + WRITTEN {
-        Some("it is before this program was written".to_owned())
-    } else {
-        newest(data_dir).filter(|newest| *newest > now + AHEAD).map(|newest| {
-            let ahead = newest.duration_since(now).unwrap_or_default().as_secs();
-            format!("a file of the data directory is {ahead} s ahead of it: it was set back")
-        })
-    };
     let synchronised = match is_synchronised() {
         Some(true) => "it is synchronised",
         Some(false) => "the system says that it is not synchronised",
         None => "nothing here says whether it is synchronised",
     };
-    let mend = "set the clock, and run an NTP client";
+    let trouble = clock::trouble(data_dir, SystemTime::now());
     let trouble = trouble.or_else(|| (is_synchronised() == Some(false)).then(|| "it may drift".to_owned()));
-    Finding::of("clock", synchronised, trouble.map(|trouble| (trouble, mend)))
-}
-
-fn newest(data_dir: &Path) -> Option<SystemTime> {
-    let entries = std::fs::read_dir(data_dir).ok()?;
-    entries.filter_map(|entry| entry.ok()?.metadata().ok()?.modified().ok()).max()
+    Finding::of("clock", synchronised, trouble.map(|trouble| (trouble, clock::MEND)))
 }
 
 /// As systemd sees it; `None` where it cannot be asked.
@@ -87,7 +70,7 @@ pub(super) fn ports_and_store(config: &Config) -> Vec<Finding> {
     if asked.is_ok() {
         findings.push(Finding::sound("store", "in use by the running server"));
     } else {
-        findings.push(store(config));
+        findings.extend(store(config));
     }
     findings
 }
@@ -150,17 +133,20 @@ fn rights(data_dir: &Path) -> Option<Finding> {
     })
 }
 
-fn store(config: &Config) -> Finding {
+/// Whether it opens, and whether the clock fits to what it has seen.
+fn store(config: &Config) -> Vec<Finding> {
     let directory = config.store().data_dir;
     let what = directory.display().to_string();
     if !directory.exists() {
-        return Finding::sound("store", format!("{what} will be made on the first start"));
+        return vec![Finding::sound("store", format!("{what} will be made on the first start"))];
     }
     match Store::open(&config.store(), Arc::new(SystemClock), NodeId::default()) {
         Ok(store) => {
+            let trouble = clock::trouble_of_store(&store);
             store.close();
-            Finding::sound("store", format!("{what} opens"))
+            let clock = trouble.map(|trouble| Finding::trouble("clock", &what, trouble, clock::MEND));
+            [Finding::sound("store", format!("{what} opens"))].into_iter().chain(clock).collect()
         }
-        Err(error) => Finding::trouble("store", what, error.reason, error.mend),
+        Err(error) => vec![Finding::trouble("store", what, error.reason, error.mend)],
     }
 }

@@ -106,7 +106,8 @@ pub struct LimitsConfig {
     pub stanza_bytes: usize,
     /// The same before login.
     pub login_bytes: usize,
-    /// How deep elements may be nested in a stanza of who has signed in; what the server itself looks into, 256 at most.
+    /// How many elements may be open at once in a stanza of who has signed in, itself included; before login 8. What is deeper than
+    /// 256 the server passes on where this allows it, but does not read itself.
     pub depth: usize,
     /// How long a client may take to sign in.
     #[serde(with = "humantime_serde")]

@@ -80,7 +80,7 @@ pub struct Invalid {
     /// As it is written in the file.
     pub field: &'static str,
     /// Why not.
-    pub why: &'static str,
+    pub why: String,
 }
 
 impl Default for Config {
@@ -134,10 +134,40 @@ impl Config {
     /// Checked before the first socket is bound.
     pub fn check(&self) -> Result<(), Invalid> {
         if self.resume_within > Duration::from_secs(86_400) {
-            return Err(Invalid { field: "resume-within", why: "at most one day" });
+            return Err(Invalid { field: "resume-within", why: "at most one day".to_owned() });
+        }
+        self.contact.check()
+    }
+}
+
+impl Contact {
+    /// XEP-0157 §2: each of them is a URI.
+    fn check(&self) -> Result<(), Invalid> {
+        for (field, list) in [
+            ("contact.abuse", &self.abuse),
+            ("contact.admin", &self.admin),
+            ("contact.security", &self.security),
+            ("contact.support", &self.support),
+        ] {
+            if let Some(wrong) = list.iter().find(|contact| !is_uri(contact)) {
+                let why = format!(
+                    "{wrong:?} is not a URI such as mailto:abuse@example.org or xmpp:admin@example.org"
+                );
+                return Err(Invalid { field, why });
+            }
         }
         Ok(())
     }
+}
+
+/// As far as a slip of the pen goes: RFC 3986 §3, a scheme and something behind it, of the characters of §2.
+fn is_uri(text: &str) -> bool {
+    let Some((scheme, rest)) = text.split_once(':') else { return false };
+    let of_scheme = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+    scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+        && scheme.bytes().all(of_scheme)
+        && !rest.is_empty()
+        && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte))
 }
 
 /// What a limit allows: 0 is none.

@@ -223,10 +223,7 @@ impl Config {
                 let mend = Some("add it there, or remove this section".to_owned());
                 return Err(Wrong { key, why, mend });
             }
-            connection_manager::check_files(files).map_err(|error| {
-                let mend = "name files in PEM form that belong together and that the server's user may read";
-                Wrong { key, why: error.to_string(), mend: Some(mend.to_owned()) }
-            })?;
+            connection_manager::check_files(files).map_err(|error| wrong_file(domain, files, &error))?;
         }
         Ok(())
     }
@@ -268,6 +265,18 @@ impl Config {
     pub(crate) fn to_table(&self) -> Result<toml::Table, ConfigError> {
         toml::Table::try_from(self).map_err(|error| ConfigError::of_defaults(error.to_string()))
     }
+}
+
+/// Which of the two files of a domain cannot be used.
+fn wrong_file(
+    domain: &str,
+    files: &connection_manager::CertificateFiles,
+    error: &connection_manager::Error,
+) -> Wrong {
+    let is_key = matches!(error, connection_manager::Error::Certificate { path, .. } if *path == files.key);
+    let key = ["tls", "certificates", domain, if is_key { "key" } else { "certificate" }];
+    let mend = "name files in PEM form that belong together and that the server's user may read";
+    Wrong { key: key.map(str::to_owned).into(), why: error.to_string(), mend: Some(mend.to_owned()) }
 }
 
 #[cfg(test)]

@@ -66,6 +66,7 @@ impl Source {
         };
         let message = error.message();
         if let Some((why, mend)) = unknown_field(message) {
+            let mend = self.quoted(message).unwrap_or(mend);
             return ConfigError { place, why, mend: Some(mend) };
         }
         let Some(key) = at.and_then(|at| self.key_at(at)) else {
@@ -87,6 +88,26 @@ impl Source {
             (None, None) => format!("{}: {name}", self.name),
         };
         ConfigError { place, why, mend: mend.or_else(|| default_of(key)) }
+    }
+
+    /// How a domain is written in the name of a section: without quotes its dots are dots of the path, and its second label
+    /// is the key that `message` does not know.
+    fn quoted(&self, message: &str) -> Option<String> {
+        let wrong = message.split('`').nth(1)?;
+        let parsed = DeTable::parse(&self.text).ok()?;
+        let certificates = inner(inner(parsed.get_ref(), "tls")?, "certificates")?;
+        certificates.iter().find_map(|(name, _)| {
+            let first = inner(certificates, name.get_ref())?;
+            let mut domain = format!("{}.{wrong}", name.get_ref());
+            let mut below = inner(first, wrong)?;
+            while let Some((label, next)) =
+                below.iter().find_map(|(name, _)| Some((name.get_ref(), inner(below, name.get_ref())?)))
+            {
+                domain.extend([".", label]);
+                below = next;
+            }
+            Some(format!("put the domain in quotes: [tls.certificates.\"{domain}\"]"))
+        })
     }
 
     fn line(&self, at: usize) -> String {
@@ -125,6 +146,14 @@ fn unreadable(place: String, error: &std::io::Error) -> ConfigError {
         _ => "name a file that can be read, or leave out --config: no file is needed",
     };
     ConfigError { place, why: format!("cannot be read: {error}"), mend: Some(mend.to_owned()) }
+}
+
+/// The table under a key of another.
+fn inner<'a, 'i>(table: &'a DeTable<'i>, name: &str) -> Option<&'a DeTable<'i>> {
+    match table.get(name)?.get_ref() {
+        DeValue::Table(inner) => Some(inner),
+        _ => None,
+    }
 }
 
 fn inside(table: &DeTable<'_>, at: usize, path: &mut Vec<String>) -> bool {

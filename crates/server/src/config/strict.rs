@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use starling_connection_manager::{files_of, inspect, mend_of_bind};
 
 use super::fault::nearest;
-use super::{Config, Wrong};
+use super::{Config, Wrong, wrong_file};
 
 /// Parts of the server that log by a name of their own, by the names of their crates.
 pub(super) const PARTS: [&str; 15] = [
@@ -57,13 +57,12 @@ impl Config {
 
     fn check_dates_and_names(&self) -> Result<(), Wrong> {
         for domain in self.tls.certificates.keys() {
-            let key = vec!["tls".to_owned(), "certificates".to_owned(), domain.clone()];
             let files = files_of(&self.tls, domain, &self.data_dir);
-            let wrong = |why: String| Wrong { key: key.clone(), why, mend: None };
-            let certificate = inspect(&files).map_err(|error| wrong(error.to_string()))?;
+            let certificate = inspect(&files).map_err(|error| wrong_file(domain, &files, &error))?;
             if let Some(refused) = certificate.refused(domain, SystemTime::now()) {
+                let key = ["tls", "certificates", domain, "certificate"].map(str::to_owned).into();
                 let why = format!("{}: {refused}", files.certificate.display());
-                return Err(wrong(why).mend(refused.mend()));
+                return Err(Wrong { key, why, mend: Some(refused.mend().to_owned()) });
             }
         }
         Ok(())

@@ -78,10 +78,59 @@ fn a_value_of_the_wrong_type_is_named_with_its_line_and_its_default() {
 fn a_certificate_that_cannot_be_read_is_named_with_its_line() {
     let text = "domains = ['a.example']\n[tls.certificates.'a.example']\ncertificate = '/no/such.pem'\nkey = '/no/such.key'\n";
     let wrong = complaint(text);
-    assert!(wrong.starts_with("starling.toml:2: tls.certificates.a.example: /no/such.pem: "), "{wrong}");
+    assert!(
+        wrong.starts_with("starling.toml:3: tls.certificates.a.example.certificate: /no/such.pem: "),
+        "{wrong}"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let (pem, key) = (directory.path().join("a.pem"), directory.path().join("a.key"));
+    let made = rcgen::generate_simple_self_signed(vec!["a.example".to_owned()]).unwrap();
+    std::fs::write(&pem, made.cert.pem()).unwrap();
+    let text = text.replace("/no/such.pem", pem.to_str().unwrap());
+    let said = "starling.toml:4: tls.certificates.a.example.key: /no/such.key: ";
+    assert!(complaint(&text).starts_with(said), "{}", complaint(&text));
+    std::fs::write(&key, rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    let wrong = complaint(&text.replace("/no/such.key", key.to_str().unwrap()));
+    assert!(wrong.starts_with("starling.toml:4: ") && wrong.contains("is not the key of"), "{wrong}");
     assert!(
         complaint(&text.replace("['a.example']\n", "['b.example']\n")).contains("not among the `domains`")
     );
+}
+
+#[test]
+fn a_domain_without_quotes_is_told_apart_from_an_unknown_key() {
+    for (section, domain) in [
+        ("[tls.certificates.example.org]", "example.org"),
+        ("[tls.certificates.chat.example.org]", "chat.example.org"),
+        ("[tls.certificates]\n[tls.certificates.chat.example.org]", "chat.example.org"),
+    ] {
+        let wrong = complaint(&format!("{section}\ncertificate = 'a.pem'\nkey = 'a.key'\n"));
+        let mend = format!("; put the domain in quotes: [tls.certificates.\"{domain}\"]");
+        assert!(wrong.starts_with("starling.toml:") && wrong.ends_with(&mend), "{wrong}");
+    }
+    let wrong = complaint("[tls.certificates.'example.org']\ncertificat = 'a.pem'\nkey = 'a.key'\n");
+    assert!(wrong.ends_with("did you mean `certificate`?"), "{wrong}");
+}
+
+#[test]
+fn whom_to_write_to_is_named_by_a_uri() {
+    for (contact, good) in [
+        ("mailto:abuse@example.org", true),
+        ("xmpp:admin@example.org", true),
+        ("https://example.org/help?a=b", true),
+        ("abuse@example.org", false),
+        ("example.org", false),
+        ("mailto:", false),
+        ("mailto:a b@example.org", false),
+        ("1mail:x", false),
+        ("", false),
+    ] {
+        let read = read(&format!("[im.contact]\nadmin = ['xmpp:a@b.example', '{contact}']\n"));
+        let said = read.err().map(|error| error.to_string());
+        assert_eq!(said.is_none(), good, "{contact} {said:?}");
+        let place = format!("starling.toml:2: im.contact.admin: {contact:?} is not a URI");
+        assert!(said.is_none_or(|said| said.starts_with(&place)), "{contact}");
+    }
 }
 
 #[test]

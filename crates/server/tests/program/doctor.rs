@@ -161,7 +161,7 @@ fn config_check_refuses_a_certificate_that_clients_would_refuse() {
         let config = certified(directory.path(), name, days);
         let refused = check(&config);
         assert_eq!(refused.code, Some(64), "{refused:?}");
-        let place = "check.toml:2: tls.certificates.chat.localhost: a.crt: ";
+        let place = "check.toml:3: tls.certificates.chat.localhost.certificate: a.crt: ";
         assert!(refused.stderr.contains(&format!("{place}{why}")), "{}", refused.stderr);
         let dumped = starling_in(directory.path(), &["config", "dump", "--config", "check.toml"], PORTS);
         assert_eq!(dumped.code, Some(0), "a start is not refused for it: {dumped:?}");

@@ -153,6 +153,11 @@ impl Holder for Hub {
 
     fn renewed(&self, _: NodeId, session: SessionId, epoch: Epoch, renewed: &Renewed) {
         let Some(outbox) = self.find(session, epoch) else { return };
+        if outbox.is_forgotten() {
+            // It is being registered again: who asked under its former claim may be answered behind that, and hears that it is over.
+            // The answer to the registration is the last word.
+            return;
+        }
         if renewed.standing == Standing::Over || (renewed.standing == Standing::Unknown && !self.keeps) {
             return outbox.command(Command::Fenced);
         }
@@ -165,7 +170,7 @@ mod tests {
     use bytes::Bytes;
     use starling_jid::FullJid;
     use starling_ports::delivery::Outgoing;
-    use starling_ports::ids::LogNumber;
+    use starling_ports::ids::{Life, LogNumber};
     use starling_stanza::Wire;
 
     use super::*;
@@ -219,6 +224,23 @@ mod tests {
         let hub = Hub::new(NODE);
         let former = NodeId { incarnation: 6, ..NODE };
         assert_eq!(hub.deliver(former, vec![target(1, 1)]), Err(DeliverError::Gone));
+    }
+
+    #[test]
+    fn a_session_that_is_registered_again_is_not_over_by_what_its_former_claim_hears() {
+        let hub = Hub::keeping(NODE);
+        let outbox = Arc::new(Outbox::keeping(Epoch(1), LogNumber(0)));
+        hub.register(&session(1), outbox.clone());
+        let hears = |standing| {
+            hub.renewed(NODE, SESSION, Epoch(1), &Renewed { standing, life: Life(9), saved: None });
+        };
+        hears(Standing::Unknown);
+        hears(Standing::Over);
+        assert_eq!((outbox.is_forgotten(), outbox.take_command()), (true, None));
+        let outbox = Arc::new(outbox.again(Epoch(2)));
+        hub.register(&session(2), outbox.clone());
+        hears(Standing::Over);
+        assert_eq!((outbox.is_forgotten(), outbox.take_command()), (false, None));
     }
 
     #[test]

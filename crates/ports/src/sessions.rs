@@ -248,13 +248,14 @@ pub trait Sessions: Send + Sync + 'static {
     ) -> Result<CommitReply>;
 
     /// Rows are stored: they are no longer owed. `handled` of the account's own sessions is saved: it never falls. That of
-    /// a session which has ended meanwhile, by its last owner, is what `claim` tells (rule 4).
+    /// a session which has ended meanwhile, by its last owner, is what `claim` tells (rule 4). `false`: another claim holds the
+    /// session, or it waits for its node (rule 9); nothing is saved of it then, so nothing may be told (rule 6).
     async fn settle(
         &self,
         account: &BareJid,
         stored: &[ArchiveId],
         handled: Option<(SessionId, Epoch, Handled)>,
-    ) -> Result<()>;
+    ) -> Result<bool>;
 
     /// A new session; a former one of the same resource ends in the same step.
     async fn bind(&self, bind: Bind) -> Result<Bound>;

@@ -256,7 +256,7 @@ impl Router {
         }
         let ids: Vec<ArchiveId> = rows.iter().map(|row| row.id).collect();
         match self.archive.put(table, account, rows).await {
-            Ok(()) => self.sessions.settle(account, &ids, None).await?,
+            Ok(()) => _ = self.sessions.settle(account, &ids, None).await?,
             Err(error) => self.store_later(account, error).await?,
         }
         self.trail.stored(account, ids);

@@ -263,19 +263,23 @@ impl Slot {
         self.life = life;
     }
 
-    /// Rows are stored; `handled` never falls (rule 6).
-    pub fn settle(&mut self, stored: &[ArchiveId], handled: Option<(SessionId, Epoch, Handled)>) {
+    /// Rows are stored; `handled` never falls (rule 6). `false`: the session is somebody else's, or nobody's before it is
+    /// registered again.
+    pub fn settle(&mut self, stored: &[ArchiveId], handled: Option<(SessionId, Epoch, Handled)>) -> bool {
         for id in stored {
             self.owed.remove(id);
         }
-        let Some((id, epoch, Handled(handled))) = handled else { return };
+        let Some((id, epoch, Handled(handled))) = handled else { return true };
         if let Some(session) = self.owned_mut(id, epoch) {
             session.handled = session.handled.max(handled);
-        } else if let Some(over) = self.ended.iter_mut().find(|over| over.id == id && over.epoch == epoch) {
+            return true;
+        }
+        if let Some(over) = self.ended.iter_mut().find(|over| over.id == id && over.epoch == epoch) {
             // What was under way when it ended is handled now.
             let counted = Handled(handled.saturating_sub(over.base.0));
             over.handled = over.handled.map(|known| known.max(counted));
         }
+        self.session(id).is_none()
     }
 
     /// What is committed and not stored yet.

@@ -95,12 +95,12 @@ impl Sessions for Store {
         account: &BareJid,
         stored: &[ArchiveId],
         handled: Option<(SessionId, Epoch, Handled)>,
-    ) -> Result<()> {
-        self.slot(account)?.lock().settle(stored, handled);
+    ) -> Result<bool> {
+        let is_saved = self.slot(account)?.lock().settle(stored, handled);
         if let Some((session, epoch, handled)) = handled {
             self.slots.settle_ended(session, epoch, handled);
         }
-        Ok(())
+        Ok(is_saved)
     }
 
     async fn bind(&self, bind: Bind) -> Result<Bound> {

@@ -134,10 +134,10 @@ impl Port for Sessions {
         account: &BareJid,
         stored: &[ArchiveId],
         handled: Option<(SessionId, Epoch, Handled)>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let Some((session, epoch, h)) = handled else {
             self.ride(account, Due::Soon, |riders| riders.store(stored.iter().copied()));
-            return Ok(());
+            return Ok(true);
         };
         let cell = self.cells.get(account);
         let view = cell.view.lock().clone();
@@ -153,7 +153,7 @@ impl Port for Sessions {
             };
             if is_saved {
                 self.ride(account, Due::Soon, |riders| riders.store(stored.iter().copied()));
-                return Ok(());
+                return Ok(true);
             }
             let stored = stored.to_vec();
             return self.step(account, asked, |slot, _| slot.settle(&stored, handled)).await;
@@ -162,7 +162,7 @@ impl Port for Sessions {
             self.ride(account, Due::Soon, |riders| riders.store(stored.iter().copied()));
         }
         self.ride(account, Due::Later, |riders| riders.handle(session, epoch, h));
-        Ok(())
+        Ok(true)
     }
 
     async fn bind(&self, bind: Bind) -> Result<Bound> {

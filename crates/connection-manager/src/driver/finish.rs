@@ -1,7 +1,7 @@
 //! The end of a connection: what was read is still handled, and its session hears that the socket is gone.
 
 use starling_ports::authentication::Reply;
-use starling_ports::ingress::SessionRef;
+use starling_ports::ingress::{Answered, Handling, SessionRef};
 use starling_ports::sessions::{Claimed, Detach};
 use starling_stream::Input;
 use tracing::debug;
@@ -31,10 +31,12 @@ impl Driver<'_> {
         }
         let Some(Held { session, outbox, .. }) = self.held() else { return };
         if let Some(submit) = self.submit.take() {
-            self.is_unknown |= submit.await.is_err();
+            let answer = submit.await;
+            self.is_unknown |= !matches!(answer, Ok(Answered { handling: Handling::Done(_), .. }));
         }
         let drafts = self.machine.take_drafts();
-        // Behind stanzas of which nothing is known none may go (session-log rule 1): the client sends them all again.
+        // Behind stanzas that are not handled, or of which nothing is known, none may go (session-log rule 1), or an `h` would cover
+        // what was not done: the client sends them all again.
         let is_unknown = self.is_unknown
             || self.again.as_ref().is_some_and(|again| again.is_under_way())
             || outbox.is_forgotten();

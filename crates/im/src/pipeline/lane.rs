@@ -100,8 +100,8 @@ impl Pipeline {
         lane.flush_own(Some((session.id, session.epoch, handled)).filter(|_| flags.sm)).await?;
         // Also where nobody resumes: what is handled is not sent again, so the slots need not remember it.
         let saved = Some((session.id, session.epoch, handled));
-        self.cx.stores.sessions.settle(&lane.account, &[], saved).await?;
-        if self.cx.stores.sessions.continuity() != continuity {
+        let is_saved = self.cx.stores.sessions.settle(&lane.account, &[], saved).await?;
+        if !is_saved || self.cx.stores.sessions.continuity() != continuity {
             return lane.look_again().await;
         }
         if lane.has_refused {
@@ -112,8 +112,8 @@ impl Pipeline {
 }
 
 impl Lane<'_> {
-    /// Rule 8: what was committed may be gone, and the session with it. Its node finds out, and sends all this again; what has a
-    /// row and no commit any more would be there twice.
+    /// Rule 8: what was committed may be gone, and the session with it, or it waits for its node. That finds out, and sends all
+    /// this again; what has a row and no commit any more would be there twice.
     async fn look_again(self) -> Result<Handling> {
         for (account, id) in &self.rows {
             self.pipeline.cx.router.undo(account, &[(*id, Life::UNKNOWN)]).await?;

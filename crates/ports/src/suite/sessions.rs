@@ -142,9 +142,11 @@ pub async fn a_commit_carries_what_is_handled(one: &dyn Sessions, other: &dyn Se
         let version = one.view(&account).await.unwrap().version;
         let reply = one.commit(&account, version, planned, saved(epoch, handled)).await.unwrap();
         assert!(matches!(reply, CommitReply::Done(_)), "{reply:?}");
-        one.settle(&account, &[], saved(epoch, handled)).await.unwrap();
+        assert!(one.settle(&account, &[], saved(epoch, handled)).await.unwrap());
         assert_eq!(told().await, (epoch, Handled(told_then)));
     }
+    assert!(!one.settle(&account, &[], saved(desk.epoch, 9)).await.unwrap(), "the session has another owner");
+    assert_eq!(told().await, (epoch, Handled(7)));
 }
 
 /// Committed, numbered, stored, pulled, acknowledged.

@@ -34,6 +34,11 @@ pub(crate) fn rounds(usually: usize) -> usize {
     std::env::var("STARLING_FAULT_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(usually)
 }
 
+/// Where all that was logged is left, if the environment says it.
+fn logs() -> Option<PathBuf> {
+    std::env::var_os("STARLING_FAULT_LOG").map(PathBuf::from)
+}
+
 /// The cluster, and everybody at work.
 pub(crate) struct Kit {
     pub(crate) cluster: Cluster,
@@ -70,7 +75,9 @@ impl Kit {
 
     async fn start_as(is_impatient: bool, cql: String, redis: String) -> Kit {
         let habit = if is_impatient { Habit::Asks } else { Habit::Answers };
-        let options = ClusterOptions { managers: 2, routers: 2, cql, redis, config: CONFIG.to_owned() };
+        let level = if logs().is_some() { "[log]\nlevel = \"debug\"\n" } else { "" };
+        let config = format!("{CONFIG}{level}");
+        let options = ClusterOptions { managers: 2, routers: 2, cql, redis, config };
         let cluster = Cluster::start(&binary(), &options).await.unwrap();
         for name in SENDERS.into_iter().chain(RECEIVERS).chain([CONTACT]) {
             let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});
@@ -139,6 +146,9 @@ impl Kit {
         }
         let accounts: Vec<&str> = SENDERS.into_iter().chain(RECEIVERS).collect();
         Readers::default().read(address, &accounts, &self.notes).await;
+        if let Some(file) = logs() {
+            std::fs::write(file, self.cluster.log()).unwrap();
+        }
         let panics: Vec<String> =
             self.cluster.log().lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect();
         assert!(panics.is_empty(), "{panics:?}");

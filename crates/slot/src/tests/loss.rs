@@ -1,7 +1,7 @@
 //! Rules 8 and 9: the store came back with less than it had.
 
 use starling_ports::archive::{Born, StanzaKey};
-use starling_ports::ids::Life;
+use starling_ports::ids::{Handled, Life};
 use starling_ports::sessions::{Claim, Renewal, Standing};
 
 use super::*;
@@ -72,6 +72,9 @@ fn rule_9_a_session_of_an_older_record_hands_out_nothing_and_is_not_resumed() {
     assert_eq!(world.pull(desk, 0, 10).0.len(), 0);
     world.acknowledge(desk, 1);
     assert_eq!(world.waiting(), 1, "its acknowledgements are not heard");
+    let handled = Some((desk, world.epoch(desk), Handled(7)));
+    assert!(!world.slot.settle(&[], handled), "nor may its sender be told what is handled");
+    assert_eq!(world.slot.session(desk).unwrap().handled, 0);
     let account = world.slot.account().clone();
     let claim = Claim { account: account.clone(), session: desk, node: NodeId::default(), h: 0, token: 1 };
     assert!(world.slot.claim(&claim).is_none());

@@ -126,9 +126,9 @@ fn rule_4_a_retry_after_a_kill_is_known_by_the_rows() {
 fn rule_6_what_the_server_handled_never_falls() {
     let mut world = world();
     let desk = world.resumable("desk");
-    world.slot.settle(&[], Some((desk, Epoch(1), Handled(5))));
-    world.slot.settle(&[], Some((desk, Epoch(1), Handled(3))));
-    world.slot.settle(&[], Some((desk, Epoch(9), Handled(8))));
+    assert!(world.slot.settle(&[], Some((desk, Epoch(1), Handled(5)))));
+    assert!(world.slot.settle(&[], Some((desk, Epoch(1), Handled(3)))));
+    assert!(!world.slot.settle(&[], Some((desk, Epoch(9), Handled(8)))), "another claim's");
     assert_eq!(world.slot.session(desk).unwrap().handled, 5);
 }
 

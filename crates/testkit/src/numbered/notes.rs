@@ -1,8 +1,13 @@
 //! The history that clients write together.
 
+use std::collections::HashMap;
+use std::mem::{Discriminant, discriminant};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use starling_history::{Expect, History};
+use starling_history::{Expect, Fault, History};
+
+/// How many broken promises of each kind are printed.
+const FEW: usize = 5;
 
 /// What clients saw, written by all of them.
 #[derive(Debug, Clone, Default)]
@@ -22,13 +27,24 @@ impl Notes {
     /// Fails if a promise was broken.
     pub fn check(&self, expect: Expect, when: &str) {
         let faults = self.open().faults(expect);
-        let first: Vec<String> = faults.iter().take(10).map(ToString::to_string).collect();
+        let first: Vec<String> = few_of_each(&faults);
         let counts = self.open().counts();
         assert!(
             faults.is_empty(),
-            "{when}: {} promises broken (of {counts:?} sent, acked, received):\n  {}",
+            "{when}: {} promises broken (of {counts:?} sent, acked, received), some of each kind:\n  {}",
             faults.len(),
             first.join("\n  ")
         );
     }
+}
+
+/// The first of each kind: what broke first says more than how often.
+fn few_of_each(faults: &[Fault]) -> Vec<String> {
+    let mut kinds: HashMap<Discriminant<Fault>, usize> = HashMap::new();
+    let is_among_the_first = |fault: &&Fault| {
+        let count = kinds.entry(discriminant(fault)).or_default();
+        *count += 1;
+        *count <= FEW
+    };
+    faults.iter().filter(is_among_the_first).map(ToString::to_string).collect()
 }

@@ -11,12 +11,20 @@ const FEW: usize = 5;
 
 /// What clients saw, written by all of them.
 #[derive(Debug, Clone, Default)]
-pub struct Notes(Arc<Mutex<History>>);
+pub struct Notes {
+    history: Arc<Mutex<History>>,
+    streams: Arc<Mutex<Vec<String>>>,
+}
 
 impl Notes {
     /// The history itself.
     pub fn open(&self) -> MutexGuard<'_, History> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How a stream began that was not a sender's first: what it is printed with where a promise is broken.
+    pub(super) fn began(&self, how: String) {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner).push(how);
     }
 
     /// How many messages were acknowledged to their senders.
@@ -31,9 +39,10 @@ impl Notes {
         let counts = self.open().counts();
         assert!(
             faults.is_empty(),
-            "{when}: {} promises broken (of {counts:?} sent, acked, received), some of each kind:\n  {}",
+            "{when}: {} promises broken (of {counts:?} sent, acked, received), some of each kind:\n  {}\n{}",
             faults.len(),
-            first.join("\n  ")
+            first.join("\n  "),
+            self.streams.lock().unwrap_or_else(PoisonError::into_inner).join("\n")
         );
     }
 }

@@ -67,6 +67,10 @@ impl Sender {
     pub async fn try_connect(&mut self, address: SocketAddr) -> anyhow::Result<(Stream, bool)> {
         let (mut stream, begun) = Stream::open(address, &self.name, "sender", self.kept.clone()).await?;
         let resumed = matches!(begun, Begun::Resumed(_));
+        if let Some(first) = self.unacked.front() {
+            let (name, waits) = (&self.name, self.unacked.len());
+            self.notes.began(format!("{name}: {begun:?}, {waits} unacknowledged from {}", first.id.number));
+        }
         let again = match begun {
             Begun::Resumed(h) => {
                 self.take_ack(h);

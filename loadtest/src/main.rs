@@ -5,12 +5,15 @@ mod bench;
 mod check;
 mod client;
 mod clock;
+mod compare;
 mod load;
 mod mark;
 mod options;
 mod process;
 mod recorder;
 mod relay;
+mod report;
+mod results;
 mod run;
 mod sasl;
 mod scan;
@@ -52,6 +55,16 @@ fn run() -> Result<ExitCode> {
                 let verdict = run::run(&command).await?;
                 writeln!(std::io::stdout(), "{}", verdict.words)?;
                 return Ok(if verdict.is_good { ExitCode::SUCCESS } else { ExitCode::from(NOT_GOOD) });
+            }
+            Command::Report(report) => report::run(&report)?,
+            Command::Compare(command) => {
+                let (words, is_worse) = compare::run(&command)?;
+                write!(std::io::stdout(), "{words}")?;
+                return Ok(if is_worse && command.fail {
+                    ExitCode::from(NOT_GOOD)
+                } else {
+                    ExitCode::SUCCESS
+                });
             }
             Command::Bench(bench) => bench::run(&bench).await?,
             Command::BenchCluster(bench) => bench::cluster::run(&bench).await?,

@@ -1,5 +1,7 @@
 //! The command line.
 
+use crate::compare::Compare;
+use crate::report::Report;
 use crate::run::Run;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
@@ -18,6 +20,10 @@ pub(crate) struct Options {
 pub(crate) enum Command {
     /// Plays a scenario against any XMPP server.
     Run(Box<Run>),
+    /// Makes one HTML page, with plots, of results.
+    Report(Report),
+    /// Says what changed between results beyond the noise.
+    Compare(Compare),
     /// Scenarios against a server that it starts and stops: the table of docs/benchmarks.md.
     Bench(Bench),
     /// Chats on a cluster of two connection managers and two session routers that it starts and stops, on stores that run:

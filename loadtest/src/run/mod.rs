@@ -20,6 +20,8 @@ use tokio::task::JoinSet;
 
 pub(crate) use register::all as register;
 pub(crate) use result::Verdict;
+#[cfg(test)]
+pub(crate) use result::encoded;
 
 /// File descriptors that are not for clients.
 const SPARE: u64 = 50;

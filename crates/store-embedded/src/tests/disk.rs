@@ -112,7 +112,7 @@ async fn a_newer_format_is_refused() {
 
 #[tokio::test]
 async fn a_value_with_a_wrong_checksum_is_named_and_never_served() {
-    let dir = tempfile::tempdir().unwrap();
+    let (dir, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = open(dir.path());
     store.put(Table::Archive, &bob(), vec![row(1, "a"), row(2, "b"), row(3, "c")]).await.unwrap();
     assert!(store.check().unwrap().is_clean());
@@ -131,7 +131,11 @@ async fn a_value_with_a_wrong_checksum_is_named_and_never_served() {
         report.places[0].contains("archive") && report.places[0].contains("bob@example.org"),
         "{report:?}"
     );
-    assert!(store.backup(&dir.path().join("backup")).is_err(), "a damaged store gives no backup");
+    let refused = store.backup(&elsewhere.path().join("backup"));
+    assert!(
+        matches!(refused, Err(crate::BackupError::Store(_))),
+        "a damaged store gives no backup: {refused:?}"
+    );
 }
 
 /// Flips a bit in the bytes `needle` of some file under `dir`.
@@ -196,7 +200,7 @@ async fn a_backup_of_the_running_store_is_restored() {
     accounts::Accounts::create(&*store, &bob(), credentials(1), Timestamp(5)).await.unwrap();
     let rows: Vec<_> = (1..=500).map(|number| row(number, "a body")).collect();
     store.put(Table::Archive, &bob(), rows.clone()).await.unwrap();
-    let backup = dir.path().join("backup");
+    let backup = other.path().join("backup");
     store.backup(&backup).unwrap();
     assert!(store.backup(&backup).is_err(), "it is not empty any more");
     store.put(Table::Archive, &bob(), vec![row(501, "later")]).await.unwrap();

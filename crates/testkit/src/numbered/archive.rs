@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use crate::{Connection, Received, Tree};
 
 use super::device::read_id;
-use super::{Notes, PATIENCE};
+use super::{AGAIN, Notes, PATIENCE};
 
 /// How far each account's archive was read.
 #[derive(Debug, Default)]
@@ -33,8 +34,20 @@ impl Readers {
         }
     }
 
-    /// Notes the next page; whether it was the last one.
+    /// Notes the next page; whether it was the last one. A store that does not answer in time is asked again.
     pub async fn page(&mut self, connection: &mut Connection, account: &str, notes: &Notes) -> bool {
+        let begun = Instant::now();
+        loop {
+            match self.ask(connection, account, notes).await {
+                Some(is_last) => return is_last,
+                None => assert!(begun.elapsed() < PATIENCE, "{account}: no page in {PATIENCE:?}"),
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// `None`: it was refused with `wait`.
+    async fn ask(&mut self, connection: &mut Connection, account: &str, notes: &Notes) -> Option<bool> {
         let after = self.0.get(account).map(|id| format!("<after>{id}</after>")).unwrap_or_default();
         let query = format!(
             "<iq type='set' id='page'><query xmlns='urn:xmpp:mam:2'>\
@@ -51,8 +64,11 @@ impl Readers {
                 let id = tree.attr("id").unwrap_or_default();
                 connection.write(&format!("<iq type='result' to='localhost' id='{id}'/>")).await.unwrap();
             } else if tree.attr("id") == Some("page") {
+                if tree.child("error").is_some_and(|error| error.attr("type") == Some("wait")) {
+                    return None;
+                }
                 let fin = tree.child("fin").unwrap_or_else(|| panic!("{account}: {tree}"));
-                return fin.attr("complete") == Some("true");
+                return Some(fin.attr("complete") == Some("true"));
             }
         }
     }

@@ -1,0 +1,146 @@
+//! Between a node and a store: what the store answers can be lost, and whoever asked cannot know whether it was done.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// What is done with connections.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Way {
+    /// What is answered is read and thrown away.
+    loses: bool,
+    /// Connections of a former number are closed.
+    number: u64,
+}
+
+/// Passes bytes on to `store` until it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    address: SocketAddr,
+    way: watch::Sender<Way>,
+    lost: Arc<AtomicU64>,
+    /// Ends with it.
+    _accepting: JoinSet<()>,
+}
+
+impl Proxy {
+    /// On a port of loopback that is free.
+    pub async fn start(store: SocketAddr) -> Result<Proxy> {
+        Proxy::start_at(IpAddr::V4(Ipv4Addr::LOCALHOST), store).await
+    }
+
+    /// The same on an address of this machine.
+    pub async fn start_at(host: IpAddr, store: SocketAddr) -> Result<Proxy> {
+        let listener = TcpListener::bind((host, 0)).await?;
+        let address = listener.local_addr()?;
+        let (way, ways) = watch::channel(Way::default());
+        let lost = Arc::<AtomicU64>::default();
+        let mut accepting = JoinSet::new();
+        accepting.spawn(accept(listener, store, ways, lost.clone()));
+        Ok(Proxy { address, way, lost, _accepting: accepting })
+    }
+
+    /// Where the node finds its store.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// For so long what is asked is passed on and what is answered is lost; then all connections are closed. Says how many bytes were
+    /// lost.
+    pub async fn lose_replies(&self, during: Duration) -> u64 {
+        let before = self.lost.load(Ordering::Relaxed);
+        self.way.send_modify(|way| way.loses = true);
+        tokio::time::sleep(during).await;
+        self.way.send_modify(|way| *way = Way { loses: false, number: way.number + 1 });
+        self.lost.load(Ordering::Relaxed) - before
+    }
+}
+
+async fn accept(listener: TcpListener, store: SocketAddr, ways: watch::Receiver<Way>, lost: Arc<AtomicU64>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                let Ok((node, _)) = accepted else { continue };
+                connections.spawn(pass(node, store, ways.clone(), lost.clone()));
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// One connection, until one side closes it, or its number is over.
+async fn pass(node: TcpStream, store: SocketAddr, mut ways: watch::Receiver<Way>, lost: Arc<AtomicU64>) {
+    let number = ways.borrow().number;
+    let Ok(store) = TcpStream::connect(store).await else { return };
+    let _ = (node.set_nodelay(true), store.set_nodelay(true));
+    let (mut from_node, mut to_node) = node.into_split();
+    let (mut from_store, mut to_store) = store.into_split();
+    let now = ways.clone();
+    let asking = tokio::io::copy(&mut from_node, &mut to_store);
+    let answering = async {
+        let mut bytes = vec![0; 16 * 1024];
+        // One answer that is missing, and nothing behind it makes sense.
+        let mut has_lost = false;
+        while let Ok(length @ 1..) = from_store.read(&mut bytes).await {
+            let way = *now.borrow();
+            has_lost |= way.loses || way.number != number;
+            if has_lost {
+                lost.fetch_add(length as u64, Ordering::Relaxed);
+            } else if to_node.write_all(bytes.get(..length).unwrap_or_default()).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        _ = asking => {}
+        () = answering => {}
+        _ = ways.wait_for(|way| way.number != number) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers each byte with itself, and counts them.
+    async fn store(asked: Arc<AtomicU64>) -> (SocketAddr, JoinSet<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, mut tasks) = (listener.local_addr().unwrap(), JoinSet::new());
+        tasks.spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                while let Ok(byte) = socket.read_u8().await {
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    socket.write_u8(byte).await.unwrap();
+                }
+            }
+        });
+        (address, tasks)
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_arrives_and_what_is_answered_is_lost() {
+        let asked = Arc::<AtomicU64>::default();
+        let (address, _tasks) = store(asked.clone()).await;
+        let proxy = Proxy::start(address).await.unwrap();
+        let mut node = TcpStream::connect(proxy.address()).await.unwrap();
+        node.write_u8(1).await.unwrap();
+        assert_eq!(node.read_u8().await.unwrap(), 1);
+        let ask = async {
+            node.write_u8(2).await.unwrap();
+            node.read_u8().await.unwrap_err()
+        };
+        let (lost, _) = tokio::join!(proxy.lose_replies(Duration::from_millis(500)), ask);
+        assert_eq!((lost, asked.load(Ordering::Relaxed)), (1, 2));
+        let mut node = TcpStream::connect(proxy.address()).await.unwrap();
+        node.write_u8(3).await.unwrap();
+        assert_eq!(node.read_u8().await.unwrap(), 3, "the next connection is whole");
+    }
+}

@@ -1,4 +1,4 @@
-//! Promises broken on purpose, to see that the kill tests notice. Only with the feature `broken`, never optimised.
+//! Promises broken on purpose, to see that the kill tests and the fault tests notice. Only with the feature `broken`, never optimised.
 
 #[cfg(all(feature = "broken", not(debug_assertions)))]
 compile_error!("the feature `broken` breaks promises for tests; it is refused in an optimised program");
@@ -14,6 +14,8 @@ pub enum Promise {
     DoOnce,
     /// P4, rule 12: whoever pages through an archive passes no row that is committed and not stored yet.
     StoreBeforeRead,
+    /// Rule 21: what the former owner of a session still sends has no effect.
+    Fence,
 }
 
 impl Promise {
@@ -24,6 +26,7 @@ impl Promise {
             Promise::KeepUntilAck => "keep-until-ack",
             Promise::DoOnce => "do-once",
             Promise::StoreBeforeRead => "store-before-read",
+            Promise::Fence => "fence",
         };
         cfg!(feature = "broken") && std::env::var("BROKEN_PROMISE").is_ok_and(|broken| broken == name)
     }

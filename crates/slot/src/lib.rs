@@ -255,7 +255,8 @@ impl Slot {
     /// The session under `epoch`; a former owner finds nothing (rule 21), nor does anybody before it is registered again
     /// (rule 9).
     fn owned_mut(&mut self, id: SessionId, epoch: Epoch) -> Option<&mut Session> {
-        self.session_mut(id).filter(|session| session.epoch == epoch && !session.doubtful)
+        let is_owner = |known: Epoch| known == epoch || Promise::Fence.is_broken();
+        self.session_mut(id).filter(|session| is_owner(session.epoch) && !session.doubtful)
     }
 
     /// In which life of its store it is.

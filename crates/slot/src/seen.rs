@@ -87,7 +87,8 @@ impl Seen {
     pub(crate) fn look(&self, key: &SenderKey, hash: u64) -> Past {
         let stream = self.streams.get(&key.session).filter(|_| !Promise::DoOnce.is_broken());
         let Some(stream) = stream else { return Past::New };
-        if key.epoch.0 < stream.epoch || key.number <= stream.handled {
+        let is_fenced = key.epoch.0 < stream.epoch && !Promise::Fence.is_broken();
+        if is_fenced || key.number <= stream.handled {
             return Past::Fenced;
         }
         let same = |record: &&Record| record.number == key.number && record.role == key.role;

@@ -11,7 +11,7 @@ use starling_ports::sessions::{
 };
 
 use crate::log::Logged;
-use crate::{Limits, Slot};
+use crate::{Limits, Promise, Slot};
 
 /// What is not numbered yet goes out at this many entries, though the client is inactive (XEP-0352).
 const INACTIVE: usize = 100;
@@ -302,7 +302,8 @@ impl Slot {
             let is_owner = may_register && renewal.epoch >= session.epoch;
             return if is_owner { Standing::Unknown } else { Standing::Over };
         }
-        if session.epoch != renewal.epoch || !session.attached || renewal.last.0 > session.highest() {
+        let is_fenced = session.epoch != renewal.epoch && !Promise::Fence.is_broken();
+        if is_fenced || !session.attached || renewal.last.0 > session.highest() {
             return Standing::Over;
         }
         let is_behind = session.highest() > renewal.last.0 || session.could_hand_out(limits);

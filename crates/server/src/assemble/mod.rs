@@ -1,5 +1,7 @@
 //! Where the implementations plug in: this module alone knows what stands behind each port.
 
+#[cfg(feature = "broken")]
+mod broken;
 mod embedded;
 mod manager;
 mod router;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use starling_im::Stores;
+use starling_ports::archive::Archive;
 use starling_ports::delivery::Delivery;
 use starling_store_redis as store_redis;
 use starling_store_scylla as store_scylla;
@@ -23,11 +24,14 @@ pub(super) async fn check(config: &Config) -> Result<(), Unfit> {
 /// Connects to both stores, and builds on them what decides.
 pub(super) async fn open(config: &Config, base: &Base, delivery: Arc<dyn Delivery>) -> Result<Routing> {
     let cql = store_scylla::Store::connect(&config.scylla).await.context("the CQL store")?;
+    let archive: Arc<dyn Archive> = cql.clone();
+    #[cfg(feature = "broken")]
+    let archive = super::broken::keep_badly(archive, base.services.clone());
     let ports = store_redis::Ports {
         accounts: cql.clone(),
         blocklists: cql.clone(),
         preferences: cql.clone(),
-        archive: cql.clone(),
+        archive: archive.clone(),
         positions: cql.clone(),
         clock: base.clock.clone(),
     };
@@ -37,7 +41,7 @@ pub(super) async fn open(config: &Config, base: &Base, delivery: Arc<dyn Deliver
     let nodes = sessions.clone();
     let stores = Stores {
         accounts: cql.clone(),
-        archive: cql.clone(),
+        archive,
         positions: cql.clone(),
         rosters: cql.clone(),
         blocklists: cql.clone(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use starling_history::Expect;
 use starling_testkit::numbered::{Habit, Notes, PATIENCE, Readers, Recipient, Sender};
-use starling_testkit::{Cluster, ClusterOptions, Connection, Received, cql_server};
+use starling_testkit::{Cluster, ClusterOptions, Connection, Part, Received, cql_server};
 use tokio::task::JoinSet;
 
 /// Who sends; each to all receivers in turn.
@@ -37,6 +37,11 @@ pub(crate) fn rounds(usually: usize) -> usize {
 /// Where all that was logged is left, if the environment says it.
 fn logs() -> Option<PathBuf> {
     std::env::var_os("STARLING_FAULT_LOG").map(PathBuf::from)
+}
+
+fn options(cql: String, redis: String) -> ClusterOptions {
+    let level = if logs().is_some() { "[log]\nlevel = \"debug\"\n" } else { "" };
+    ClusterOptions { managers: 2, routers: 2, cql, redis, config: format!("{CONFIG}{level}") }
 }
 
 /// The cluster, and everybody at work.
@@ -69,21 +74,28 @@ impl Kit {
         Kit::start_as(false, cql_server(), redis).await
     }
 
+    /// The same on a Redis that is there, where each part is a program of its own.
+    pub(crate) async fn start_each(redis: String, program: impl Fn(Part) -> PathBuf) -> Kit {
+        let options = options(cql_server(), redis);
+        Kit::load(false, Cluster::start_each(&binary(), &options, program).await.unwrap()).await
+    }
+
     async fn start_with(is_impatient: bool) -> Kit {
         Kit::start_as(is_impatient, cql_server(), String::new()).await
     }
 
     async fn start_as(is_impatient: bool, cql: String, redis: String) -> Kit {
+        let cluster = Cluster::start(&binary(), &options(cql, redis)).await.unwrap();
+        Kit::load(is_impatient, cluster).await
+    }
+
+    async fn load(is_impatient: bool, cluster: Cluster) -> Kit {
         let habit = if is_impatient { Habit::Asks } else { Habit::Answers };
-        let level = if logs().is_some() { "[log]\nlevel = \"debug\"\n" } else { "" };
-        let config = format!("{CONFIG}{level}");
-        let options = ClusterOptions { managers: 2, routers: 2, cql, redis, config };
-        let cluster = Cluster::start(&binary(), &options).await.unwrap();
         for name in SENDERS.into_iter().chain(RECEIVERS).chain([CONTACT]) {
             let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});
             cluster.control(add).await.unwrap();
         }
-        befriend(&cluster).await;
+        befriend(&cluster, &RECEIVERS, CONTACT).await;
         let (notes, stop) = (Notes::default(), Arc::new(AtomicBool::new(false)));
         let (mut senders, mut recipients) = (JoinSet::new(), JoinSet::new());
         for name in RECEIVERS.into_iter().chain([CONTACT]) {
@@ -159,15 +171,15 @@ impl Kit {
     }
 }
 
-/// The contact sees all receivers: they approve in advance (RFC 6121 §3.4), then it asks.
-async fn befriend(cluster: &Cluster) {
-    for name in RECEIVERS {
-        let approval = format!("<presence to='{CONTACT}@localhost' type='subscribed'/>");
+/// `contact` sees all of them: they approve in advance (RFC 6121 §3.4), then it asks.
+pub(crate) async fn befriend(cluster: &Cluster, names: &[&str], contact: &str) {
+    for name in names {
+        let approval = format!("<presence to='{contact}@localhost' type='subscribed'/>");
         say(cluster, name, &approval).await;
     }
     let asks: String =
-        RECEIVERS.iter().map(|name| format!("<presence to='{name}@localhost' type='subscribe'/>")).collect();
-    say(cluster, CONTACT, &asks).await;
+        names.iter().map(|name| format!("<presence to='{name}@localhost' type='subscribe'/>")).collect();
+    say(cluster, contact, &asks).await;
 }
 
 /// Signs in, says it, and leaves when it was handled.

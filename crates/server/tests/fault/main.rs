@@ -5,15 +5,19 @@
     reason = "a test stops where it fails, and says how it went"
 )]
 
+mod acks;
 mod cassandra;
 mod checks;
 mod copy;
 mod costs;
 mod failover;
+mod fences;
 mod kills;
 mod kit;
 mod logins;
 mod loss;
 mod operator;
 mod pauses;
+mod readers;
+mod replies;
 mod rolling;

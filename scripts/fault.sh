@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 . scripts/lib/install.sh
 cql=scripts/lib/cassandra.sh rounds=${ROUNDS:-20} name=${1-} started=
 
-need_apt redis-server || exit
+need_apt redis-server iproute2 || exit
 cargo test -p starling-server --test fault --no-run || exit
 tests=$(cargo test -q -p starling-server --test fault -- --list "$name" | grep -c ': test$')
 [ "$tests" != 0 ] || { echo "no fault test has a name with: $name" >&2; exit 64; }

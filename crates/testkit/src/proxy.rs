@@ -32,13 +32,19 @@ pub struct Proxy {
 
 impl Proxy {
     /// On a port of loopback that is free.
-    pub async fn start(store: SocketAddr) -> Result<Proxy> {
-        Proxy::start_at(IpAddr::V4(Ipv4Addr::LOCALHOST), store).await
+    pub fn start(store: SocketAddr) -> Result<Proxy> {
+        Proxy::start_at(IpAddr::V4(Ipv4Addr::LOCALHOST), store)
     }
 
     /// The same on an address of this machine.
-    pub async fn start_at(host: IpAddr, store: SocketAddr) -> Result<Proxy> {
-        let listener = TcpListener::bind((host, 0)).await?;
+    pub fn start_at(host: IpAddr, store: SocketAddr) -> Result<Proxy> {
+        Proxy::start_on(std::net::TcpListener::bind((host, 0))?, store)
+    }
+
+    /// The same where somebody listens already.
+    pub fn start_on(listener: std::net::TcpListener, store: SocketAddr) -> Result<Proxy> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener)?;
         let address = listener.local_addr()?;
         let (way, ways) = watch::channel(Way::default());
         let lost = Arc::<AtomicU64>::default();
@@ -129,7 +135,7 @@ mod tests {
     async fn what_is_asked_arrives_and_what_is_answered_is_lost() {
         let asked = Arc::<AtomicU64>::default();
         let (address, _tasks) = store(asked.clone()).await;
-        let proxy = Proxy::start(address).await.unwrap();
+        let proxy = Proxy::start(address).unwrap();
         let mut node = TcpStream::connect(proxy.address()).await.unwrap();
         node.write_u8(1).await.unwrap();
         assert_eq!(node.read_u8().await.unwrap(), 1);

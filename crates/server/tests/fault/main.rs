@@ -17,6 +17,7 @@ mod kit;
 mod logins;
 mod loss;
 mod operator;
+mod partitions;
 mod pauses;
 mod readers;
 mod replies;

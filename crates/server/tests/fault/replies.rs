@@ -12,8 +12,8 @@ use crate::kit::{Kit, binary, rounds};
 const LOST: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(400), Duration::from_secs(3)];
 
 /// Between each of two routers and one store.
-async fn proxies(store: SocketAddr) -> [Proxy; 2] {
-    [Proxy::start(store).await.unwrap(), Proxy::start(store).await.unwrap()]
+fn proxies(store: SocketAddr) -> [Proxy; 2] {
+    [Proxy::start(store).unwrap(), Proxy::start(store).unwrap()]
 }
 
 /// Each router finds its store, which `variable` names, behind the proxy of its place.
@@ -52,7 +52,7 @@ async fn end(kit: Kit) {
 async fn replies_of_redis_that_are_lost_are_not_noticed() {
     let directory = tempfile::tempdir().unwrap();
     let redis = Redis::start_somewhere(&directory.path().join("redis")).await.unwrap();
-    let proxies = proxies(redis.address()).await;
+    let proxies = proxies(redis.address());
     let program = behind(&proxies, directory.path(), "STARLING_REDIS_URL", |at| format!("redis://{at}/0"));
     let kit = Kit::start_each(format!("url = \"redis://{}/0\"", redis.address()), program).await;
     lose(&kit, &proxies, rounds(6)).await;
@@ -63,7 +63,7 @@ async fn replies_of_redis_that_are_lost_are_not_noticed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replies_of_the_cql_server_that_are_lost_are_not_noticed() {
     let directory = tempfile::tempdir().unwrap();
-    let proxies = proxies(cql_server().parse().unwrap()).await;
+    let proxies = proxies(cql_server().parse().unwrap());
     let program = behind(&proxies, directory.path(), "STARLING_SCYLLA_NODES", |at| format!("[\"{at}\"]"));
     let kit = Kit::start_each(String::new(), program).await;
     lose(&kit, &proxies, rounds(6)).await;

@@ -1,5 +1,6 @@
 //! What a certificate says of itself, for whoever looks after it.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,7 +20,7 @@ pub struct Certificate {
     pub not_before: SystemTime,
     /// Until when it holds.
     pub not_after: SystemTime,
-    /// For which domains, in lower case; `*.` may lead.
+    /// For which domains, in lower case and ASCII, and for which addresses; `*.` may lead.
     pub names: Vec<String>,
     /// Whether it vouches for itself: clients ask their users about it.
     pub self_signed: bool,
@@ -28,11 +29,11 @@ pub struct Certificate {
 impl Certificate {
     /// Whether it is for `domain` (RFC 6125 §6.4: a wildcard stands for one whole label).
     pub fn is_for(&self, domain: &str) -> bool {
+        let domain = on_the_wire(domain);
         let rest = domain.split_once('.').map(|(_, rest)| rest);
-        self.names.iter().any(|name| {
-            name.eq_ignore_ascii_case(domain)
-                || name.strip_prefix("*.").is_some_and(|parent| Some(parent) == rest)
-        })
+        self.names
+            .iter()
+            .any(|name| *name == domain || name.strip_prefix("*.").is_some_and(|parent| Some(parent) == rest))
     }
     /// Why clients would refuse it at `now`, if they would: whether they trust its issuer is not looked at.
     pub fn refused(&self, domain: &str, now: SystemTime) -> Option<Refused> {
@@ -79,6 +80,16 @@ pub fn check_files(files: &CertificateFiles) -> Result<(), Error> {
     tls::read(&files.certificate, &files.key).map(|_| ())
 }
 
+/// A domain as certificates and the SNI of clients have it: in A-labels, where an address has U-labels (RFC 7622 §3.2.1, RFC 5280
+/// §7.2), and an IP address without brackets.
+pub(crate) fn on_the_wire(domain: &str) -> String {
+    let bare = domain.trim_matches(['[', ']']);
+    match bare.parse::<IpAddr>() {
+        Ok(address) => address.to_string(),
+        Err(_) => idna::domain_to_ascii(bare).unwrap_or_else(|_| bare.to_ascii_lowercase()),
+    }
+}
+
 /// Where the certificate and key of a domain are: as configured, or where the self-signed ones lie.
 pub fn files_of(config: &TlsConfig, domain: &str, data_dir: &Path) -> CertificateFiles {
     let own = |ending: &str| -> PathBuf { data_dir.join("tls").join(format!("{domain}.{ending}")) };
@@ -100,11 +111,19 @@ pub fn inspect(files: &CertificateFiles) -> Result<Certificate, Error> {
         names: names
             .filter_map(|name| match name {
                 GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+                GeneralName::IPAddress(octets) => address(octets),
                 _ => None,
             })
             .collect(),
         self_signed: parsed.issuer() == parsed.subject(),
     })
+}
+
+/// RFC 5280 §4.2.1.6: four octets or sixteen.
+fn address(octets: &[u8]) -> Option<String> {
+    let four = <[u8; 4]>::try_from(octets).map(IpAddr::from);
+    let address = four.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from));
+    address.ok().map(|address| address.to_string())
 }
 
 /// Says in the log that clients will refuse the certificate of a domain: the server takes it all the same, for one whose renewal
@@ -143,5 +162,14 @@ mod tests {
         assert!(wild.is_for("chat.example.org"));
         assert!(!wild.is_for("example.org") && !wild.is_for("a.chat.example.org"));
         assert!(certificate(&["example.org"]).is_for("Example.ORG"));
+    }
+
+    #[test]
+    fn a_domain_is_compared_as_it_is_on_the_wire() {
+        assert!(certificate(&["xn--bcher-kva.example"]).is_for("bücher.example"));
+        assert!(certificate(&["*.xn--bcher-kva.example"]).is_for("chat.bücher.example"));
+        assert!(!certificate(&["bcher.example"]).is_for("bücher.example"));
+        assert!(certificate(&["127.0.0.1"]).is_for("127.0.0.1"));
+        assert!(certificate(&["2001:db8::1"]).is_for("[2001:DB8:0::1]"));
     }
 }

@@ -108,7 +108,7 @@ fn load(config: &TlsConfig, domains: &[BareJid], data_dir: &Path) -> Result<Load
         let certified = Arc::new(read(&certificate, &key)?);
         certificate::warn_if_refused(name, &CertificateFiles { certificate, key }, now);
         loaded.first.get_or_insert_with(|| certified.clone());
-        loaded.by_domain.insert(name.to_owned(), certified);
+        loaded.by_domain.insert(certificate::on_the_wire(name), certified);
     }
     Ok(loaded)
 }
@@ -169,7 +169,7 @@ fn is_due(known: &Certificate, now: SystemTime) -> bool {
 }
 
 fn describe(domain: &str, now: SystemTime) -> Result<CertificateParams, rcgen::Error> {
-    let mut params = CertificateParams::new(vec![domain.trim_matches(['[', ']']).to_owned()])?;
+    let mut params = CertificateParams::new(vec![certificate::on_the_wire(domain)])?;
     let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     params.not_before = epoch + since.saturating_sub(SLACK);
@@ -210,6 +210,20 @@ mod tests {
         assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
         Tls::open(&TlsConfig::default(), &domains, &data_dir).unwrap();
         assert_eq!(fs::read(&certificate).unwrap(), first);
+        fs::remove_dir_all(data_dir).unwrap();
+    }
+
+    #[test]
+    fn a_domain_that_is_not_ascii_is_served_by_its_name_on_the_wire() {
+        let data_dir = directory("idn");
+        let domains = ["bücher.example", "127.0.0.1", "[::1]"].map(|domain| BareJid::new(domain).unwrap());
+        let tls = Tls::open(&TlsConfig::default(), &domains, &data_dir).unwrap();
+        assert!(tls.certificates.present.read().by_domain.contains_key("xn--bcher-kva.example"));
+        for domain in &domains {
+            let files = certificate::files_of(&TlsConfig::default(), domain.as_str(), &data_dir);
+            let made = certificate::inspect(&files).unwrap();
+            assert_eq!(made.refused(domain.as_str(), SystemTime::now()), None, "{made:?}");
+        }
         fs::remove_dir_all(data_dir).unwrap();
     }
 

@@ -33,7 +33,7 @@ impl Metrics {
         let counter = match routed {
             Routed::Done { id: Some(_) } => &self.kept,
             Routed::Done { id: None } => &self.passed,
-            Routed::Dropped => &self.dropped,
+            Routed::Dropped | Routed::Fenced => &self.dropped,
             Routed::Refused(_) => &self.refused,
         };
         counter.increment(1);

@@ -65,6 +65,8 @@ pub enum Routed {
     },
     /// Nothing was to be done.
     Dropped,
+    /// Nothing was done: whoever sends it has its session no more.
+    Fenced,
     /// Refused before its commit: the sender gets this error.
     Refused(StanzaError),
 }
@@ -215,7 +217,15 @@ impl Router {
                 Place::Settled(result) => routed.push(result),
                 Place::Planned => {
                     let Some(outcome) = outcomes.next() else { break };
-                    let (Outcome::Done { id, row, handed } | Outcome::Seen { id, row, handed }) = outcome;
+                    let (id, row, handed) = match outcome {
+                        Outcome::Done { id, row, handed } | Outcome::Seen { id, row, handed } => {
+                            (id, row, handed)
+                        }
+                        Outcome::Fenced => {
+                            routed.push(Routed::Fenced);
+                            continue;
+                        }
+                    };
                     match row {
                         Some((Table::Archive, row)) => archived.push(row),
                         Some((Table::Spool, row)) => spooled.push(row),

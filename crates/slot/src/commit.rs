@@ -59,7 +59,7 @@ impl Slot {
             match self.seen.look(key, planned.hash) {
                 Past::New => {}
                 Past::Done(id, stanza) => return Some(self.seen_outcome(id, stanza.as_ref())),
-                Past::Fenced => return Some(Outcome::Seen { id: None, row: None, handed: Vec::new() }),
+                Past::Fenced => return Some(Outcome::Fenced),
             }
         }
         let direction = direction(&planned);

@@ -246,7 +246,7 @@ fn presence(number: u64, from: &str, targets: &[SessionId]) -> Planned {
 }
 
 fn handed(outcome: &Outcome) -> Vec<u64> {
-    let (Outcome::Done { handed, .. } | Outcome::Seen { handed, .. }) = outcome;
+    let (Outcome::Done { handed, .. } | Outcome::Seen { handed, .. }) = outcome else { return Vec::new() };
     handed.iter().map(|handed| handed.entry.number.0).collect()
 }
 

@@ -51,6 +51,8 @@ struct Lane<'a> {
     /// What was refused of it when it came before.
     refused: Refusals,
     has_refused: bool,
+    /// Somebody else has the session, or has sent something else under these numbers.
+    is_fenced: bool,
 }
 
 impl Pipeline {
@@ -78,6 +80,7 @@ impl Pipeline {
             rows: Vec::new(),
             refused: self.refused.of(session.id),
             has_refused: false,
+            is_fenced: false,
         };
         let mut handled = Handled(0);
         for Submitted { number, draft } in batch {
@@ -96,6 +99,10 @@ impl Pipeline {
             }
         }
         lane.flush_group().await?;
+        if lane.is_fenced {
+            tracing::warn!(session = ?session.id, "a batch of somebody who has the session no more, or not yet, is not taken");
+            return lane.look_again().await;
+        }
         // What is told to a client is saved before: with the copies and answers, if there are any.
         lane.flush_own(Some((session.id, session.epoch, handled)).filter(|_| flags.sm)).await?;
         // Also where nobody resumes: what is handled is not sent again, so the slots need not remember it.
@@ -338,6 +345,8 @@ impl Lane<'_> {
                     let key = Some(SenderKey { role: Role::Sent, ..key });
                     self.own.push(Item { key, ..item });
                 }
+                // Rule 6: no `h` covers a message that was not taken.
+                Routed::Fenced => self.is_fenced |= matches!(stanza, Stanza::Message(_)),
                 Routed::Done { .. } | Routed::Dropped => {}
             }
         }
@@ -364,7 +373,7 @@ impl Lane<'_> {
         let routed = self.route(&self.account, &items, last, &decide).await?;
         let ids = routed.into_iter().filter_map(|routed| match routed {
             Routed::Done { id } => id,
-            Routed::Dropped | Routed::Refused(_) => None,
+            Routed::Dropped | Routed::Refused(_) | Routed::Fenced => None,
         });
         self.rows.extend(ids.map(|id| (self.account.clone(), id)));
         Ok(())

@@ -119,6 +119,9 @@ pub enum Outcome {
         /// Still unacknowledged.
         handed: Vec<Handed>,
     },
+    /// Nothing was done: it comes from a former owner of its session (rule 21), or contradicts what was done under its number
+    /// (rule 3).
+    Fenced,
 }
 
 /// The answer to a commit.

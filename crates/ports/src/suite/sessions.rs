@@ -196,6 +196,7 @@ pub async fn a_reader_stores_what_is_committed(sessions: &dyn Sessions, archive:
         .into_iter()
         .filter_map(|outcome| match outcome {
             Outcome::Done { row, .. } | Outcome::Seen { row, .. } => row.map(|(_, row)| row),
+            Outcome::Fenced => None,
         })
         .collect();
     let upto = Some(sessions.stored_up_to(&account).await.unwrap());

@@ -165,6 +165,7 @@ impl Teller<'_> {
         let (name, id, row, pushed) = match outcome {
             Outcome::Done { id, row, handed } => ("done", id, row, handed),
             Outcome::Seen { id, row, handed } => ("seen", id, row, handed),
+            Outcome::Fenced => ("fenced", None, None, Vec::new()),
         };
         let told = format!("{name} {} {} {}", id.is_some(), row.is_some(), handed(&pushed));
         if let (true, Some((table, row))) = (stored, row) {

@@ -78,7 +78,9 @@ pub(crate) async fn deliver(
 ) -> ArchiveId {
     loop {
         let Ok(outcome) = commit(router, account, planned.clone()).await else { continue };
-        let (Outcome::Done { id, row, .. } | Outcome::Seen { id, row, .. }) = outcome;
+        let (Outcome::Done { id, row, .. } | Outcome::Seen { id, row, .. }) = outcome else {
+            panic!("{outcome:?}")
+        };
         let id = id.unwrap();
         if let Some((table, row)) = row {
             store.put(table, account, vec![row]).await.unwrap();

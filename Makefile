@@ -10,6 +10,10 @@ ROUNDS ?= 20
 FUZZ_SECONDS ?= 60
 # What `make bench` hands to the load generator.
 BENCH ?=
+# What `make load` plays, and against which server.
+SCENARIO ?= chat-open
+TARGET ?= 127.0.0.1:5222
+LOAD ?=
 
 .PHONY: help
 help: ## this list
@@ -91,6 +95,14 @@ bench: ## figures on loopback: docs/benchmarks.md; BENCH='--only chat-16 --runs 
 bench-cluster: ## figures of two managers and two routers on Redis and Cassandra: docs/benchmarks.md
 	scripts/lib/bench-cluster.sh $(BENCH)
 
+.PHONY: bench-peers
+bench-peers: ## the same scenarios against Starling, ejabberd and Prosody: docs/benchmarks.md; BENCH='--only chat --runs 1' is less
+	scripts/lib/bench-peers.sh $(BENCH)
+
+.PHONY: load
+load: ## plays SCENARIO (chat-open) against a running server, TARGET (127.0.0.1:5222); LOAD='--transport starttls' says more
+	cargo run --release -p starling-loadtest -- run loadtest/scenarios/$(SCENARIO).toml --target $(TARGET) $(LOAD)
+
 .PHONY: bench-store
 bench-store: ## fjall and redb side by side: inserts, reads, size, kills
 	cargo run --profile quick -p starling-store-embedded --example bench_store
@@ -118,6 +130,6 @@ docs: ## writes the pages that are made from the source
 .PHONY: ci
 ci: lint test ## what CI runs
 
-.PHONY: bench-peers load up down image-oci k8s-e2e
-bench-peers load up down image-oci k8s-e2e:
+.PHONY: up down image-oci k8s-e2e
+up down image-oci k8s-e2e:
 	@echo 'make $@ does not exist yet'; exit 1

@@ -14,6 +14,9 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 /// No step of a login may take longer.
 const STEP: Duration = Duration::from_secs(30);
 
+/// How long a server may take to end a stream.
+const DEPARTURE: Duration = Duration::from_secs(5);
+
 enum Link {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
@@ -215,6 +218,17 @@ impl Client {
     /// Ends the stream in order.
     pub(crate) async fn close(mut self) {
         let _ = self.send(b"</stream:stream>").await; // leaving either way
+    }
+
+    /// Ends the stream in order and waits until the server has ended its side: then it knows that nobody is there.
+    pub(crate) async fn depart(mut self) {
+        let _ = self.send(b"</stream:stream>").await;
+        let ended = async {
+            while self.fill().await.is_ok() {
+                while self.scanner.next().is_some() {}
+            }
+        };
+        let _ = timeout(DEPARTURE, ended).await; // a server that does not answer is left all the same
     }
 
     /// Leaves as a client that lost its network does: without a word. Its counts of XEP-0198 outlive it.

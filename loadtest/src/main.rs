@@ -21,6 +21,7 @@ mod scenario;
 mod scram;
 mod sm;
 mod stamp;
+mod table;
 mod target;
 mod tls;
 
@@ -57,6 +58,7 @@ fn run() -> Result<ExitCode> {
                 return Ok(if verdict.is_good { ExitCode::SUCCESS } else { ExitCode::from(NOT_GOOD) });
             }
             Command::Report(report) => report::run(&report)?,
+            Command::Table(command) => writeln!(std::io::stdout(), "{}", table::run(&command)?)?,
             Command::Compare(command) => {
                 let (words, is_worse) = compare::run(&command)?;
                 write!(std::io::stdout(), "{words}")?;

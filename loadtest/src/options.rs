@@ -3,6 +3,7 @@
 use crate::compare::Compare;
 use crate::report::Report;
 use crate::run::Run;
+use crate::table::Table;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Report(Report),
     /// Says what changed between results beyond the noise.
     Compare(Compare),
+    /// Prints results of several servers as one table.
+    Table(Table),
     /// Scenarios against a server that it starts and stops: the table of docs/benchmarks.md.
     Bench(Bench),
     /// Chats on a cluster of two connection managers and two session routers that it starts and stops, on stores that run:

@@ -1,7 +1,7 @@
 //! All figures of docs/benchmarks.md: each scenario on a server that was just started, several times, checked.
 
 pub(crate) mod cluster;
-mod page;
+pub(crate) mod page;
 mod scenario;
 mod server;
 

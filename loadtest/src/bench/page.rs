@@ -95,7 +95,7 @@ fn arguments(bench: &Bench) -> String {
 }
 
 /// Puts the table in the place of the former one.
-pub(super) fn write(page: &Path, table: &str, by: &str) -> Result<()> {
+pub(crate) fn write(page: &Path, table: &str, by: &str) -> Result<()> {
     let text = std::fs::read_to_string(page).with_context(|| format!("reading {}", page.display()))?;
     std::fs::write(page, replaced(&text, table, by).context("the page has no place for the table")?)?;
     Ok(())

@@ -25,6 +25,7 @@ struct Flow {
     to: String,
     /// Which of the accounts the receiver is.
     receiver: usize,
+    reader: Option<Client>,
     sent: u64,
     sequence: Sequence,
 }
@@ -46,7 +47,15 @@ pub(super) async fn run(stage: Arc<Stage>, offline: Offline) -> Result<Outcome> 
     for (index, sender) in senders.into_iter().enumerate() {
         let (number, receiver) = (u32::try_from(stage.number(index))?, pairs + index);
         let to = stage.jid(receiver)?;
-        flows.push(Flow { number, sender, to, receiver, sent: 0, sequence: Sequence::default() });
+        flows.push(Flow {
+            number,
+            sender,
+            to,
+            receiver,
+            reader: None,
+            sent: 0,
+            sequence: Sequence::default(),
+        });
     }
     let (began, _) = stage.clock.begin().await?;
     let mut phases = Phases::default();
@@ -62,6 +71,7 @@ pub(super) async fn run(stage: Arc<Stage>, offline: Offline) -> Result<Outcome> 
         flows = each(flows, |flow| collect(stage.clone(), flow, readers.next())).await?;
         phases.collect += at.elapsed();
         phases.collect_cpu += stage.clock.costs_now()?.server.cpu_us_since(&before.server);
+        flows = each(flows, |flow| depart(stage.clone(), flow)).await?;
     }
     stage.clock.end()?;
     judge(&stage, flows, &phases, offline.sm).await
@@ -99,6 +109,15 @@ async fn judge(stage: &Stage, flows: Vec<Flow>, phases: &Phases, sm: bool) -> Re
         ("collected-per-second", count / phases.collect.as_secs_f64().max(0.001)),
     ];
     Ok(outcome)
+}
+
+/// The receiver leaves, for certain: what is sent in the next round is for somebody who is not there.
+async fn depart(stage: Arc<Stage>, mut flow: Flow) -> Result<Flow> {
+    if let Some(reader) = flow.reader.take() {
+        stage.recorder.connected(-1);
+        reader.depart().await;
+    }
+    Ok(flow)
 }
 
 /// Writes the messages of a round; each burst is confirmed, by XEP-0198 or by an answer to what was asked after it.
@@ -167,6 +186,6 @@ async fn collect(stage: Arc<Stage>, mut flow: Flow, reader: Option<Client>) -> R
         reader.reply().await?;
     }
     reader.send(reader.sm.ack().as_bytes()).await?;
-    stage.leave(reader).await;
+    flow.reader = Some(reader);
     Ok(flow)
 }

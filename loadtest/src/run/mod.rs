@@ -31,6 +31,9 @@ const SPARE: u64 = 50;
 pub(crate) struct Run {
     /// The scenario's file, such as loadtest/scenarios/chat-closed.toml.
     pub(crate) scenario: PathBuf,
+    /// The name in the result, instead of the file's.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
     /// HOST:PORT instead of the scenario's; clients take several in turn.
     #[arg(long, value_delimiter = ',')]
     pub(crate) target: Vec<String>,
@@ -73,7 +76,8 @@ pub(crate) struct Run {
 pub(crate) async fn run(run: &Run) -> Result<Verdict> {
     let scenario = scenario::read(&run.scenario)?;
     let text = std::fs::read_to_string(&run.scenario)?;
-    let name = run.scenario.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let stem = run.scenario.file_stem().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let name = run.name.clone().unwrap_or(stem);
     let (value, verdict) = play(run, scenario, &name, &text).await?;
     if let Some(file) = &run.json {
         write(file, &value)?;

@@ -76,6 +76,7 @@ pub(super) fn result(
         "schema": 1,
         "scenario": { "name": about.name, "about": about.scenario.about, "text": about.text },
         "loads": loads.iter().map(Load::name).collect::<Vec<_>>(),
+        "main": loads.first().and_then(|load| load.operations().first()),
         "accounts": about.scenario.accounts.count.get(),
         "target": {
             "addresses": target.addresses, "domain": about.target.domain, "server": about.version,

@@ -67,8 +67,13 @@ impl Health {
         *self.lacks.lock() = what;
     }
     /// Why no client is to come in.
-    fn obstacle(&self) -> Option<&'static str> {
-        if self.ready.load(Ordering::Acquire) { *self.lacks.lock() } else { Some("not yet") }
+    pub(crate) fn obstacle(&self) -> Option<&'static str> {
+        let lacking = *self.lacks.lock();
+        if self.ready.load(Ordering::Acquire) { lacking } else { lacking.or(Some("not yet")) }
+    }
+    /// Why it does not serve yet.
+    fn unstarted(&self) -> Option<&'static str> {
+        if self.started.load(Ordering::Acquire) { None } else { self.obstacle() }
     }
     /// No new clients, please.
     pub(crate) fn not_ready(&self) {
@@ -142,7 +147,6 @@ async fn answer(
         None => (StatusCode::OK, "ok"),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
     };
-    let is_started = health.started.load(Ordering::Acquire);
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => {
             let mut response = Response::new(Full::new(metrics.render().into()));
@@ -152,7 +156,7 @@ async fn answer(
             return Ok(response);
         }
         (&Method::GET, "/livez") => (StatusCode::OK, "ok"),
-        (&Method::GET, "/startupz") => claim((!is_started).then_some("not yet")),
+        (&Method::GET, "/startupz") => claim(health.unstarted()),
         (&Method::GET, "/readyz") => claim(health.obstacle()),
         (&Method::GET, _) => (StatusCode::NOT_FOUND, "not found"),
         _ => (StatusCode::METHOD_NOT_ALLOWED, "only GET"),

@@ -16,6 +16,8 @@ use crate::admin::Health;
 use crate::config::Config;
 use crate::reload::Clients;
 
+/// What a manager cannot do without.
+const NO_ROUTER: &str = "no session router is reached";
 /// How often it is looked whether a router is there.
 const LOOKED_EVERY: Duration = Duration::from_secs(1);
 
@@ -47,10 +49,12 @@ pub(super) async fn linked(
     if let Some(routing) = routing {
         return alone(config, base, hub, routing);
     }
+    base.health.lacks(Some(NO_ROUTER));
     let mut announced = uplinks.announced();
-    let first = announced.wait_for(Option::is_some).await.context("no session router was reached")?;
+    let first = announced.wait_for(Option::is_some).await.context(NO_ROUTER)?;
     let features = first.as_ref().map(|announced| announced.features.clone()).unwrap_or_default();
     drop(first);
+    base.health.lacks(None);
     base.services.spawn(watch(uplinks.clone(), base.health.clone(), base.stop.clone()));
     listen(config, base, hub, uplinks.clone(), uplinks, features)
 }
@@ -84,6 +88,6 @@ fn listen(
 async fn watch(uplinks: Arc<Uplinks>, health: Arc<Health>, stop: CancellationToken) {
     let mut clock = tokio::time::interval(LOOKED_EVERY);
     while stop.run_until_cancelled(clock.tick()).await.is_some() {
-        health.lacks((uplinks.count() == 0).then_some("no session router is reached"));
+        health.lacks((uplinks.count() == 0).then_some(NO_ROUTER));
     }
 }

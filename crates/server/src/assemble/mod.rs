@@ -4,6 +4,7 @@
 mod broken;
 mod embedded;
 mod manager;
+mod patience;
 mod router;
 mod shared;
 mod stores;

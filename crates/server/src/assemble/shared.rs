@@ -10,6 +10,7 @@ use starling_store_redis as store_redis;
 use starling_store_scylla as store_scylla;
 
 use super::embedded::{self, Backing};
+use super::patience::wait_for;
 use super::{Base, Routing, Unfit};
 use crate::config::Config;
 
@@ -21,13 +22,17 @@ pub(super) async fn check(config: &Config) -> Result<(), Unfit> {
     })
 }
 
-/// Connects to both stores, and builds on them what decides.
+/// Connects to both stores, and builds on them what decides. One that does not answer is waited for.
 pub(super) async fn open(config: &Config, base: &Base, delivery: Arc<dyn Delivery>) -> Result<Routing> {
-    let cql = store_scylla::Store::connect(&config.scylla).await.context("the CQL store")?;
+    let is_away =
+        |error: &store_scylla::ConnectError| matches!(error, store_scylla::ConnectError::Unreachable { .. });
+    let connect = async || store_scylla::Store::connect(&config.scylla).await;
+    let cql = wait_for(&base.health, "the CQL store is not reached", is_away, connect);
+    let cql = cql.await.context("the CQL store")?;
     let archive: Arc<dyn Archive> = cql.clone();
     #[cfg(feature = "broken")]
     let archive = super::broken::keep_badly(archive, base.services.clone());
-    let ports = store_redis::Ports {
+    let ports = || store_redis::Ports {
         accounts: cql.clone(),
         blocklists: cql.clone(),
         preferences: cql.clone(),
@@ -35,8 +40,13 @@ pub(super) async fn open(config: &Config, base: &Base, delivery: Arc<dyn Deliver
         positions: cql.clone(),
         clock: base.clock.clone(),
     };
-    let sessions =
-        store_redis::Sessions::connect(config.redis(), ports, base.services.clone(), base.stop.clone());
+    let is_away =
+        |error: &store_redis::ConnectError| matches!(error, store_redis::ConnectError::Unreachable { .. });
+    let connect = async || {
+        let (services, stop) = (base.services.clone(), base.stop.clone());
+        store_redis::Sessions::connect(config.redis(), ports(), services, stop).await
+    };
+    let sessions = wait_for(&base.health, "Redis is not reached", is_away, connect);
     let sessions = sessions.await.context("Redis")?;
     let nodes = sessions.clone();
     let stores = Stores {

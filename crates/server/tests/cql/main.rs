@@ -3,16 +3,22 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::time::Duration;
 
-use starling_testkit::cql_server;
+use starling_testkit::{Redis, cql_server, http};
+use tokio::time::Instant;
 
-fn migrate(directory: &Path, more: &[(&str, &str)]) -> Output {
+fn starling(directory: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_starling"));
-    command.args(["store", "migrate", "--config", "starling.toml"]).current_dir(directory);
+    command.args(arguments).args(["--config", "starling.toml"]).current_dir(directory);
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("STARLING_")) {
         command.env_remove(name);
     }
-    command.envs(more.iter().copied()).output().unwrap()
+    command
+}
+
+fn migrate(directory: &Path, more: &[(&str, &str)]) -> Output {
+    starling(directory, &["store", "migrate"]).envs(more.iter().copied()).output().unwrap()
 }
 
 #[test]
@@ -35,4 +41,49 @@ fn tables_are_made_once_and_follow_the_configuration() {
     assert!(said(&[]).trim().ends_with(": is at version 2 already"));
     let longer = said(&[("STARLING_SCYLLA_ARCHIVE_KEPT", "365d")]);
     assert!(longer.contains("archive: new rows are kept 31536000 s, before 7776000 s"), "{longer}");
+}
+
+#[tokio::test]
+async fn a_router_that_starts_before_redis_serves_when_redis_is_there() {
+    const ADMIN: &str = "127.53.90.3:5281";
+    let directory = tempfile::tempdir().unwrap();
+    let mut redis = Redis::start_somewhere(&directory.path().join("redis")).await.unwrap();
+    redis.kill().await.unwrap();
+    let keyspace = format!("test_{}_waiting", std::process::id());
+    let text = format!(
+        "mode = 'cluster'\nadmin.listen = '{ADMIN}'\nredis.url = 'redis://{}/0'\n\
+         [cluster]\nroles = ['session-router']\nplaintext = true\nlisten = '127.0.0.1:0'\nsecret = 'secret'\n\
+         [scylla]\nnodes = ['{}']\nkeyspace = '{keyspace}'\nrequest-timeout = '20s'\n",
+        redis.address(),
+        cql_server()
+    );
+    std::fs::write(directory.path().join("starling.toml"), text).unwrap();
+    assert!(migrate(directory.path(), &[]).status.success());
+    let log = std::fs::File::create(directory.path().join("log")).unwrap();
+    let router = starling(directory.path(), &["run"]);
+    let mut router = tokio::process::Command::from(router)
+        .stderr(log)
+        .stdout(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    for said in ["Redis is not reached", "ok"] {
+        let begun = Instant::now();
+        while !http(ADMIN.parse().unwrap(), "GET /readyz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            .await
+            .is_ok_and(|answer| answer.ends_with(&format!("\r\n\r\n{said}\n")))
+        {
+            let log = directory.path().join("log");
+            assert!(router.try_wait().unwrap().is_none(), "{}", std::fs::read_to_string(log).unwrap());
+            assert!(
+                begun.elapsed() < Duration::from_secs(120),
+                "{said}: {}",
+                std::fs::read_to_string(log).unwrap()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if said != "ok" {
+            redis.start_again().await.unwrap();
+        }
+    }
 }

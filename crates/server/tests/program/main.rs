@@ -21,3 +21,4 @@ mod starling;
 mod stop;
 mod store;
 mod unit;
+mod waiting;

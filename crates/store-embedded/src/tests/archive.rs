@@ -279,7 +279,7 @@ async fn writes(store: Arc<Store>, sender: u128, count: u64) {
             match store.commit(&bob(), version, vec![planned(sender, number)], None).await.unwrap() {
                 CommitReply::Done(outcomes) => match outcomes.into_iter().next() {
                     Some(Outcome::Done { row, .. } | Outcome::Seen { row, .. }) => break row,
-                    None => panic!("nothing was taken"),
+                    Some(Outcome::Fenced) | None => panic!("nothing was taken"),
                 },
                 CommitReply::Stale(_) | CommitReply::Wait => tokio::task::yield_now().await,
             }

@@ -67,7 +67,7 @@ async fn commit(store: &Store, sender: u128, number: u64) -> Option<(Table, Row)
     match store.commit(&bob(), view.version, vec![planned], None).await.unwrap() {
         CommitReply::Done(outcomes) => match outcomes.into_iter().next() {
             Some(Outcome::Done { row, .. } | Outcome::Seen { row, .. }) => row,
-            None => None,
+            Some(Outcome::Fenced) | None => None,
         },
         CommitReply::Stale(_) | CommitReply::Wait => None,
     }

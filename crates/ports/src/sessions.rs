@@ -13,8 +13,9 @@ use starling_jid::{BareJid, FullJid, Jid};
 use starling_stanza::Wire;
 
 use crate::Result;
+use crate::archive::Born;
 use crate::delivery::Entry;
-use crate::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, NodeId, SessionId, Timestamp};
+use crate::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 
 pub use self::commit::{CommitReply, Handed, Keep, Origin, Outcome, Planned, Role, SenderKey};
 pub use self::registration::{Portrait, Registered, Registration};
@@ -315,8 +316,9 @@ pub trait Sessions: Send + Sync + 'static {
     fn continuity(&self) -> u64;
 
     /// Which of these committed ids are gone, because the store has come back with less since: their stanzas are to be
-    /// committed anew, and their rows deleted (rule 8). To be asked before anything is acknowledged.
-    async fn gone(&self, account: &BareJid, committed: &[(ArchiveId, Life)]) -> Result<Vec<ArchiveId>>;
+    /// committed anew, and their rows deleted (rule 8). To be asked before anything is acknowledged. What the sender's session is
+    /// known to be past was handled, whoever did it: its row stays.
+    async fn gone(&self, account: &BareJid, committed: &[(ArchiveId, Born)]) -> Result<Vec<ArchiveId>>;
 
     /// Sessions whose time to be resumed is over end now, at most `limit` at once.
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>>;

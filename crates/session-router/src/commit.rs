@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use starling_jid::BareJid;
-use starling_ports::archive::{Archive, Row, Table};
+use starling_ports::archive::{Archive, Born, Row, Table};
 use starling_ports::clock::Clock;
 use starling_ports::delivery::Delivery;
-use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, SessionId};
+use starling_ports::ids::{ArchiveId, Epoch, Handled, SessionId};
 use starling_ports::sessions::{CommitReply, Handed, Origin, Outcome, Planned, SenderKey, Sessions, View};
 use starling_ports::trail::Trail;
 use starling_ports::{Result, StoreError};
@@ -236,7 +236,7 @@ impl Router {
                 }
             }
         }
-        let committed: Vec<_> = archived.iter().chain(&spooled).map(|row| (row.id, row.born.life)).collect();
+        let committed: Vec<_> = archived.iter().chain(&spooled).map(|row| (row.id, row.born)).collect();
         self.store(account, Table::Archive, archived).await?;
         self.store(account, Table::Spool, spooled).await?;
         if self.undo(account, &committed).await? {
@@ -248,7 +248,7 @@ impl Router {
 
     /// Rule 8: where the sessions' store has come back without what was committed, the rows of that go: it is to be committed
     /// anew. Says whether there was any.
-    pub async fn undo(&self, account: &BareJid, committed: &[(ArchiveId, Life)]) -> Result<bool> {
+    pub async fn undo(&self, account: &BareJid, committed: &[(ArchiveId, Born)]) -> Result<bool> {
         let gone = self.sessions.gone(account, committed).await?;
         if gone.is_empty() {
             return Ok(false);

@@ -147,6 +147,11 @@ impl Seen {
         self.order.push_back((key, id, at));
     }
 
+    /// Whether its sender's session is past it.
+    pub(crate) fn is_past(&self, key: &StanzaKey) -> bool {
+        self.streams.get(&key.session).is_some_and(|stream| key.number <= stream.handled)
+    }
+
     /// Whether something was committed under this id.
     pub(crate) fn knows(&self, id: ArchiveId) -> bool {
         let has = |stream: &Stream| stream.records.iter().any(|record| record.id == Some(id));

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use starling_ports::archive::Born;
 use starling_ports::ids::{ArchiveId, Timestamp};
 
 use crate::session::Backlog;
@@ -36,15 +37,16 @@ impl Slot {
         self.decide_anew();
     }
 
-    /// Which of these are not, and were not, committed here (rule 8).
-    pub fn unknown(&self, ids: &[ArchiveId]) -> Vec<ArchiveId> {
-        let is_known = |id: &ArchiveId| {
+    /// Which of these are not, and were not, committed here (rule 8). What is handled is forgotten, and was committed.
+    pub fn unknown(&self, committed: &[(ArchiveId, Born)]) -> Vec<ArchiveId> {
+        let is_known = |(id, born): &(ArchiveId, Born)| {
             self.owed.contains_key(id)
                 || self.pending.contains(*id)
                 || self.pending.acknowledged.contains_key(id)
                 || self.seen.knows(*id)
+                || born.key.is_some_and(|key| self.seen.is_past(&key))
         };
-        ids.iter().filter(|id| !is_known(id)).copied().collect()
+        committed.iter().filter(|one| !is_known(one)).map(|(id, _)| *id).collect()
     }
 
     /// Sessions that take messages read again from the first one that waits and lies in no log.

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use starling_jid::BareJid;
 use starling_ports::Result;
-use starling_ports::archive::{Archive, Table};
-use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, NodeId, SessionId, Timestamp};
+use starling_ports::archive::{Archive, Born, Table};
+use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
     Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Ended, Handed, Holding, Planned,
     Pulled, Registered, Registration, Renewal, Renewed, SessionInfo, Sessions, Standing, View, ViewVersion,
@@ -276,7 +276,7 @@ impl Sessions for Store {
         self.life.0
     }
 
-    async fn gone(&self, _: &BareJid, _: &[(ArchiveId, Life)]) -> Result<Vec<ArchiveId>> {
+    async fn gone(&self, _: &BareJid, _: &[(ArchiveId, Born)]) -> Result<Vec<ArchiveId>> {
         Ok(Vec::new()) // who waits for the answer dies with this process
     }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use starling_jid::BareJid;
 use starling_ports::Result;
-use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, NodeId, SessionId, Timestamp};
+use starling_ports::archive::Born;
+use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
     Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Counted, Detach, Ended, Handed, Holding,
     Outcome, Planned, Pulled, Registered, Registration, Renewal, Renewed, SessionInfo, Sessions as Port,
@@ -286,13 +287,12 @@ impl Port for Sessions {
         self.link.continuity()
     }
 
-    async fn gone(&self, account: &BareJid, committed: &[(ArchiveId, Life)]) -> Result<Vec<ArchiveId>> {
+    async fn gone(&self, account: &BareJid, committed: &[(ArchiveId, Born)]) -> Result<Vec<ArchiveId>> {
         let present = self.link.known_life(&AccountKeys::of(account).record);
-        if committed.iter().all(|(_, life)| Some(*life) == present) {
+        if committed.iter().all(|(_, born)| Some(born.life) == present) {
             return Ok(Vec::new());
         }
-        let ids: Vec<ArchiveId> = committed.iter().map(|(id, _)| *id).collect();
-        self.step(account, asked, |slot, _| slot.unknown(&ids)).await
+        self.step(account, asked, |slot, _| slot.unknown(committed)).await
     }
 
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>> {

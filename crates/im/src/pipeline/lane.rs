@@ -6,6 +6,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use starling_jid::{BareJid, Jid};
 use starling_ports::Result;
+use starling_ports::archive::{Born, StanzaKey};
 use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, SessionId};
 use starling_ports::ingress::{Handling, SessionRef, Submitted};
 use starling_ports::preferences::DefaultPreference;
@@ -47,7 +48,7 @@ struct Lane<'a> {
     /// The account is erased: nothing more of the session is handled.
     is_over: bool,
     /// Where this batch has rows.
-    rows: Vec<(BareJid, ArchiveId)>,
+    rows: Vec<(BareJid, ArchiveId, Born)>,
     /// What was refused of it when it came before.
     refused: Refusals,
     has_refused: bool,
@@ -101,7 +102,7 @@ impl Pipeline {
         lane.flush_group().await?;
         if lane.is_fenced {
             tracing::warn!(session = ?session.id, "a batch of somebody who has the session no more, or not yet, is not taken");
-            return lane.look_again().await;
+            return lane.look_again(continuity).await;
         }
         // What is told to a client is saved before: with the copies and answers, if there are any.
         lane.flush_own(Some((session.id, session.epoch, handled)).filter(|_| flags.sm)).await?;
@@ -109,7 +110,7 @@ impl Pipeline {
         let saved = Some((session.id, session.epoch, handled));
         let is_saved = self.cx.stores.sessions.settle(&lane.account, &[], saved).await?;
         if !is_saved || self.cx.stores.sessions.continuity() != continuity {
-            return lane.look_again().await;
+            return lane.look_again(continuity).await;
         }
         if lane.has_refused {
             self.refused.forget(session.id);
@@ -119,11 +120,13 @@ impl Pipeline {
 }
 
 impl Lane<'_> {
-    /// Rule 8: what was committed may be gone, and the session with it, or it waits for its node. That finds out, and sends all
-    /// this again; what has a row and no commit any more would be there twice.
-    async fn look_again(self) -> Result<Handling> {
-        for (account, id) in &self.rows {
-            self.pipeline.cx.router.undo(account, &[(*id, Life::UNKNOWN)]).await?;
+    /// The session is not its sender's, or waits for its node, or what was committed may be gone (rule 8): its node finds out, and
+    /// sends all this again. What has a row and no commit any more would be there twice.
+    async fn look_again(self, continuity: u64) -> Result<Handling> {
+        if self.pipeline.cx.stores.sessions.continuity() != continuity {
+            for (account, id, born) in &self.rows {
+                self.pipeline.cx.router.undo(account, &[(*id, *born)]).await?;
+            }
         }
         Ok(Handling::Fenced)
     }
@@ -336,9 +339,7 @@ impl Lane<'_> {
             if matches!(stanza, Stanza::Message(_)) {
                 pipeline.cx.metrics.message(&routed);
             }
-            if let Routed::Done { id: Some(id) } = routed {
-                self.rows.push((account.clone(), id));
-            }
+            self.note_row(&account, Some(key), &routed);
             match routed {
                 Routed::Refused(error) => self.refuse(key.number, stanza, &error),
                 Routed::Done { .. } if !is_own && matches!(stanza, Stanza::Message(_)) => {
@@ -371,12 +372,17 @@ impl Lane<'_> {
             }
         };
         let routed = self.route(&self.account, &items, last, &decide).await?;
-        let ids = routed.into_iter().filter_map(|routed| match routed {
-            Routed::Done { id } => id,
-            Routed::Dropped | Routed::Refused(_) | Routed::Fenced => None,
-        });
-        self.rows.extend(ids.map(|id| (self.account.clone(), id)));
+        for (item, routed) in items.iter().zip(&routed) {
+            self.note_row(&session.jid.bare(), item.key, routed);
+        }
         Ok(())
+    }
+
+    fn note_row(&mut self, account: &BareJid, key: Option<SenderKey>, routed: &Routed) {
+        let Routed::Done { id: Some(id) } = routed else { return };
+        let key =
+            key.map(|SenderKey { session, number, role, .. }| StanzaKey { session, number, role, hash: 0 });
+        self.rows.push((account.clone(), *id, Born { life: Life::UNKNOWN, key }));
     }
 
     fn case(&self, side: Side) -> Case {

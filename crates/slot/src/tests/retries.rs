@@ -1,6 +1,7 @@
 //! Rules 3, 4, 6, 12, 13, 21 to 24: what is done once, and who may do it.
 
-use starling_ports::ids::{ArchiveId, Handled};
+use starling_ports::archive::{Born, StanzaKey};
+use starling_ports::ids::{ArchiveId, Handled, Life};
 use starling_ports::sessions::{Claim, Claimed, ViewVersion};
 
 use super::*;
@@ -76,6 +77,16 @@ fn rule_3_what_the_sender_was_told_is_forgotten() {
     assert_eq!(world.slot.seen.remembered(ALICE), 1, "it may be sent again");
     world.slot.tidy(world.now.after(limits.resume_within * 4), &limits);
     assert_eq!(world.slot.seen.remembered(ALICE), 0);
+}
+
+#[test]
+fn rule_8_what_a_session_is_past_is_not_gone_though_it_is_forgotten() {
+    let mut world = world();
+    let key = |number| Some(StanzaKey { session: ALICE, number, role: Role::Receive, hash: 0 });
+    let row = |number| (ArchiveId { number, random: 0 }, Born { life: Life::UNKNOWN, key: key(number) });
+    world.commit(after(7, message(8, &[])));
+    let questioned = [row(7), row(8)];
+    assert_eq!(world.slot.unknown(&questioned), [questioned[1].0], "7 was handled, under whatever id");
 }
 
 #[test]

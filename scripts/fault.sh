@@ -20,6 +20,11 @@ if [ -z "${STARLING_TEST_CQL-}" ] && ! $cql status >/dev/null; then
   $cql start || exit
   started=yes
 fi
+# Those of two versions want the program of a former commit.
+if cargo test -q -p starling-server --test fault -- --list "$name" | grep -q '^versions::'; then
+  STARLING_FORMER_BIN=$(scripts/lib/former.sh) || exit
+  export STARLING_FORMER_BIN
+fi
 STARLING_FAULT_ROUNDS=$rounds cargo test -p starling-server --test fault -- --test-threads=1 --nocapture "$name"
 code=$?
 [ -z "$started" ] || $cql clean

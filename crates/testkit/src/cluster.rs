@@ -14,6 +14,9 @@ use crate::numbered::Hosts;
 use crate::process::Process;
 use crate::{Redis, ServerOptions};
 
+/// What names the stores alone, in its directory.
+const MIGRATE: &str = "migrate.toml";
+
 /// How it is made.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
@@ -47,7 +50,7 @@ pub struct Cluster {
     hosts: Hosts,
     /// The CQL server, and what is its own there.
     tables: (String, String),
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 #[derive(Debug)]
@@ -120,7 +123,10 @@ impl Cluster {
             "[redis]\n{named}\n[scylla]\nnodes = [\"{}\"]\nkeyspace = \"{keyspace}\"\nrequest-timeout = \"20s\"\n",
             options.cql,
         );
-        fill(&migrate(binary, root, &stores)?);
+        let config = root.join(MIGRATE);
+        std::fs::write(&config, &stores)?;
+        migrate(binary, &config)?;
+        fill(&config);
         let cql = options.cql.clone();
         let options =
             |name: String| ServerOptions { config: options.config.clone(), data_dir: Some(root.join(name)) };
@@ -140,7 +146,7 @@ impl Cluster {
         }
         let hosts = managers.iter().map(plain).collect::<Result<_>>()?;
         let tables = (cql, keyspace);
-        Ok(Cluster { redis, managers, routers, hosts: Hosts::new(hosts), tables, _directory: directory })
+        Ok(Cluster { redis, managers, routers, hosts: Hosts::new(hosts), tables, directory })
     }
 
     /// What holds the sessions, if it is the cluster's own.
@@ -183,6 +189,17 @@ impl Cluster {
             self.hosts.moved(number, address);
         }
         Ok(())
+    }
+
+    /// Starts it again as another program.
+    pub async fn start_another(&mut self, part: Part, binary: &Path) -> Result<()> {
+        self.place(part)?.member.becomes(binary);
+        self.start_again(part).await
+    }
+
+    /// Makes the tables what another program wants them to be, while all run.
+    pub fn migrate(&self, binary: &Path) -> Result<()> {
+        migrate(binary, &self.directory.path().join(MIGRATE))
     }
 
     /// SIGTERM, and waits until it has left by itself.
@@ -254,17 +271,15 @@ fn plain(place: &Place) -> Result<SocketAddr> {
     process.address("plain").context("it has no listener for clients")
 }
 
-/// Makes the tables; the file that names them is the answer.
-fn migrate(binary: &Path, root: &Path, stores: &str) -> Result<PathBuf> {
-    let config = root.join("migrate.toml");
-    std::fs::write(&config, stores)?;
+/// Makes the tables that a file names.
+fn migrate(binary: &Path, config: &Path) -> Result<()> {
     let mut command = Command::new(binary);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STARLING_")) {
         command.env_remove(name);
     }
-    let done = command.args(["store", "migrate", "--config"]).arg(&config).output()?;
+    let done = command.args(["store", "migrate", "--config"]).arg(config).output()?;
     ensure!(done.status.success(), "no tables: {}", String::from_utf8_lossy(&done.stderr));
-    Ok(config)
+    Ok(())
 }
 
 /// One that nobody listens on now. Below those that the system gives to clients, so that it stays free while its process is dead.

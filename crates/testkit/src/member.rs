@@ -48,6 +48,11 @@ impl Member {
         Member { binary: binary.to_owned(), role, options: ServerOptions { config, ..options } }
     }
 
+    /// The next time it is another program.
+    pub(crate) fn becomes(&mut self, binary: &Path) {
+        self.binary = binary.to_owned();
+    }
+
     pub(crate) async fn start(&self) -> Result<Process> {
         Process::start(&self.binary, &["--roles", self.role], &self.options).await
     }

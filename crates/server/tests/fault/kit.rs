@@ -1,6 +1,6 @@
 //! A cluster under load, and the history of all that its clients saw.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -78,6 +78,12 @@ impl Kit {
     pub(crate) async fn start_each(redis: String, program: impl Fn(Part) -> PathBuf) -> Kit {
         let options = options(cql_server(), redis);
         Kit::load(false, Cluster::start_each(&binary(), &options, program).await.unwrap()).await
+    }
+
+    /// The same of another program.
+    pub(crate) async fn start_former(former: &Path) -> Kit {
+        let options = options(cql_server(), String::new());
+        Kit::load(false, Cluster::start(former, &options).await.unwrap()).await
     }
 
     async fn start_with(is_impatient: bool) -> Kit {

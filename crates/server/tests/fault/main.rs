@@ -22,3 +22,5 @@ mod pauses;
 mod readers;
 mod replies;
 mod rolling;
+mod storm;
+mod versions;

@@ -45,7 +45,7 @@ pub(super) async fn run(stage: Arc<Stage>, offline: Offline) -> Result<Outcome> 
     let senders = stage.enter_all(0, pairs, Entry { sm: offline.sm, presence: false }).await?;
     let mut flows = Vec::with_capacity(pairs);
     for (index, sender) in senders.into_iter().enumerate() {
-        let (number, receiver) = (u32::try_from(stage.number(index))?, pairs + index);
+        let (number, receiver) = (u32::try_from(stage.first / 2 + index)?, pairs + index);
         let to = stage.jid(receiver)?;
         flows.push(Flow {
             number,

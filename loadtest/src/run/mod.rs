@@ -125,11 +125,12 @@ pub(crate) async fn play(
             let stage = Stage { target, accounts, first, run: random, recorder, clock, concurrency };
             tasks.spawn(load::run(stage, load));
         }
-        let mut outcome = Outcome::default();
+        let (mut outcome, is_alone) = (Outcome::default(), parts.len() == 1);
         while let Some(done) = tasks.join_next().await {
             let part = done??;
             outcome.findings.add(part.findings);
-            outcome.figures.extend(part.figures);
+            let is_meant = |(name, _): &(&str, f64)| is_alone || !Load::is_of_server(name);
+            outcome.figures.extend(part.figures.into_iter().filter(is_meant));
         }
         anyhow::Ok((outcome, version))
     };

@@ -11,6 +11,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 const TICK: Duration = Duration::from_secs(1);
 /// Of so many ticks one is told where lines stay.
 const PLAIN: u64 = 5;
+/// A line that a terminal breaks cannot be written over, and no terminal is narrower.
+const WIDTH: usize = 79;
 
 /// Tells until it is ended.
 pub(super) async fn tell(recorder: Arc<Recorder>, clock: Arc<Clock>, length: Duration, quiet: bool) {
@@ -30,8 +32,8 @@ pub(super) async fn tell(recorder: Arc<Recorder>, clock: Arc<Clock>, length: Dur
         if quiet || !(is_live || count % PLAIN == 1) {
             continue;
         }
-        let mut out = std::io::stderr().lock();
-        let _ = if is_live { write!(out, "\r\x1b[K{line}") } else { writeln!(out, "{line}") }; // nobody may be reading
+        let (mut out, short) = (std::io::stderr().lock(), line.chars().take(WIDTH).collect::<String>());
+        let _ = if is_live { write!(out, "\r\x1b[K{short}") } else { writeln!(out, "{line}") }; // nobody may be reading
         let _ = out.flush();
     }
 }
@@ -42,6 +44,7 @@ fn line(connected: i64, points: &[(&'static str, Point)], errors: u64, left: Opt
         Some(left) if left.is_zero() => format!("finishing: {connected} connected"),
         Some(left) => format!("{} s left: {connected} connected", left.as_secs()),
     };
+    line.push_str(&format!(", {errors} errors"));
     for (operation, point) in points {
         line.push_str(&format!(
             ", {operation} {:.0}/s p50 {:.1} p99 {:.1} ms",
@@ -50,7 +53,6 @@ fn line(connected: i64, points: &[(&'static str, Point)], errors: u64, left: Opt
             point.p99_us as f64 / 1000.0
         ));
     }
-    line.push_str(&format!(", {errors} errors"));
     line
 }
 
@@ -63,7 +65,7 @@ mod tests {
         let point = Point { at: 1.0, per_second: 1234.4, p50_us: 1500, p99_us: 20_000 };
         assert_eq!(
             line(10, &[("delivery", point)], 2, Some(Duration::from_secs(7))),
-            "7 s left: 10 connected, delivery 1234/s p50 1.5 p99 20.0 ms, 2 errors"
+            "7 s left: 10 connected, 2 errors, delivery 1234/s p50 1.5 p99 20.0 ms"
         );
         assert_eq!(line(3, &[], 0, None), "making ready: 3 connected, 0 errors");
     }

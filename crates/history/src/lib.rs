@@ -132,6 +132,16 @@ impl History {
         self.sent.values().filter(|sent| sent.refused).count()
     }
 
+    /// How many of a sender's messages were acknowledged.
+    pub fn acked_of(&self, sender: &str) -> usize {
+        self.sent.iter().filter(|(id, sent)| *id.sender == *sender && sent.acked).count()
+    }
+
+    /// How often a device of `account` got a message.
+    pub fn received_by(&self, account: &str) -> usize {
+        self.receipts.iter().filter(|(_, receipt)| *receipt.account == *account).count()
+    }
+
     /// How many were acknowledged and not refused.
     pub fn accepted(&self) -> usize {
         self.sent.values().filter(|sent| sent.acked && !sent.refused).count()

@@ -37,7 +37,7 @@ async fn slots_that_move_are_a_pause() {
         for slot in redis.slots_with_accounts(from).await.unwrap() {
             redis.move_slot(slot, from, to, Duration::from_millis(100)).await.unwrap();
         }
-        kit.flow("with slots moved").await;
+        kit.flow_of_all("with slots moved").await;
     }
     at_most_a_reconnect(kit).await;
 }
@@ -54,7 +54,7 @@ async fn a_killed_master_of_a_redis_cluster_is_a_pause() {
         redis.nodes[master].kill().await.unwrap();
         redis.promoted(replica).await.unwrap();
         redis.nodes[master].start_again().await.unwrap();
-        kit.flow("with another master").await;
+        kit.flow_of_all("with another master").await;
         redis.settled().await.unwrap();
     }
     at_most_a_reconnect(kit).await;
@@ -72,7 +72,7 @@ async fn a_master_that_sentinels_replace_is_a_pause() {
         site.promoted(other).await.unwrap();
         site.data[dead].start_again().await.unwrap();
         site.follows(dead).await.unwrap();
-        kit.flow("with another master").await;
+        kit.flow_of_all("with another master").await;
     }
     at_most_a_reconnect(kit).await;
 }

@@ -47,7 +47,7 @@ async fn a_killed_redis_is_a_pause() {
         kit.cluster.redis().kill().await.unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
         kit.cluster.redis().start_again().await.unwrap();
-        kit.flow("with Redis again").await;
+        kit.flow_of_all("with Redis again").await;
     }
     let streams = kit.end().await;
     assert!(streams.iter().all(|streams| *streams == 1), "no session was lost: {streams:?}");

@@ -13,7 +13,7 @@ async fn a_redis_that_comes_back_older_is_a_pause() {
         kit.flow("after the copy").await;
         kit.cluster.redis().kill().await.unwrap();
         kit.cluster.redis().start_from(Some(older.path())).await.unwrap();
-        kit.flow("with an older Redis").await;
+        kit.flow_of_all("with an older Redis").await;
     }
     let streams = kit.end().await;
     assert!(streams.iter().all(|streams| *streams == 1), "every session went on: {streams:?}");
@@ -27,7 +27,7 @@ async fn a_redis_that_comes_back_empty_is_a_pause() {
     for _ in 0..rounds(3) {
         kit.cluster.redis().kill().await.unwrap();
         kit.cluster.redis().start_from(None).await.unwrap();
-        kit.flow("with an empty Redis").await;
+        kit.flow_of_all("with an empty Redis").await;
     }
     let streams = kit.end().await;
     assert!(streams.iter().all(|streams| *streams == 1), "every session went on: {streams:?}");

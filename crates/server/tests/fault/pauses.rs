@@ -59,7 +59,7 @@ async fn a_redis_that_does_nothing_for_a_while_is_a_pause() {
         let acked = kit.notes.acked() - before;
         kit.cluster.redis().go_on().unwrap();
         assert_eq!(acked, 0, "nothing is acknowledged without a commit");
-        kit.flow("with Redis again").await;
+        kit.flow_of_all("with Redis again").await;
     }
     let streams = kit.end().await;
     assert!(streams.iter().all(|streams| *streams == 1), "no session was lost: {streams:?}");

@@ -131,8 +131,13 @@ impl Cluster {
         let options =
             |name: String| ServerOptions { config: options.config.clone(), data_dir: Some(root.join(name)) };
         let stores = format!("[cluster]\nsecret = \"{}\"\n{stores}", secret.display());
-        let listen = || Ok(SocketAddr::from(([127, 0, 0, 1], free_port()?)));
-        let at: Vec<SocketAddr> = (0..counts.0).map(|_| listen()).collect::<Result<_>>()?;
+        let mut at: Vec<SocketAddr> = Vec::new();
+        while at.len() < counts.0 {
+            let free = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+            if !at.contains(&free) {
+                at.push(free); // nobody listens on the others yet, so they may be found again
+            }
+        }
         let (mut routers, mut managers) = (Vec::new(), Vec::new());
         for (number, at) in at.iter().enumerate() {
             let options = options(format!("router-{number}"));

@@ -21,6 +21,7 @@ mod partitions;
 mod pauses;
 mod readers;
 mod replies;
+mod returns;
 mod rolling;
 mod storm;
 mod versions;

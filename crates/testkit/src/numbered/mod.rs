@@ -19,6 +19,6 @@ pub use stream::{Begun, Came, Kept, Stream};
 /// Nothing takes longer than this, on a busy machine either.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a client that waits for an answer hears nothing until it takes its connection for dead, and goes elsewhere.
-const SILENCE: Duration = Duration::from_secs(5);
+pub const SILENCE: Duration = Duration::from_secs(5);
 /// How long a client waits that could not connect, as clients do.
 const AGAIN: Duration = Duration::from_millis(200);

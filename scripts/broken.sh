@@ -34,15 +34,19 @@ fi
 passed=0 failed=0
 for line in "${breaks[@]}"; do
   read -r target promise test fault <<<"$line"
-  log=target/broken/$target-$promise.log
-  BROKEN_PROMISE=$promise STARLING_BIN=$PWD/target/broken/starling STARLING_KILL_ROUNDS=${STARLING_BROKEN_ROUNDS:-8} \
-    STARLING_FAULT_ROUNDS=2 cargo test --profile "$profile" -p starling-server --test "$target" "$test" >"$log" 2>&1
-  code=$?
-  if [ $code != 0 ] && grep -q "$fault" "$log"; then
-    echo "$target: $promise broken: noticed ($(grep -m1 "$fault" "$log" | sed 's/^ *//'))"
+  log=target/broken/$target-$promise.log said=
+  # What a broken promise does depends on who is quicker: one of so many runs must notice it.
+  for ((run = 0; run < 6; run++)); do
+    BROKEN_PROMISE=$promise STARLING_BIN=$PWD/target/broken/starling STARLING_KILL_ROUNDS=${STARLING_BROKEN_ROUNDS:-8} \
+      STARLING_FAULT_ROUNDS=2 cargo test --profile "$profile" -p starling-server --test "$target" "$test" >"$log" 2>&1 ||
+      said=$(grep -m1 "$fault" "$log" | sed 's/^ *//')
+    [ -z "$said" ] || break
+  done
+  if [ -n "$said" ]; then
+    echo "$target: $promise broken: noticed ($said)"
     passed=$((passed + 1))
   else
-    echo "$target: $promise broken: NOT noticed by $test, see $log" >&2
+    echo "$target: $promise broken: NOT noticed by $test in $run runs, see $log" >&2
     failed=$((failed + 1))
   fi
 done

@@ -49,10 +49,10 @@ deny: ## licences, bans, sources and advisories; installs cargo-deny, which take
 
 .PHONY: check
 check: ## the tests that need no services: units, suites and stories on the embedded store, tidy
-	cargo test --workspace --exclude starling-server --exclude starling-store-scylla --exclude starling-store-redis \
+	RUST_TEST_THREADS=6 cargo test --workspace --exclude starling-server --exclude starling-store-scylla --exclude starling-store-redis \
 		--lib --bins --tests
 	cargo test -p starling-store-scylla --lib
-	cargo test -p starling-server --bins --test program --test stories
+	RUST_TEST_THREADS=6 cargo test -p starling-server --bins --test stories
 
 .PHONY: test
 test: ## all that must hold; installs and starts what it needs

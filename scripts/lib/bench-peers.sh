@@ -55,12 +55,16 @@ root=$(mktemp -d)
 pid=
 trap 'stop; rm -rf "$root"' EXIT
 
-port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+# Two that are free, and not the same.
+ports() { python3 -c 'import socket
+two = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+print(*(one.getsockname()[1] for one in two))'; }
 
 # start SERVER ARCHIVE: sets pid, plain and tls. The same data each time.
 start() {
   local server=$1 archive=$2 dir=$root/$1-$2 file
-  plain=$(port) tls=$plain
+  read -r plain other < <(ports)
+  tls=$plain
   mkdir -p "$dir/data"
   if [ ! -e "$dir/cert.pem" ]; then
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
@@ -68,7 +72,7 @@ start() {
     [ "$server" != ejabberd ] || cat "$dir/key.pem" >>"$dir/cert.pem"
   fi
   file=$(ls scripts/peers/"$server".*)
-  [ "$server" != starling ] || tls=$(port)
+  [ "$server" != starling ] || tls=$other
   sed -e "s|@DIR@|$dir|g; s|@PORT@|$plain|; s|@TLS_PORT@|$tls|; s|@ARCHIVE@|$archive|" -e "$([ "$archive" = false ] || echo 's|#ARCHIVE||; s|--ARCHIVE||')" \
     "$file" >"$dir/$(basename "$file")"
   file=$dir/$(basename "$file")

@@ -372,8 +372,9 @@ impl Lane<'_> {
             }
         };
         let routed = self.route(&self.account, &items, last, &decide).await?;
+        let own = self.account.clone();
         for (item, routed) in items.iter().zip(&routed) {
-            self.note_row(&session.jid.bare(), item.key, routed);
+            self.note_row(&own, item.key, routed);
         }
         Ok(())
     }

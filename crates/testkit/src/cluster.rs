@@ -12,7 +12,7 @@ use crate::keyspace;
 use crate::member::Member;
 use crate::numbered::Hosts;
 use crate::process::Process;
-use crate::{Redis, ServerOptions};
+use crate::{Redis, ServerOptions, cql_server};
 
 /// What names the stores alone, in its directory.
 const MIGRATE: &str = "migrate.toml";
@@ -30,6 +30,14 @@ pub struct ClusterOptions {
     pub redis: String,
     /// More TOML, for all of them.
     pub config: String,
+}
+
+/// Two of each role, so that one can go, on a Redis of its own and the CQL server of the tests.
+impl Default for ClusterOptions {
+    fn default() -> ClusterOptions {
+        let (redis, config) = (String::new(), String::new());
+        ClusterOptions { managers: 2, routers: 2, cql: cql_server(), redis, config }
+    }
 }
 
 /// What can be killed.

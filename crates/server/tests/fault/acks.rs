@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use starling_history::Expect;
 use starling_testkit::numbered::{Notes, PATIENCE, Readers, Sender};
-use starling_testkit::{Cluster, ClusterOptions, Part, cql_server};
+use starling_testkit::{Cluster, ClusterOptions, Part};
 use tokio::task::JoinSet;
 
 use crate::kit::{binary, rounds};
@@ -30,13 +30,7 @@ async fn flow(notes: &Notes) {
 async fn what_was_acknowledged_outlives_all_routers() {
     let config =
         "[limits]\nstanzas-per-second = 0\nbytes-per-second = 0\n[im.quotas]\noffline-messages = 0\n";
-    let options = ClusterOptions {
-        managers: 2,
-        routers: 2,
-        cql: cql_server(),
-        redis: String::new(),
-        config: config.to_owned(),
-    };
+    let options = ClusterOptions { config: config.to_owned(), ..ClusterOptions::default() };
     let mut cluster = Cluster::start(&binary(), &options).await.unwrap();
     for name in SENDERS.into_iter().chain(["bob"]) {
         let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});

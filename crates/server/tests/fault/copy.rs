@@ -5,9 +5,7 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use serde_json::json;
-use starling_testkit::{
-    Cluster, ClusterOptions, Connection, Part, Received, Server, ServerOptions, Tree, cql_server,
-};
+use starling_testkit::{Cluster, ClusterOptions, Connection, Part, Received, Server, ServerOptions, Tree};
 
 use crate::kit::binary;
 
@@ -125,13 +123,7 @@ async fn one_machine_becomes_a_cluster_and_its_users_notice_nothing() {
     refused(&copy(&anything, &from), "another process");
     server.stop().await.unwrap();
     let mut stores = None;
-    let options = ClusterOptions {
-        managers: 1,
-        routers: 1,
-        cql: cql_server(),
-        redis: String::new(),
-        config: String::new(),
-    };
+    let options = ClusterOptions { managers: 1, routers: 1, ..ClusterOptions::default() };
     let cluster = Cluster::start_filled(&binary(), &options, |config| {
         for _ in 0..2 {
             let done = copy(config, &from);

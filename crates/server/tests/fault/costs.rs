@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use starling_testkit::{Cluster, ClusterOptions, Connection, Received, cql_server, http};
+use starling_testkit::{Cluster, ClusterOptions, Connection, Received, http};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -74,7 +74,7 @@ struct Cost {
 /// Nobody else is there, so all that Redis runs for an account is for these messages.
 async fn cost(archive: bool) -> Cost {
     let config = format!("[im]\narchive = {archive}\n");
-    let options = ClusterOptions { managers: 2, routers: 2, cql: cql_server(), redis: String::new(), config };
+    let options = ClusterOptions { config, ..ClusterOptions::default() };
     let cluster = Cluster::start(&binary(), &options).await.unwrap();
     let mut alice = enter(&cluster, "alice", 0).await;
     let mut bob = enter(&cluster, "bob", 1).await;

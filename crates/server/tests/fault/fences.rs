@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use starling_testkit::numbered::{Begun, Came, Kept, PATIENCE, Stream};
-use starling_testkit::{Cluster, ClusterOptions, Part, Tree, cql_server};
+use starling_testkit::{Cluster, ClusterOptions, Part, Tree};
 
 use crate::kit::{befriend, binary};
 
@@ -32,13 +32,7 @@ fn is_unavailable(tree: &Tree) -> bool {
 /// It finds the client's old socket closed. That session is somebody else's by then: it neither waits nor ends.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_former_owner_that_loses_its_socket_has_no_effect() {
-    let options = ClusterOptions {
-        managers: 2,
-        routers: 2,
-        cql: cql_server(),
-        redis: String::new(),
-        config: CONFIG.to_owned(),
-    };
+    let options = ClusterOptions { config: CONFIG.to_owned(), ..ClusterOptions::default() };
     let mut cluster = Cluster::start(&binary(), &options).await.unwrap();
     for name in ["rita", "wanda"] {
         let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});

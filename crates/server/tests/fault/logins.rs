@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
-use starling_testkit::{Cluster, ClusterOptions, Connection, Hash, Scram, cql_server};
+use starling_testkit::{Cluster, ClusterOptions, Connection, Hash, Scram};
 
 use crate::kit::binary;
 
@@ -21,7 +21,7 @@ async fn attempt(cluster: &Cluster, host: usize, password: &str) -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_redis_nobody_signs_in_and_nobody_guesses() {
     let config = "[redis]\ncall-timeout = \"1s\"\ndeadline = \"2s\"\n".to_owned();
-    let options = ClusterOptions { managers: 2, routers: 2, cql: cql_server(), redis: String::new(), config };
+    let options = ClusterOptions { config, ..ClusterOptions::default() };
     let mut cluster = Cluster::start(&binary(), &options).await.unwrap();
     let add = json!({"op": "user-add", "jid": "alice@localhost", "password": "secret"});
     cluster.control(add).await.unwrap();

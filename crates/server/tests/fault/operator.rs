@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use starling_testkit::{Cluster, ClusterOptions, Connection, Part, Received, Tree, cql_server};
+use starling_testkit::{Cluster, ClusterOptions, Connection, Part, Received, Tree};
 
 use crate::kit::binary;
 
@@ -62,13 +62,7 @@ fn whats(answer: &Value) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_sessions_and_messages_are_found_at_any_router() {
-    let options = ClusterOptions {
-        managers: 2,
-        routers: 2,
-        cql: cql_server(),
-        redis: String::new(),
-        config: String::new(),
-    };
+    let options = ClusterOptions::default();
     let cluster = Cluster::start(&binary(), &options).await.unwrap();
     let (mut alice, mut bob) = (enter(&cluster, "alice", 0).await, enter(&cluster, "bob", 1).await);
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 use starling_history::Expect;
 use starling_testkit::numbered::{Notes, Readers, Sender};
-use starling_testkit::{Cluster, ClusterOptions, cql_server};
+use starling_testkit::{Cluster, ClusterOptions};
 use tokio::task::JoinSet;
 
 use crate::kit::binary;
@@ -16,13 +16,7 @@ const SENDERS: [&str; 4] = ["anna", "ben", "cleo", "eve"];
 /// A reader goes on behind the last id that it has seen: a row that is stored later, under a lower id, would never come.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_two_routers_write_meanwhile_is_missed_by_no_reader_of_an_archive() {
-    let options = ClusterOptions {
-        managers: 2,
-        routers: 2,
-        cql: cql_server(),
-        redis: String::new(),
-        config: String::new(),
-    };
+    let options = ClusterOptions::default();
     let cluster = Cluster::start(&binary(), &options).await.unwrap();
     for name in SENDERS.into_iter().chain(["bob"]) {
         let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});

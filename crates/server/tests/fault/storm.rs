@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde_json::json;
 use starling_history::Expect;
 use starling_testkit::numbered::{Habit, Hosts, Notes, PATIENCE, Recipient, Sender, Stream};
-use starling_testkit::{Cluster, ClusterOptions, Part, cql_server};
+use starling_testkit::{Cluster, ClusterOptions, Part};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
@@ -113,13 +113,7 @@ fn percent(sorted: &[Duration], percent: usize) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_clients_of_a_killed_manager_are_resumed_by_the_other() {
-    let options = ClusterOptions {
-        managers: 2,
-        routers: 2,
-        cql: cql_server(),
-        redis: String::new(),
-        config: CONFIG.to_owned(),
-    };
+    let options = ClusterOptions { config: CONFIG.to_owned(), ..ClusterOptions::default() };
     let cluster = Cluster::start(&binary(), &options).await.unwrap();
     let names: Vec<String> = (0..clients()).map(|number| format!("phone{number}")).collect();
     let senders: Vec<String> = SENDERS.iter().map(|&name| name.to_owned()).collect();

@@ -1,6 +1,6 @@
 //! Pages through archives (XEP-0313): each reader has a known number of messages in its own, and every sweep must show all.
 
-use super::{DRAIN, Entry, Outcome, Stage};
+use super::{Entry, Outcome, Stage};
 use crate::check::{Findings, Sequence};
 use crate::client::Client;
 use crate::mark::Mark;
@@ -88,7 +88,7 @@ async fn prepare(
         }
         sent = upto;
         writer.send(batch.as_bytes()).await?;
-        let deadline = Instant::now() + DRAIN;
+        let deadline = Instant::now() + stage.drain;
         while came < sent {
             timeout_at(deadline, reader.client.fill()).await.context("the archive was not filled")??;
             while let Some(event) = reader.client.next() {
@@ -146,7 +146,7 @@ async fn sweep(stage: &Stage, reader: &mut Reader, archive: &Archive, sequence: 
 
 /// Reads one page; whether it is the last, and its last id.
 async fn page(stage: &Stage, reader: &mut Reader, sequence: &mut Sequence) -> Result<(bool, Option<String>)> {
-    let deadline = Instant::now() + DRAIN;
+    let deadline = Instant::now() + stage.drain;
     loop {
         while let Some(event) = reader.client.next() {
             let Event::Stanza(stanza) = event else { continue };

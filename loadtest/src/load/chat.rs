@@ -1,7 +1,7 @@
 //! Pairs of clients: one writes numbered, timed messages, the other checks them.
 
 use super::pace::{self, Due, Pace};
-use super::{DRAIN, Entry, Outcome, Stage};
+use super::{Entry, Outcome, Stage};
 use crate::check::Sequence;
 use crate::client::Client;
 use crate::mark::Mark;
@@ -49,6 +49,28 @@ impl Half {
     ) -> Result<Self> {
         let (flow, total) = (u32::try_from(stage.first / 2 + pair)?, Arc::new(AtomicU64::new(UNKNOWN)));
         Ok(Self { stage: stage.clone(), flow, pace, total, began, stop, operation: "delivery" })
+    }
+}
+
+/// How long a reader waits: from when the last message was written, which a number of operations may end early.
+pub(super) struct Patience {
+    deadline: Instant,
+    is_written: bool,
+}
+
+impl Patience {
+    /// Of a reader whose writer has just begun.
+    pub(super) fn new(half: &Half) -> Self {
+        Self { deadline: half.stop + half.stage.drain, is_written: false }
+    }
+
+    /// As it is known by now.
+    pub(super) fn deadline(&mut self, half: &Half) -> Instant {
+        if !self.is_written && half.total.load(Ordering::Acquire) != UNKNOWN {
+            self.is_written = true;
+            self.deadline = self.deadline.min(Instant::now() + half.stage.drain);
+        }
+        self.deadline
     }
 }
 
@@ -228,8 +250,9 @@ async fn hear(half: &Half, client: &mut Client, waiting: &mut Unacked) -> Result
 }
 
 async fn await_acks(half: &Half, client: &mut Client, sent: u64, mut waiting: Unacked) -> Result<()> {
+    let deadline = half.stop.min(Instant::now()) + half.stage.drain;
     while !waiting.is_empty() && client.sm.acked_messages() < sent {
-        timeout_at(half.stop + DRAIN, client.fill()).await.context("messages were not acknowledged")??;
+        timeout_at(deadline, client.fill()).await.context("messages were not acknowledged")??;
         hear(half, client, &mut waiting).await?;
     }
     Ok(())
@@ -238,9 +261,12 @@ async fn await_acks(half: &Half, client: &mut Client, sent: u64, mut waiting: Un
 /// Reads until everything that was sent has come, or has had the time to.
 async fn read(half: Half, mut client: Client) -> Done {
     let (mut sequence, mut misplaced) = (Sequence::default(), Vec::new());
-    let deadline = half.stop + DRAIN;
-    let mut is_alive = true;
-    while is_alive && Instant::now() < deadline && sequence.distinct() < half.total.load(Ordering::Acquire) {
+    let (mut patience, mut is_alive) = (Patience::new(&half), true);
+    while is_alive && sequence.distinct() < half.total.load(Ordering::Acquire) {
+        let deadline = patience.deadline(&half);
+        if deadline <= Instant::now() {
+            break;
+        }
         let Ok(filled) = timeout_at(deadline.min(Instant::now() + LOOK), client.fill()).await else {
             continue;
         };

@@ -21,9 +21,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
 
-/// How long what is on its way may take after the last message was sent.
-const DRAIN: Duration = Duration::from_secs(20);
-
 /// What a load has to work with.
 #[derive(Clone)]
 pub(crate) struct Stage {
@@ -36,6 +33,8 @@ pub(crate) struct Stage {
     pub(crate) recorder: Arc<Recorder>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) concurrency: usize,
+    /// How long what is on its way may take after the last message was sent.
+    pub(crate) drain: Duration,
 }
 
 /// What a load tells at its end.

@@ -1,6 +1,6 @@
 //! Messages to accounts that are not there, then collected by them: all senders, then all receivers, over and over.
 
-use super::{DRAIN, Entry, Outcome, Stage};
+use super::{Entry, Outcome, Stage};
 use crate::check::Sequence;
 use crate::client::Client;
 use crate::mark::Mark;
@@ -167,7 +167,7 @@ async fn confirm(stage: &Stage, flow: &mut Flow, mut batch: String, sm: bool) ->
 /// The receiver comes and reads what waits for it, confirms it and leaves.
 async fn collect(stage: Arc<Stage>, mut flow: Flow, reader: Option<Client>) -> Result<Flow> {
     let mut reader = reader.with_context(|| format!("nobody reads as account {}", flow.receiver))?;
-    let (asked, deadline) = (Instant::now(), Instant::now() + DRAIN);
+    let (asked, deadline) = (Instant::now(), Instant::now() + stage.drain);
     reader.sm.wrote_others(1);
     reader.send(b"<presence/>").await?;
     while flow.sequence.distinct() < flow.sent {

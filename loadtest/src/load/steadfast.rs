@@ -1,8 +1,8 @@
 //! Readers that come back: cut off now and then and resumed by XEP-0198, or asleep for a while and thrown out for it.
 
-use super::chat::{self, Half};
+use super::chat::{self, Half, Patience};
 use super::pace::Pace;
-use super::{DRAIN, Entry, Outcome, Stage};
+use super::{Entry, Outcome, Stage};
 use crate::check::Sequence;
 use crate::client::Client;
 use crate::mark::Mark;
@@ -97,14 +97,18 @@ async fn play(stage: Arc<Stage>, chat: Chat, habit: impl Fn(usize, usize) -> Hab
 impl Reader {
     async fn read(mut self, client: Client) -> chat::Done {
         sleep_until(self.asleep_until).await;
-        let (deadline, mut client) = (self.half.stop + DRAIN, Some(client));
-        while Instant::now() < deadline && !self.has_all() {
+        let (mut patience, mut client) = (Patience::new(&self.half), Some(client));
+        while !self.has_all() {
+            let deadline = patience.deadline(&self.half);
+            if deadline <= Instant::now() {
+                break;
+            }
             let Some(current) = client.take() else {
                 sleep_until(deadline.min(Instant::now() + AGAIN)).await;
                 client = self.come_back().await;
                 continue;
             };
-            client = self.read_until_cut(current, deadline).await;
+            client = self.read_until_cut(current, &mut patience).await;
         }
         let Half { flow, .. } = self.half;
         chat::Done::Read { flow, sequence: self.sequence, misplaced: self.misplaced, client }
@@ -115,9 +119,13 @@ impl Reader {
     }
 
     /// Reads until it is time to be cut off; then comes back.
-    async fn read_until_cut(&mut self, mut client: Client, deadline: Instant) -> Option<Client> {
+    async fn read_until_cut(&mut self, mut client: Client, patience: &mut Patience) -> Option<Client> {
         let cut = self.cut_after.map(|after| Instant::now() + after).filter(|cut| *cut < self.half.stop);
-        while !self.has_all() && Instant::now() < deadline {
+        while !self.has_all() {
+            let deadline = patience.deadline(&self.half);
+            if deadline <= Instant::now() {
+                break;
+            }
             if cut.is_some_and(|cut| cut <= Instant::now()) {
                 return self.cut_and_resume(client).await;
             }

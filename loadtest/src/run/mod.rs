@@ -109,6 +109,7 @@ pub(crate) async fn play(
     let recorder = Arc::new(Recorder::default());
     let limit = Duration::from_secs(2 * scenario.preparation_seconds.get() + scenario.seconds.get());
     let length = Duration::from_secs(scenario.seconds.get());
+    let drain = Duration::from_secs(scenario.drain_seconds.get());
     let parts = parts(&scenario, &accounts);
     let clock = Arc::new(Clock::new(parts.len(), length, scenario.operations.get(), run.server_pid.clone()));
     let mut progress = JoinSet::new();
@@ -122,7 +123,7 @@ pub(crate) async fn play(
         let mut tasks = JoinSet::new();
         for (load, first, accounts) in parts.clone() {
             let (target, recorder, clock) = (target.clone(), recorder.clone(), clock.clone());
-            let stage = Stage { target, accounts, first, run: random, recorder, clock, concurrency };
+            let stage = Stage { target, accounts, first, run: random, recorder, clock, concurrency, drain };
             tasks.spawn(load::run(stage, load));
         }
         let (mut outcome, is_alone) = (Outcome::default(), parts.len() == 1);

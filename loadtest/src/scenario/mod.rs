@@ -30,6 +30,9 @@ pub(crate) struct Scenario {
     /// How long logging in and making ready may take, and afterwards collecting what is on its way.
     #[serde(default = "bounded::<600, 1, 7200>")]
     pub(crate) preparation_seconds: Number<1, 7200>,
+    /// How long what is on its way may take after the last message was sent: what has not come then is lost.
+    #[serde(default = "bounded::<20, 1, 600>")]
+    pub(crate) drain_seconds: Number<1, 600>,
     #[serde(default)]
     pub(crate) target: TargetConfig,
     pub(crate) accounts: Accounts,

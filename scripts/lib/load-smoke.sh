@@ -11,25 +11,7 @@ dir=$(mktemp -d)
 pid=
 trap '[ -z "$pid" ] || kill "$pid"; wait; rm -rf "$dir"' EXIT
 
-cat >"$dir/starling.toml" <<'TOML'
-domains = ["localhost"]
-[listen]
-c2s = ["127.0.0.1:0"]
-direct-tls = ["127.0.0.1:0"]
-plain = ["127.0.0.1:0"]
-http = []
-https = []
-[admin]
-listen = "127.0.0.1:0"
-[limits]
-stanzas-per-second = 0
-bytes-per-second = 0
-unauthenticated-per-address = 0
-[im.registration]
-enabled = true
-per-address-and-hour = 0
-TOML
-"$server" run --config "$dir/starling.toml" --data-dir "$dir/data" >"$dir/log" 2>&1 &
+"$server" run --config loadtest/server.toml --data-dir "$dir/data" >"$dir/log" 2>&1 &
 pid=$!
 for _ in $(seq 300); do
   grep -q '^  room ' "$dir/log" && break

@@ -9,29 +9,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
 /// The configuration of all scenarios: the limits that protect a server are off, whatever is promised stays on.
-pub(crate) const CONFIG: &str = "\
-domains = [\"localhost\"]
-[listen]
-c2s = [\"127.0.0.1:0\"]
-direct-tls = []
-plain = [\"127.0.0.1:0\"]
-http = []
-https = []
-[admin]
-listen = \"127.0.0.1:0\"
-[limits]
-stanzas-per-second = 0
-bytes-per-second = 0
-unauthenticated-per-address = 0
-[im.registration]
-enabled = true
-per-address-and-hour = 0
-[im.quotas]
-offline-messages = 0
-offline-bytes = 0
-[log]
-level = \"warn\"
-";
+pub(crate) const CONFIG: &str = include_str!("../../server.toml");
 
 /// A running server. Killed when dropped.
 #[derive(Debug)]

@@ -1,27 +1,22 @@
 //! One client's connection: TLS, SASL, binding or resuming, and then stanzas as bytes.
 
+use crate::link::{self, Link};
 use crate::sasl::{self, told};
 use crate::scan::{self, Event, Scanner};
 use crate::sm::Sm;
 use crate::target::{Account, Target, Transport};
 use anyhow::{Context as _, Result, bail, ensure};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::{TlsConnector, client::TlsStream};
 
 /// No step of a login may take longer.
 const STEP: Duration = Duration::from_secs(30);
 
+/// Of the elements that stand for the stream's ends in a WebSocket (RFC 7395 §3.3).
+const FRAMING: &str = "urn:ietf:params:xml:ns:xmpp-framing";
+
 /// How long a server may take to end a stream.
 const DEPARTURE: Duration = Duration::from_secs(5);
-
-enum Link {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-    Gone,
-}
 
 /// A connection with its scanner.
 pub(crate) struct Client {
@@ -36,7 +31,8 @@ pub(crate) struct Client {
 impl Client {
     /// Connects as client `index`; ends with the features of a stream that can log in.
     pub(crate) async fn connect(target: &Target, index: usize) -> Result<(Self, Vec<u8>)> {
-        let connecting = TcpStream::connect(target.address(index)?);
+        let address = target.address(index)?;
+        let connecting = link::connect(address, target.source(index, &address));
         let socket = timeout(STEP, connecting).await?.context("the server cannot be reached")?;
         socket.set_nodelay(true)?;
         let mut client = Self {
@@ -45,10 +41,6 @@ impl Client {
             jid: String::new(),
             sm: Sm::default(),
         };
-        let Some(connector) = &target.tls else {
-            let features = client.open(&target.domain).await?;
-            return Ok((client, features));
-        };
         if target.transport == Transport::Starttls {
             client.open(&target.domain).await?;
             client.send(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>").await?;
@@ -56,17 +48,19 @@ impl Client {
             ensure!(scan::name(&answer) == b"proceed", "STARTTLS was refused");
             client.scanner.reset();
         }
-        client.encrypt(connector, &target.domain).await?;
+        if let Some(connector) = &target.tls {
+            timeout(STEP, client.link.encrypt(connector, &target.domain))
+                .await
+                .context("TLS took too long")??;
+        }
+        if target.transport.is_framed() {
+            let host = format!("{}:{}", target.domain, address.port());
+            let upgrading = client.link.upgrade(&host, &target.path);
+            timeout(STEP, upgrading).await.context("the WebSocket took too long")??;
+            client.scanner = Scanner::framed();
+        }
         let features = client.open(&target.domain).await?;
         Ok((client, features))
-    }
-
-    async fn encrypt(&mut self, connector: &TlsConnector, domain: &str) -> Result<()> {
-        let Link::Plain(socket) = std::mem::replace(&mut self.link, Link::Gone) else { bail!("TLS twice") };
-        let name = rustls::pki_types::ServerName::try_from(domain.to_owned())?;
-        let stream = timeout(STEP, connector.connect(name, socket)).await.context("TLS took too long")??;
-        self.link = Link::Tls(Box::new(stream));
-        Ok(())
     }
 
     /// Connects and logs in, but binds nothing yet.
@@ -97,12 +91,19 @@ impl Client {
 
     /// Opens the stream; its features.
     async fn open(&mut self, domain: &str) -> Result<Vec<u8>> {
-        let header = format!(
-            "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' \
-             xmlns:stream='http://etherx.jabber.org/streams'>"
-        );
+        let header = if self.link.is_framed() {
+            format!("<open to='{domain}' version='1.0' xmlns='{FRAMING}'/>")
+        } else {
+            format!(
+                "<?xml version='1.0'?><stream:stream to='{domain}' version='1.0' xmlns='jabber:client' \
+                 xmlns:stream='http://etherx.jabber.org/streams'>"
+            )
+        };
         self.send(header.as_bytes()).await?;
-        let features = self.stanza().await?;
+        let mut features = self.stanza().await?;
+        if self.link.is_framed() && scan::name(&features) == b"open" {
+            features = self.stanza().await?;
+        }
         ensure!(scan::name(&features).ends_with(b"features"), "no stream features: {}", told(&features));
         Ok(features)
     }
@@ -177,12 +178,7 @@ impl Client {
 
     /// Reads once, whatever is there. Cancel-safe: bytes read are in the scanner.
     pub(crate) async fn fill(&mut self) -> Result<()> {
-        let space = self.scanner.space();
-        let read = match &mut self.link {
-            Link::Plain(socket) => socket.read_buf(space).await?,
-            Link::Tls(stream) => stream.read_buf(space).await?,
-            Link::Gone => 0,
-        };
+        let read = self.link.fill(self.scanner.space()).await?;
         ensure!(read > 0, "the server closed the connection");
         Ok(())
     }
@@ -190,6 +186,10 @@ impl Client {
     /// The next event among the bytes already read; stanzas are counted, and questions of the server noted for `reply`.
     pub(crate) fn next(&mut self) -> Option<Event<'_>> {
         let event = self.scanner.next()?;
+        if matches!(&event, Event::Stanza(element) if self.link.is_framed() && scan::name(element) == b"close")
+        {
+            return Some(Event::Close);
+        }
         if let Event::Stanza(stanza) = &event {
             self.sm.hear(stanza);
         }
@@ -204,25 +204,24 @@ impl Client {
 
     /// Writes and flushes.
     pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.link {
-            Link::Plain(socket) => socket.write_all(bytes).await?,
-            Link::Tls(stream) => {
-                stream.write_all(bytes).await?;
-                stream.flush().await?;
-            }
-            Link::Gone => bail!("not connected"),
+        self.link.send(bytes).await
+    }
+
+    async fn end(&mut self) -> Result<()> {
+        if self.link.is_framed() {
+            return self.send(format!("<close xmlns='{FRAMING}'/>").as_bytes()).await;
         }
-        Ok(())
+        self.send(b"</stream:stream>").await
     }
 
     /// Ends the stream in order.
     pub(crate) async fn close(mut self) {
-        let _ = self.send(b"</stream:stream>").await; // leaving either way
+        let _ = self.end().await; // leaving either way
     }
 
     /// Ends the stream in order and waits until the server has ended its side: then it knows that nobody is there.
     pub(crate) async fn depart(mut self) {
-        let _ = self.send(b"</stream:stream>").await;
+        let _ = self.end().await;
         let ended = async {
             while self.fill().await.is_ok() {
                 while self.scanner.next().is_some() {}

@@ -6,6 +6,7 @@ mod check;
 mod client;
 mod clock;
 mod compare;
+mod link;
 mod load;
 mod mark;
 mod options;

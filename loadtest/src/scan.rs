@@ -21,6 +21,7 @@ pub(crate) struct Scanner {
     consumed: usize,
     at: usize,
     depth: usize,
+    is_framed: bool,
 }
 
 enum Found {
@@ -30,6 +31,11 @@ enum Found {
 }
 
 impl Scanner {
+    /// For elements that come without a stream around them (RFC 7395).
+    pub(crate) fn framed() -> Self {
+        Self { depth: 1, is_framed: true, ..Self::default() }
+    }
+
     /// Where a read puts its bytes. What was handed out before is dropped.
     pub(crate) fn space(&mut self) -> &mut Vec<u8> {
         self.bytes.drain(..self.consumed);
@@ -40,7 +46,7 @@ impl Scanner {
 
     /// Forgets the stream, as after STARTTLS and SASL (RFC 6120 §5.4.3.3, §6.4.6), and the memory it took.
     pub(crate) fn reset(&mut self) {
-        *self = Self::default();
+        *self = if self.is_framed { Self::framed() } else { Self::default() };
     }
 
     /// Gives unused memory back, so that an idle connection holds none.

@@ -4,7 +4,7 @@ use crate::scram::Salted;
 use crate::tls;
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio_rustls::TlsConnector;
@@ -20,6 +20,21 @@ pub(crate) enum Transport {
     Starttls,
     /// TLS from the first byte (XEP-0368).
     DirectTls,
+    /// A WebSocket (RFC 7395).
+    Ws,
+    /// A WebSocket in TLS.
+    Wss,
+}
+
+impl Transport {
+    /// Whether each element is a message of its own.
+    pub(crate) fn is_framed(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
+    fn is_encrypted(self) -> bool {
+        matches!(self, Self::Starttls | Self::DirectTls | Self::Wss)
+    }
 }
 
 /// How clients log in.
@@ -42,6 +57,9 @@ pub(crate) enum Mechanism {
 #[derive(Clone)]
 pub(crate) struct Target {
     addresses: Vec<SocketAddr>,
+    sources: Vec<IpAddr>,
+    /// Where the WebSocket is.
+    pub(crate) path: String,
     pub(crate) domain: String,
     pub(crate) transport: Transport,
     /// Without one: the strongest that is offered.
@@ -65,8 +83,26 @@ impl Target {
                 "{foreign} is not a loopback address: load goes there only with --i-own-this-target"
             );
         }
-        let tls = (transport != Transport::Plain).then(|| tls::connector(transport)).transpose()?;
-        Ok(Self { addresses, domain: domain.to_owned(), transport, mechanism, tls })
+        let tls = transport.is_encrypted().then(|| tls::connector(transport)).transpose()?;
+        let (sources, path) = (Vec::new(), "/ws".to_owned());
+        Ok(Self { addresses, sources, path, domain: domain.to_owned(), transport, mechanism, tls })
+    }
+
+    /// Clients come from these addresses of this machine in turn: each has ports of its own for them.
+    pub(crate) fn from(self, sources: Vec<IpAddr>) -> Self {
+        Self { sources, ..self }
+    }
+
+    /// With the WebSocket there.
+    pub(crate) fn at(self, path: &str) -> Self {
+        Self { path: path.to_owned(), ..self }
+    }
+
+    /// From where client `index` connects to `to`, if that is said: every address is used towards every one of the target.
+    pub(crate) fn source(&self, index: usize, to: &SocketAddr) -> Option<IpAddr> {
+        let of_family = self.sources.iter().filter(|source| source.is_ipv4() == to.is_ipv4());
+        let place = (index / self.addresses.len().max(1)).checked_rem(of_family.clone().count())?;
+        of_family.copied().nth(place)
     }
 
     /// Where client `index` connects.
@@ -80,6 +116,21 @@ pub(crate) fn resolve(text: &str) -> Result<Vec<SocketAddr>> {
     let found: Vec<SocketAddr> =
         text.to_socket_addrs().with_context(|| format!("{text:?} is no HOST:PORT that is known"))?.collect();
     Ok(found.into_iter().take(1).collect())
+}
+
+/// So many addresses a range may have.
+const MOST_SOURCES: u32 = 4096;
+
+/// The addresses of `127.0.0.2`, or of `127.0.0.2-127.0.0.9`.
+pub(crate) fn sources(text: &str) -> Result<Vec<IpAddr>> {
+    let form = || format!("{text:?} is no address, and no range such as 127.0.0.2-127.0.0.9");
+    let Some((first, last)) = text.split_once('-') else {
+        return Ok(vec![text.trim().parse().with_context(form)?]);
+    };
+    let number = |text: &str| text.trim().parse::<Ipv4Addr>().map(u32::from).with_context(form);
+    let (first, last) = (number(first)?, number(last)?);
+    ensure!(first <= last && last - first < MOST_SOURCES, "{}, of {MOST_SOURCES} at most", form());
+    Ok((first..=last).map(|number| IpAddr::V4(Ipv4Addr::from(number))).collect())
 }
 
 /// One user.
@@ -133,6 +184,24 @@ mod tests {
         assert!(aim("127.0.0.1:5222", false) && aim("[::1]:5222", false) && aim("127.8.9.1:1", false));
         assert!(!aim("192.0.2.1:5222", false) && !aim("10.0.0.1:5222", false) && !aim("0.0.0.0:5222", false));
         assert!(aim("192.0.2.1:5222", true));
+    }
+
+    #[test]
+    fn clients_come_from_all_addresses_towards_each_of_the_target() {
+        let aimed = ["127.0.0.1:1".parse().unwrap(), "127.0.0.1:2".parse().unwrap()];
+        let target = Target::new(aimed.to_vec(), "localhost", Transport::Plain, None, false).unwrap();
+        assert_eq!(target.source(0, &aimed[0]), None);
+        let target = target.from(sources("127.0.0.8-127.0.0.9").unwrap());
+        let way = |index| {
+            let to = target.address(index).unwrap();
+            format!("{} {}", target.source(index, &to).unwrap(), to.port())
+        };
+        assert_eq!(
+            [way(0), way(1), way(2), way(3)],
+            ["127.0.0.8 1", "127.0.0.8 2", "127.0.0.9 1", "127.0.0.9 2"]
+        );
+        assert_eq!(way(4), way(0));
+        assert!(sources("127.0.0.9-127.0.0.8").is_err() && sources("here").is_err());
     }
 
     #[test]

@@ -17,7 +17,7 @@ for _ in $(seq 300); do
   grep -q '^  room ' "$dir/log" && break
   sleep 0.1
 done
-at() { awk -v kind="$1" '$1 == kind { print $2 }' "$dir/log"; }
+at() { sed -n "s/^  $1  *\([0-9].*\)/\1/p" "$dir/log"; }
 
 passed=0 failed=0
 play() {
@@ -35,6 +35,8 @@ play() {
 for scenario in loadtest/scenarios/*.toml; do play "$scenario" --target "$(at plain)"; done
 play loadtest/scenarios/chat-closed.toml --target "$(at starttls)" --transport starttls
 play loadtest/scenarios/chat-closed.toml --target "$(at tls)" --transport direct-tls --mechanism scram-sha-256
+play loadtest/scenarios/resume-churn.toml --target "$(at 'plain http')" --transport ws --source 127.0.0.2-127.0.0.4
+play loadtest/scenarios/chat-closed-1k.toml --target "$(at https)" --transport wss
 [ $failed = 0 ] || cat "$dir/log"
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

@@ -37,6 +37,13 @@ pub(crate) struct Run {
     /// HOST:PORT instead of the scenario's; clients take several in turn.
     #[arg(long, value_delimiter = ',')]
     pub(crate) target: Vec<String>,
+    /// Addresses of this machine from which clients come in turn, such as 127.0.0.2 or 127.0.0.2-127.0.0.9: each has ports of
+    /// its own, about 28,000 of them.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) source: Vec<String>,
+    /// Where the WebSocket is, instead of the scenario's; /ws if neither says.
+    #[arg(long)]
+    pub(crate) path: Option<String>,
     /// The domain of the accounts, instead of the scenario's.
     #[arg(long)]
     pub(crate) domain: Option<String>,
@@ -152,6 +159,10 @@ fn adjust(run: &Run, scenario: &mut Scenario) {
     if !run.target.is_empty() {
         target.addresses.clone_from(&run.target);
     }
+    if !run.source.is_empty() {
+        target.sources.clone_from(&run.source);
+    }
+    target.path = run.path.clone().unwrap_or_else(|| target.path.clone());
     target.domain = run.domain.clone().unwrap_or_else(|| target.domain.clone());
     target.transport = run.transport.unwrap_or(target.transport);
     target.mechanism = run.mechanism.or(target.mechanism);
@@ -165,7 +176,10 @@ fn aim(run: &Run, scenario: &Scenario) -> Result<Target> {
     let addresses =
         config.addresses.iter().map(|address| target::resolve(address)).collect::<Result<Vec<_>>>()?;
     let addresses = addresses.into_iter().flatten().collect();
-    Target::new(addresses, &config.domain, config.transport, config.mechanism, run.i_own_this_target)
+    let sources = config.sources.iter().map(|text| target::sources(text)).collect::<Result<Vec<_>>>()?;
+    let target =
+        Target::new(addresses, &config.domain, config.transport, config.mechanism, run.i_own_this_target)?;
+    Ok(target.from(sources.into_iter().flatten().collect()).at(&config.path))
 }
 
 fn accounts(scenario: &Scenario) -> Result<Vec<Arc<Account>>> {

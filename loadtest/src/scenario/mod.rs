@@ -63,6 +63,10 @@ pub(crate) struct TargetConfig {
     pub(crate) transport: Transport,
     /// Without it: the strongest that is offered.
     pub(crate) mechanism: Option<Mechanism>,
+    /// Addresses of this machine from which clients come in turn, and ranges of them.
+    pub(crate) sources: Vec<String>,
+    /// Where the WebSocket is.
+    pub(crate) path: String,
     /// How many clients log in at the same time.
     pub(crate) concurrency: Number<1, 1024>,
 }
@@ -74,6 +78,8 @@ impl Default for TargetConfig {
             domain: "localhost".to_owned(),
             transport: Transport::Plain,
             mechanism: None,
+            sources: Vec::new(),
+            path: "/ws".to_owned(),
             concurrency: Number::clamp(16),
         }
     }

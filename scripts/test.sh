@@ -72,7 +72,7 @@ part_stores() {
   # Cluster or Sentinels (`FAULT=failover`); store-redis has seen these fail over with its own writers. Nor are
   # replies lost here (`FAULT=replies`) or packets (`FAULT=partitions`), nor are there storms or former versions,
   # or clients without patience (`FAULT=returns`).
-  cargo test -p starling-server --test fault -- --test-threads=1 --skip cassandra:: --skip failover:: --skip replies:: \
+  cargo test --profile quick -p starling-server --test fault -- --test-threads=1 --skip cassandra:: --skip failover:: --skip replies:: \
     --skip partitions:: --skip returns:: --skip storm:: --skip versions:: || code=1
   [ -z "$started" ] || $cql clean
   return $code

@@ -73,6 +73,15 @@ pub struct History {
     rows: Vec<(Arc<str>, Id, Arc<str>)>,
     flaps: Vec<(Arc<str>, Arc<str>)>,
     left: BTreeSet<Arc<str>>,
+    so_far: Counts,
+}
+
+/// Kept beside what is counted: tests ask often, while much flows.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    acked: usize,
+    refused: usize,
+    accepted: usize,
 }
 
 impl History {
@@ -83,15 +92,19 @@ impl History {
 
     /// The server acknowledged it to its sender (`<a/>`).
     pub fn acked(&mut self, id: &Id) {
-        if let Some(sent) = self.sent.get_mut(id) {
+        if let Some(sent) = self.sent.get_mut(id).filter(|sent| !sent.acked) {
             sent.acked = true;
+            self.so_far.acked += 1;
+            self.so_far.accepted += usize::from(!sent.refused);
         }
     }
 
     /// The server answered it with an error.
     pub fn refused(&mut self, id: &Id) {
-        if let Some(sent) = self.sent.get_mut(id) {
+        if let Some(sent) = self.sent.get_mut(id).filter(|sent| !sent.refused) {
             sent.refused = true;
+            self.so_far.refused += 1;
+            self.so_far.accepted -= usize::from(sent.acked);
         }
     }
 
@@ -124,12 +137,17 @@ impl History {
 
     /// How many messages were sent, how many of them acknowledged, and how often devices got one.
     pub fn counts(&self) -> (usize, usize, usize) {
-        (self.sent.len(), self.sent.values().filter(|sent| sent.acked).count(), self.receipts.len())
+        (self.sent.len(), self.so_far.acked, self.receipts.len())
+    }
+
+    /// How many were sent and are not acknowledged.
+    pub fn in_flight(&self) -> usize {
+        self.sent.len() - self.so_far.acked
     }
 
     /// How many messages were refused.
     pub fn refusals(&self) -> usize {
-        self.sent.values().filter(|sent| sent.refused).count()
+        self.so_far.refused
     }
 
     /// How many of a sender's messages were acknowledged.
@@ -144,7 +162,7 @@ impl History {
 
     /// How many were acknowledged and not refused.
     pub fn accepted(&self) -> usize {
-        self.sent.values().filter(|sent| sent.acked && !sent.refused).count()
+        self.so_far.accepted
     }
 
     /// Whether all that was acknowledged and is for `account` has come to one of its devices.

@@ -42,6 +42,18 @@ fn a_good_history_has_no_fault() {
 }
 
 #[test]
+fn what_is_counted_on_the_way_is_counted_once() {
+    let mut history = good();
+    history.sent(id(4), "bob");
+    history.acked(&id(3)); // again
+    history.refused(&id(3));
+    history.refused(&id(4));
+    assert_eq!((history.in_flight(), history.accepted(), history.refusals()), (1, 2, 2));
+    history.acked(&id(4));
+    assert_eq!((history.in_flight(), history.accepted(), history.refusals()), (0, 2, 2));
+}
+
+#[test]
 fn what_was_acked_and_came_to_nobody_is_lost() {
     let mut history = good();
     history.sent(id(4), "bob");

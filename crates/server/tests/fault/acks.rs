@@ -11,8 +11,9 @@ use starling_testkit::{Cluster, ClusterOptions, Part};
 use tokio::task::JoinSet;
 
 use crate::kit::{binary, rounds};
+use crate::moment::Moments;
 
-const SENDERS: [&str; 4] = ["anna", "ben", "cleo", "dora"];
+const SENDERS: [&str; 8] = ["anna", "ben", "cleo", "dora", "emil", "fred", "gina", "hugo"];
 const ROUTERS: [Part; 2] = [Part::Router(0), Part::Router(1)];
 /// How many are acknowledged before the routers die, and after.
 const FLOW: usize = 200;
@@ -42,7 +43,9 @@ async fn what_was_acknowledged_outlives_all_routers() {
         senders.spawn(Sender::new(name, &["bob"], &notes).insist(cluster.hosts().clone(), stop.clone()));
     }
     flow(&notes).await;
+    let moments = Moments::of(&notes);
     for _ in 0..rounds(1) {
+        moments.next().await;
         for router in ROUTERS {
             cluster.kill(router).await.unwrap();
         }

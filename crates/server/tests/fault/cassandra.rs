@@ -18,6 +18,7 @@ async fn a_killed_cassandra_is_a_pause() {
     kit.accept("at the beginning").await;
     let mut longest = Duration::ZERO;
     for _ in 0..rounds(1).min(5) {
+        kit.moments.next().await;
         let begun = Instant::now();
         cassandra.kill().await.unwrap();
         cassandra.start_again().await.unwrap();
@@ -36,6 +37,7 @@ async fn a_cassandra_that_does_nothing_for_a_while_is_a_pause() {
     kit.accept("at the beginning").await;
     let mut longest = Duration::ZERO;
     for _ in 0..rounds(1).min(5) {
+        kit.moments.next().await;
         let begun = Instant::now();
         cassandra.pause().unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await; // what was under way has been answered

@@ -34,6 +34,7 @@ async fn slots_that_move_are_a_pause() {
     for round in 0..rounds(1) {
         let masters = redis.masters().await.unwrap();
         let (from, to) = (masters[round % 3], masters[(round + 1) % 3]);
+        kit.moments.next().await;
         for slot in redis.slots_with_accounts(from).await.unwrap() {
             redis.move_slot(slot, from, to, Duration::from_millis(100)).await.unwrap();
         }
@@ -51,6 +52,7 @@ async fn a_killed_master_of_a_redis_cluster_is_a_pause() {
     for round in 0..rounds(1) {
         let master = redis.masters().await.unwrap()[round % 3];
         let replica = redis.replica_of(master).await.unwrap();
+        kit.moments.next().await;
         redis.nodes[master].kill().await.unwrap();
         redis.promoted(replica).await.unwrap();
         redis.nodes[master].start_again().await.unwrap();
@@ -68,6 +70,7 @@ async fn a_master_that_sentinels_replace_is_a_pause() {
     let kit = begin(site.config()).await;
     for round in 0..rounds(1) {
         let (dead, other) = (round % 2, (round + 1) % 2);
+        kit.moments.next().await;
         site.data[dead].kill().await.unwrap();
         site.promoted(other).await.unwrap();
         site.data[dead].start_again().await.unwrap();

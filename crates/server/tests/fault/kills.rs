@@ -11,8 +11,9 @@ use crate::kit::{Kit, rounds};
 async fn a_killed_connection_manager_is_not_noticed() {
     let mut kit = Kit::start().await;
     kit.flow("at the beginning").await;
-    for round in 0..rounds(3) {
-        let part = Part::Manager(round % 2);
+    for _ in 0..rounds(3) {
+        let part = Part::Manager(kit.moments.one_of(2));
+        kit.moments.next().await;
         kit.cluster.kill(part).await.unwrap();
         kit.flow("with one manager").await;
         kit.cluster.start_again(part).await.unwrap();
@@ -27,8 +28,9 @@ async fn a_killed_connection_manager_is_not_noticed() {
 async fn a_killed_session_router_is_not_noticed() {
     let mut kit = Kit::start().await;
     kit.flow("at the beginning").await;
-    for round in 0..rounds(3) {
-        let part = Part::Router(round % 2);
+    for _ in 0..rounds(3) {
+        let part = Part::Router(kit.moments.one_of(2));
+        kit.moments.next().await;
         kit.cluster.kill(part).await.unwrap();
         kit.flow("with one router").await;
         kit.cluster.start_again(part).await.unwrap();
@@ -44,6 +46,7 @@ async fn a_killed_redis_is_a_pause() {
     let mut kit = Kit::start().await;
     kit.flow("at the beginning").await;
     for _ in 0..rounds(3) {
+        kit.moments.next().await;
         kit.cluster.redis().kill().await.unwrap();
         tokio::time::sleep(Duration::from_secs(2)).await;
         kit.cluster.redis().start_again().await.unwrap();

@@ -11,8 +11,11 @@ use starling_testkit::numbered::{Habit, Notes, PATIENCE, Readers, Recipient, Sen
 use starling_testkit::{Cluster, ClusterOptions, Connection, Part, Received, cql_server};
 use tokio::task::JoinSet;
 
+use crate::moment::Moments;
+
 /// Who sends; each to all receivers in turn.
-const SENDERS: [&str; 4] = ["anna", "ben", "cleo", "dora"];
+const SENDERS: [&str; 12] =
+    ["anna", "ben", "cleo", "dora", "emil", "fred", "gina", "hugo", "ida", "jan", "kim", "lea"];
 /// Who receives, on a phone that acknowledges what it is asked for.
 const RECEIVERS: [&str; 3] = ["rita", "sven", "tess"];
 /// A contact of all receivers, who sees them come and go.
@@ -52,6 +55,7 @@ fn options(cql: String, redis: String) -> ClusterOptions {
 pub(crate) struct Kit {
     pub(crate) cluster: Cluster,
     pub(crate) notes: Notes,
+    pub(crate) moments: Moments,
     stop: Arc<AtomicBool>,
     senders: JoinSet<Sender>,
     recipients: JoinSet<Recipient>,
@@ -117,7 +121,7 @@ impl Kit {
             let sender = if is_impatient { sender.impatient() } else { sender };
             senders.spawn(sender.insist(cluster.hosts().clone(), stop.clone()));
         }
-        Kit { cluster, notes, stop, senders, recipients }
+        Kit { cluster, moments: Moments::of(&notes), notes, stop, senders, recipients }
     }
 
     /// Waits until so many more messages are acknowledged, and says how many that was in a second.

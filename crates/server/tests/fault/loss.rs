@@ -11,6 +11,7 @@ async fn a_redis_that_comes_back_older_is_a_pause() {
         let older = tempfile::tempdir().unwrap();
         kit.cluster.redis().copy(older.path()).unwrap();
         kit.flow("after the copy").await;
+        kit.moments.next().await;
         kit.cluster.redis().kill().await.unwrap();
         kit.cluster.redis().start_from(Some(older.path())).await.unwrap();
         kit.flow_of_all("with an older Redis").await;
@@ -25,6 +26,7 @@ async fn a_redis_that_comes_back_empty_is_a_pause() {
     let mut kit = Kit::start().await;
     kit.flow("at the beginning").await;
     for _ in 0..rounds(3) {
+        kit.moments.next().await;
         kit.cluster.redis().kill().await.unwrap();
         kit.cluster.redis().start_from(None).await.unwrap();
         kit.flow_of_all("with an empty Redis").await;

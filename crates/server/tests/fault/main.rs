@@ -16,6 +16,7 @@ mod kills;
 mod kit;
 mod logins;
 mod loss;
+mod moment;
 mod operator;
 mod partitions;
 mod pauses;

@@ -104,6 +104,7 @@ fn certificate(directory: &Path, name: &str, role: &str) {
 /// Cuts a cable for so long, in each way in turn.
 async fn cut(site: &Site, kit: &Kit, cable: u8, rounds: usize) {
     for cut in CUTS.into_iter().cycle().take(rounds) {
+        kit.moments.next().await;
         site.island.cut(cable, cut).unwrap();
         assert!(!site.is_whole(cable), "{cut:?}: something comes through");
         let long = tokio::time::sleep(LONG);

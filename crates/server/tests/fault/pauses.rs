@@ -15,8 +15,9 @@ const LONG: Duration = Duration::from_secs(20);
 async fn a_connection_manager_that_comes_back_is_fenced() {
     let mut kit = Kit::start_impatient().await;
     kit.flow("at the beginning").await;
-    for round in 0..rounds(1) {
-        let part = Part::Manager(round % 2);
+    for _ in 0..rounds(1) {
+        let part = Part::Manager(kit.moments.one_of(2));
+        kit.moments.next().await;
         kit.cluster.pause(part).unwrap();
         let lapsed = tokio::time::sleep(LONG);
         kit.flow("while a manager does nothing").await;
@@ -33,8 +34,9 @@ async fn a_connection_manager_that_comes_back_is_fenced() {
 async fn a_session_router_that_comes_back_does_nothing_twice() {
     let mut kit = Kit::start().await;
     kit.flow("at the beginning").await;
-    for round in 0..rounds(1) {
-        let part = Part::Router(round % 2);
+    for _ in 0..rounds(1) {
+        let part = Part::Router(kit.moments.one_of(2));
+        kit.moments.next().await;
         kit.cluster.pause(part).unwrap();
         let silent = tokio::time::sleep(LONG);
         kit.flow("while a router does nothing").await;
@@ -52,6 +54,7 @@ async fn a_redis_that_does_nothing_for_a_while_is_a_pause() {
     let mut kit = Kit::start().await;
     kit.flow("at the beginning").await;
     for _ in 0..rounds(1) {
+        kit.moments.next().await;
         kit.cluster.redis().pause().unwrap();
         tokio::time::sleep(Duration::from_secs(1)).await; // what was under way has been answered
         let before = kit.notes.acked();

@@ -35,6 +35,7 @@ fn behind<'a>(
 async fn lose(kit: &Kit, proxies: &[Proxy; 2], rounds: usize) {
     kit.accept("at the beginning").await;
     for (proxy, during) in proxies.iter().cycle().zip(LOST.into_iter().cycle()).take(rounds) {
+        kit.moments.next().await;
         let lost = proxy.lose_replies(during).await;
         assert!(lost > 0, "nothing was answered");
         kit.accept(&format!("when {lost} bytes of answers were lost in {during:?}")).await;

@@ -13,6 +13,7 @@ async fn clients_that_do_not_wait_for_a_killed_redis_lose_nothing() {
     let mut kit = Kit::start_impatient().await;
     kit.flow("at the beginning").await;
     for _ in 0..rounds(3) {
+        kit.moments.next().await;
         kit.cluster.redis().kill().await.unwrap();
         tokio::time::sleep(SILENCE + Duration::from_secs(2)).await;
         kit.cluster.redis().start_again().await.unwrap();

@@ -5,6 +5,7 @@ use starling_testkit::Part;
 use crate::kit::{Kit, rounds};
 
 async fn replace(kit: &mut Kit, part: Part) {
+    kit.moments.next().await;
     kit.cluster.stop(part).await.unwrap();
     kit.flow("while it is away").await;
     kit.cluster.start_again(part).await.unwrap();

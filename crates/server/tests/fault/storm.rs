@@ -14,10 +14,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::kit::binary;
+use crate::moment::Moments;
 
 /// Unless `STARLING_STORM_CLIENTS` says another: half of them are cut. One process has so many sockets and no more.
 const CLIENTS: usize = 2_000;
-const SENDERS: [&str; 4] = ["anna", "ben", "cleo", "dora"];
+const SENDERS: [&str; 8] = ["anna", "ben", "cleo", "dora", "emil", "fred", "gina", "hugo"];
 /// How many sign in at once at the beginning, which is no storm.
 const ENTER: usize = 48;
 /// For so long everybody may need, however busy the machine.
@@ -141,7 +142,7 @@ async fn all_clients_of_a_killed_manager_are_resumed_by_the_other() {
         let sender = Sender::new(name, &receivers, &notes);
         lanes.spawn(sender.insist(cluster.hosts().clone(), stop.clone()));
     }
-    until("messages flow", || notes.acked() > 400).await;
+    Moments::of(&notes).next().await;
     *storm.killed.lock() = Some(Instant::now());
     cluster.kill(Part::Manager(0)).await.unwrap();
     let cut = names.len().div_ceil(2);

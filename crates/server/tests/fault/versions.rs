@@ -19,6 +19,7 @@ fn former() -> Option<PathBuf> {
 }
 
 async fn replace(kit: &mut Kit, part: Part, by: &std::path::Path, what: &str) {
+    kit.moments.next().await;
     kit.cluster.stop(part).await.unwrap();
     kit.flow("while it is away").await;
     kit.cluster.start_another(part, by).await.unwrap();

@@ -214,6 +214,7 @@ impl Peer {
             address: true,
             late: self.sent.is_multiple_of(2),
             id: None,
+            trace: None,
         };
         self.machine.deliver(self.now, &outgoing, &mut self.out);
         self.machine.flush(self.now, &mut self.out);

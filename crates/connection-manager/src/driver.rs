@@ -2,6 +2,7 @@
 
 mod again;
 mod finish;
+mod followed;
 mod held;
 
 use std::future::Future;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use self::again::Again;
+use self::followed::Followed;
 pub(crate) use self::held::{Held, last};
 use crate::admission::{Permit, Turn, Wish};
 use crate::metrics::{Metrics, State};
@@ -56,7 +58,8 @@ pub(crate) struct Driver<'a> {
     exchange: Option<u128>,
     again: Option<Box<Again<'a>>>, // where a store may forget a session
     submit: Job<'a, starling_ports::Result<Answered>>,
-    is_unknown: bool, // what became of the last batch
+    followed: Option<Box<Followed>>, // if anything of it is
+    is_unknown: bool,                // what became of the last batch
     pull: Job<'a, LogAnswer>,
     acknowledge: Option<LogNumber>,
     is_blocked: bool, // the log gives nothing more until something is acknowledged
@@ -105,6 +108,7 @@ impl<'a> Driver<'a> {
             exchange: None,
             again: shared.hub.keeps().then(Box::default),
             submit: None,
+            followed: None,
             is_unknown: false,
             pull: None,
             acknowledge: None,
@@ -246,7 +250,10 @@ impl<'a> Driver<'a> {
             return; // nothing goes on before the session is what it was
         }
         if self.submit.is_none() && self.machine.has_drafts() {
-            let drafts = self.machine.take_drafts();
+            let mut drafts = self.machine.take_drafts();
+            if shared.tracer.is_on() {
+                self.follow(held, &mut drafts);
+            }
             self.stanzas.take(shared.stanza_rate(), now, drafts.len());
             let received = |draft: &Draft| shared.metrics.received(draft.kind(), draft.children().len());
             drafts.iter().for_each(|submitted| received(&submitted.draft));
@@ -280,6 +287,7 @@ impl<'a> Driver<'a> {
             if result.is_ok() {
                 self.shared.metrics.ack.record(self.started.elapsed().saturating_sub(self.submitted));
             }
+            self.followed.iter_mut().for_each(|followed| followed.handled(result.is_ok()));
             let answered = result.inspect_err(|error| debug!(%error, "a store did not answer")).ok();
             self.handle(Input::Handled(answered.map(|answered| answered.handling)), out);
         }
@@ -351,6 +359,9 @@ impl<'a> Driver<'a> {
             && let Some(outgoing) = held.outbox.take()
         {
             self.machine.deliver(now, &outgoing, out);
+            if outgoing.trace.is_some() {
+                self.written(&outgoing);
+            }
             self.shared.metrics.sent(outgoing.wire.kind(), outgoing.wire.len());
             moved = true;
         }
@@ -415,6 +426,7 @@ impl<'a> Driver<'a> {
                 }
                 Effect::Acknowledge(upto) => {
                     self.acknowledge = self.acknowledge.max(Some(upto));
+                    self.followed.iter_mut().for_each(|followed| followed.acknowledged(upto));
                     if let Some(held) = self.held() {
                         held.outbox.acknowledged(upto);
                     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use starling_jid::BareJid;
-use starling_ports::clock::SystemClock;
+use starling_ports::clock::{Clock, SystemClock};
 use starling_ports::delivery::{Command, DeliverError, Delivery, Holder, Target};
 use starling_ports::ids::{Epoch, NodeId, SessionId};
 use starling_ports::ingress::SessionRef;
@@ -116,7 +116,10 @@ impl Delivery for Hub {
         if node != self.node {
             return Err(DeliverError::Gone);
         }
-        for target in targets {
+        for mut target in targets {
+            if let Some(context) = &mut target.outgoing.trace {
+                context.arrived = Some(SystemClock.now());
+            }
             if let Some(outbox) = self.find(target.session, target.epoch) {
                 outbox.push(target.outgoing);
             }
@@ -191,6 +194,7 @@ mod tests {
             address: false,
             late: false,
             id: None,
+            trace: None,
         };
         Target { session: SESSION, epoch: Epoch(epoch), outgoing }
     }

@@ -9,6 +9,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use starling_jid::BareJid;
 use starling_ports::authentication::{Authentication, Mechanism};
 use starling_ports::ingress::Ingress;
+use starling_ports::trace::Tracer;
 use starling_stream::{Security, Settings};
 use starling_xml::{Framing, Limits};
 use tokio::net::{TcpListener, TcpStream};
@@ -86,6 +87,8 @@ pub struct Setup {
     pub tls: Arc<Tls>,
     /// The chat page, where it is to be served.
     pub page: Option<Page>,
+    /// Where the traces of followed stanzas begin.
+    pub tracer: Tracer,
     /// Where every connection's task lives.
     pub tasks: TaskTracker,
     /// Stops accepting, and ends all connections.
@@ -162,7 +165,8 @@ impl Present {
 impl Listeners {
     /// Binds all sockets, then accepts. If one cannot be bound, none is.
     pub fn start(setup: Setup) -> Result<Listeners, Error> {
-        let Setup { config, hub, ingress, authentication, domains, features, tls, page, tasks, stop } = setup;
+        let Setup { config, hub, ingress, authentication, domains, features, tls, page, tracer, tasks, stop } =
+            setup;
         let listen = &config.listen;
         let wanted = [
             (Kind::C2s, &listen.c2s),
@@ -201,6 +205,7 @@ impl Listeners {
             room,
             stalls,
             metrics,
+            tracer,
         };
         let addresses: Vec<(Kind, SocketAddr)> = sockets.iter().map(|(kind, at, _)| (*kind, *at)).collect();
         let present = Present::new(shared, bound(config, &addresses), domains, features, page);

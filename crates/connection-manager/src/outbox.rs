@@ -357,6 +357,7 @@ mod tests {
             address: false,
             late: false,
             id: None,
+            trace: None,
         }
     }
 

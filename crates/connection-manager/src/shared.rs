@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use starling_ports::authentication::Authentication;
 use starling_ports::ingress::Ingress;
+use starling_ports::trace::Tracer;
 
 use crate::admission::Admission;
 use crate::config::LimitsConfig;
@@ -30,4 +31,5 @@ pub(crate) struct Shared {
     pub(crate) bosh: Arc<bosh::Sessions>,
     pub(crate) stalls: Arc<Stalls>,
     pub(crate) metrics: Metrics,
+    pub(crate) tracer: Tracer,
 }

@@ -18,5 +18,5 @@ pub use accounts::AccountError;
 pub use config::{Config, Invalid, Quotas, Registration};
 pub use context::{Context, Stores};
 pub use domains::Domains;
-pub use pipeline::Pipeline;
+pub use pipeline::{Around, Pipeline};
 pub use stage::Stage;

@@ -5,6 +5,7 @@ use starling_stanza::Wire;
 
 use crate::ids::{ArchiveId, Epoch, LogNumber, NodeId, SessionId, Timestamp};
 use crate::sessions::{Renewal, Renewed, Standing};
+use crate::trace::Carried;
 
 /// A stanza as it is written to one session.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub struct Outgoing {
     pub late: bool,
     /// Its archive id, if it has one: what its node says of it when it registers the session again.
     pub id: Option<ArchiveId>,
+    /// Where it is followed.
+    pub trace: Carried,
 }
 
 /// What a router wants of a session beside its stanzas.

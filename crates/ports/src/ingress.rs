@@ -8,6 +8,7 @@ use crate::Result;
 use crate::delivery::Outgoing;
 use crate::ids::{Epoch, Handled, LogNumber, NodeId, SessionId};
 use crate::sessions::{Claimed, Detach, Portrait, Registered, Registration, Renewal, Renewed, SmBase};
+use crate::trace::Carried;
 
 /// A session as its owner names it.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct Submitted {
     pub number: u64,
     /// What the client said.
     pub draft: Draft,
+    /// Where it is followed.
+    pub trace: Carried,
 }
 
 /// What became of a batch.

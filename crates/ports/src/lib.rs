@@ -20,6 +20,7 @@ pub mod roster;
 pub mod sessions;
 #[cfg(feature = "testsuite")]
 pub mod suite;
+pub mod trace;
 pub mod trail;
 
 pub use error::{BoxError, Result, StoreError};

@@ -56,6 +56,8 @@ pub(crate) struct Config {
     pub admin: crate::admin::Config,
     /// Logs.
     pub log: starling_telemetry::Config,
+    /// An OpenTelemetry receiver.
+    pub otlp: starling_telemetry::otlp::Config,
 }
 
 /// Whether one process is everything.
@@ -87,6 +89,7 @@ impl Default for Config {
             cluster: Default::default(),
             admin: Default::default(),
             log: Default::default(),
+            otlp: Default::default(),
         }
     }
 }
@@ -179,6 +182,9 @@ impl Config {
             .check()
             .map_err(|invalid| Wrong::new(&format!("scylla.{}", invalid.field), invalid.why))?;
         self.log.check().map_err(|error| Wrong::new("log.level", error.to_string()))?;
+        self.otlp.check().map_err(|wrong| Wrong::new(&format!("otlp.{}", wrong.field), wrong.why))?;
+        crate::trace::sampling(&self.otlp)
+            .map_err(|error| Wrong::new("otlp.sample-accounts", format!("{error:#}")))?;
         self.check_cluster()?;
         self.check_certificates()
     }

@@ -27,6 +27,7 @@ use crate::assemble::{Addresses, Routing};
 use crate::drain::Drain;
 use crate::nodes::{self, Own};
 use crate::reload::Reload;
+use crate::trace;
 
 /// A request is one line of at most this many bytes.
 const MAX_REQUEST: u64 = 64 * 1024;
@@ -58,6 +59,8 @@ enum Request {
     DrainStatus,
     DrainAbort,
     StoreBackup { to: PathBuf },
+    TraceStatus,
+    TraceChange(trace::Change),
 }
 
 /// What an administrator may do with a running server.
@@ -204,6 +207,14 @@ impl Control {
             Request::DrainAbort => {
                 anyhow::ensure!(self.drain.abort(), "nothing drains here");
                 Ok(self.drain.status())
+            }
+            Request::TraceStatus => Ok(trace::status(&self.reload.tracer)),
+            Request::TraceChange(change) => {
+                let tracer = &self.reload.tracer;
+                let why =
+                    "there is no receiver of spans: name one as otlp.endpoint, and start this process again";
+                anyhow::ensure!(tracer.has_receiver(), why);
+                trace::change(tracer, &change)
             }
             Request::StoreBackup { to } => {
                 let store = self.routing()?.embedded.clone();

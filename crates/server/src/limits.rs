@@ -69,6 +69,7 @@ const LIMITS: &[Limit] = &[
     limit("scylla.archive-kept", "archived messages are erased", "\"7300d\""),
     limit("scylla.spool-kept", "messages of an account without archive are erased", "\"7300d\""),
     limit("scylla.request-timeout", "the store counts as unavailable", "\"60s\""),
+    limit("otlp.most-per-second", "no more traces begin in that second", "0"),
 ];
 
 /// The page.

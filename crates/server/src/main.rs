@@ -21,6 +21,7 @@ mod page;
 mod quickstart;
 mod reload;
 mod shutdown;
+mod trace;
 
 /// Messages are born on one thread and end on another, which glibc's allocator pays dearly for: docs/benchmarks.md.
 #[global_allocator]

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use starling_ports::clock::Clock;
 use starling_ports::ids::NodeId;
 use starling_ports::nodes::{NodeReport, Nodes};
+use starling_telemetry::otlp::Resource;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -46,6 +47,12 @@ impl Own {
 
     pub(crate) fn name(&self) -> &str {
         &self.said.name
+    }
+
+    /// The same for whoever gets its spans.
+    pub(crate) fn resource(&self) -> Resource {
+        let NodeReport { name, roles, version, .. } = self.said.clone();
+        Resource { instance: name, version, roles }
     }
 
     pub(crate) fn report(&self) -> NodeReport {

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use parking_lot::RwLock;
 use starling_connection_manager::{Listeners, Tls};
 use starling_im::Domains;
+use starling_ports::trace::Tracer;
 use starling_telemetry::LogHandle;
 
 use crate::assemble;
@@ -14,7 +15,17 @@ use crate::cli::Origin;
 use crate::config::Config;
 
 /// What may change while the server runs.
-const AT_ONCE: &[&str] = &["log.level", "domains", "tls", "limits", "http.origins", "http.public-url"];
+const AT_ONCE: &[&str] = &[
+    "log.level",
+    "domains",
+    "tls",
+    "limits",
+    "http.origins",
+    "http.public-url",
+    "otlp.sample-rate",
+    "otlp.sample-accounts",
+    "otlp.most-per-second",
+];
 
 /// Changes what may change while the server runs.
 pub(crate) struct Reload {
@@ -25,6 +36,7 @@ pub(crate) struct Reload {
     pub(crate) domains: Option<Domains>,
     /// Where clients come in here.
     pub(crate) clients: Option<Arc<Clients>>,
+    pub(crate) tracer: Tracer,
 }
 
 /// The listeners, and what they tell clients.
@@ -46,6 +58,7 @@ impl Reload {
             crate::metrics::certificates(&config);
         }
         self.log.set_level(&config.log.level)?;
+        self.tracer.follow(crate::trace::sampling(&config.otlp)?);
         if let Some(domains) = &self.domains {
             domains.replace(served.clone());
         }

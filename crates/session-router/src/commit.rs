@@ -10,6 +10,7 @@ use starling_ports::clock::Clock;
 use starling_ports::delivery::Delivery;
 use starling_ports::ids::{ArchiveId, Epoch, Handled, SessionId};
 use starling_ports::sessions::{CommitReply, Handed, Origin, Outcome, Planned, SenderKey, Sessions, View};
+use starling_ports::trace::{Carried, Tracer};
 use starling_ports::trail::Trail;
 use starling_ports::{Result, StoreError};
 use starling_stanza::{Condition, Stanza, StanzaError, Wire};
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Plan;
 use crate::metrics::Metrics;
+use crate::traced::Traced;
 
 #[cfg(test)]
 mod tests;
@@ -42,6 +44,8 @@ pub struct Item {
     pub stanza: Option<Stanza>,
     /// Its bytes.
     pub wire: Wire,
+    /// Where it is followed.
+    pub trace: Carried,
 }
 
 impl Item {
@@ -51,7 +55,7 @@ impl Item {
     }
     /// Bytes that are handed on as they are.
     pub fn bytes(wire: Wire) -> Item {
-        Item { key: None, hash: 0, origin: None, stanza: None, wire }
+        Item { key: None, hash: 0, origin: None, stanza: None, wire, trace: None }
     }
 }
 
@@ -79,6 +83,7 @@ pub struct Router {
     pub(crate) delivery: Arc<dyn Delivery>,
     clock: Arc<dyn Clock>,
     trail: Arc<Trail>,
+    tracer: Tracer,
     stopping: CancellationToken,
     pub(crate) metrics: Metrics,
 }
@@ -102,9 +107,10 @@ impl Router {
         archive: Arc<dyn Archive>,
         delivery: Arc<dyn Delivery>,
         clock: Arc<dyn Clock>,
+        tracer: Tracer,
     ) -> Router {
         let (stopping, trail) = (CancellationToken::new(), Arc::new(Trail::new(clock.clone())));
-        Router { sessions, archive, delivery, clock, trail, stopping, metrics: Metrics::new() }
+        Router { sessions, archive, delivery, clock, trail, tracer, stopping, metrics: Metrics::new() }
     }
 
     /// The slots.
@@ -120,6 +126,11 @@ impl Router {
     /// The time.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// Where spans are made.
+    pub fn tracer(&self) -> &Tracer {
+        &self.tracer
     }
 
     /// What it has done lately.
@@ -179,7 +190,7 @@ impl Router {
                     decisions = 0;
                     self.metrics.hit.increment(1);
                     let before = routed.len();
-                    if !self.carry_out(account, places, outcomes, &mut routed).await? {
+                    if !self.carry_out(account, rest, places, outcomes, &mut routed).await? {
                         routed.truncate(before); // what is still there is answered, and what is not is committed anew
                     }
                     if routed.len() < items.len() {
@@ -205,14 +216,15 @@ impl Router {
     async fn carry_out(
         &self,
         account: &BareJid,
+        items: &[Item],
         places: Vec<Place>,
         outcomes: Vec<Outcome>,
         routed: &mut Vec<Routed>,
     ) -> Result<bool> {
-        let mut pushes = Vec::new();
+        let (mut pushes, mut traced) = (Vec::new(), Traced::default());
         let (mut archived, mut spooled) = (Vec::new(), Vec::new());
         let mut outcomes = outcomes.into_iter();
-        for place in places {
+        for (place, item) in places.into_iter().zip(items) {
             match place {
                 Place::Settled(result) => routed.push(result),
                 Place::Planned => {
@@ -231,18 +243,24 @@ impl Router {
                         Some((Table::Spool, row)) => spooled.push(row),
                         None => {}
                     }
+                    let first = pushes.len();
                     pushes.extend(handed);
+                    if let Some(context) = &item.trace {
+                        traced.note(first..pushes.len(), context);
+                    }
                     routed.push(Routed::Done { id });
                 }
             }
         }
         let committed: Vec<_> = archived.iter().chain(&spooled).map(|row| (row.id, row.born)).collect();
+        let storing = traced.storing(&self.tracer, committed.len());
         self.store(account, Table::Archive, archived).await?;
         self.store(account, Table::Spool, spooled).await?;
+        drop(storing);
         if self.undo(account, &committed).await? {
             return Ok(false);
         }
-        self.push(account, pushes);
+        self.push_traced(account, pushes, &traced);
         Ok(true)
     }
 
@@ -294,9 +312,13 @@ impl Router {
 
     /// Pushes entries that were handed out to the nodes that hold their sessions.
     pub fn push(&self, account: &BareJid, handed: Vec<Handed>) {
+        self.push_traced(account, handed, &Traced::default());
+    }
+
+    fn push_traced(&self, account: &BareJid, handed: Vec<Handed>, traced: &Traced) {
         if !handed.is_empty() {
             self.metrics.delivered(false, self.clock.now(), handed.iter().map(|one| &one.entry));
-            crate::dispatch::push(&*self.delivery, account, handed);
+            crate::dispatch::push(&*self.delivery, account, handed, traced);
         }
     }
 }

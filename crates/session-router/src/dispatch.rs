@@ -8,11 +8,14 @@ use starling_ports::sessions::Handed;
 use starling_stanza::{Kind, Wire};
 use starling_xml::{escape_attr, ns};
 
+use crate::traced::Traced;
+
 /// Groups entries by node and hands them over. A refused push costs nothing but time: the entries are in the logs.
-pub(crate) fn push(delivery: &dyn Delivery, account: &BareJid, handed: Vec<Handed>) {
+pub(crate) fn push(delivery: &dyn Delivery, account: &BareJid, handed: Vec<Handed>, traced: &Traced) {
     let mut nodes: Vec<(NodeId, Vec<Target>)> = Vec::with_capacity(1);
-    for one in handed {
-        let outgoing = render(account, &one.jid, &one.entry);
+    for (at, one) in handed.into_iter().enumerate() {
+        let trace = traced.of(at);
+        let outgoing = Outgoing { trace, ..render(account, &one.jid, &one.entry) };
         let target = Target { session: one.session, epoch: one.epoch, outgoing };
         match nodes.iter_mut().find(|(node, _)| *node == one.node) {
             Some((_, targets)) => targets.push(target),
@@ -38,12 +41,13 @@ pub fn render(account: &BareJid, session: &FullJid, entry: &Entry) -> Outgoing {
             address: true,
             late: entry.late,
             id: committed.id,
+            trace: None,
         },
         Copy::CarbonReceived | Copy::CarbonSent => {
             let direction = if entry.copy == Copy::CarbonSent { "sent" } else { "received" };
             let wire = carbon(account, session, direction, &committed.wire, &told);
             let (number, late, id) = (entry.number, entry.late, committed.id);
-            Outgoing { number, wire, more: Bytes::new(), address: false, late, id }
+            Outgoing { number, wire, more: Bytes::new(), address: false, late, id, trace: None }
         }
     }
 }

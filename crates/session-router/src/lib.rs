@@ -9,6 +9,7 @@ mod login;
 mod metrics;
 mod plan;
 mod pull;
+mod traced;
 
 pub use commit::{Item, Routed, Router};
 pub use dispatch::render;

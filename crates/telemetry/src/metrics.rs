@@ -49,3 +49,50 @@ pub fn install() -> Result<Metrics, TelemetryError> {
 pub(crate) fn lost_line() {
     counter!("starling_log_lines_lost_total").increment(1);
 }
+
+/// Why spans were lost.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum LostSpans {
+    /// They came faster than they were sent.
+    Queue,
+    /// The receiver did not take them in time.
+    Receiver,
+    /// The receiver refused them.
+    Rejected,
+}
+
+impl LostSpans {
+    fn as_str(self) -> &'static str {
+        match self {
+            LostSpans::Queue => "queue",
+            LostSpans::Receiver => "receiver",
+            LostSpans::Rejected => "rejected",
+        }
+    }
+}
+
+/// To be said once, before spans are counted.
+pub(crate) fn describe_spans() {
+    describe_counter!(
+        "starling_spans_sent_total",
+        "Spans of followed stanzas that the OpenTelemetry receiver took"
+    );
+    describe_counter!(
+        "starling_spans_lost_total",
+        "Spans that it did not get, by reason: queue, receiver, rejected"
+    );
+    sent_spans(0);
+    for why in [LostSpans::Queue, LostSpans::Receiver, LostSpans::Rejected] {
+        lost_spans(why, 0);
+    }
+}
+
+/// The receiver has these.
+pub(crate) fn sent_spans(spans: u64) {
+    counter!("starling_spans_sent_total").increment(spans);
+}
+
+/// The receiver does not get these.
+pub(crate) fn lost_spans(why: LostSpans, spans: u64) {
+    counter!("starling_spans_lost_total", "reason" => why.as_str()).increment(spans);
+}

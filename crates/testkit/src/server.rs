@@ -130,6 +130,15 @@ impl Server {
         self.routers.first().unwrap_or(&self.first).control(request).await
     }
 
+    /// The same request on each process's own socket.
+    pub async fn control_each(&self, request: Value) -> Result<Vec<Value>> {
+        let mut answers = Vec::new();
+        for process in self.all() {
+            answers.push(process.control(request.clone()).await?);
+        }
+        Ok(answers)
+    }
+
     /// kill -9, and waits until it is gone.
     pub async fn kill(&mut self) -> Result<()> {
         self.first.kill().await

@@ -17,6 +17,7 @@ use starling_stanza::{Condition, Iq, Message, Presence, PresenceType, Stanza, St
 use starling_xml::{Element, ns};
 
 use super::Pipeline;
+use super::followed::Followed;
 use super::refused::Refusals;
 use crate::hooks::{Answer, At, Case, Later, Request, Side};
 use crate::identity;
@@ -52,6 +53,7 @@ struct Lane<'a> {
     /// What was refused of it when it came before.
     refused: Refusals,
     has_refused: bool,
+    followed: Followed,
     /// Somebody else has the session, or has sent something else under these numbers.
     is_fenced: bool,
 }
@@ -81,10 +83,14 @@ impl Pipeline {
             rows: Vec::new(),
             refused: self.refused.of(session.id),
             has_refused: false,
+            followed: Followed::default(),
             is_fenced: false,
         };
         let mut handled = Handled(0);
-        for Submitted { number, draft } in batch {
+        for Submitted { number, draft, trace } in batch {
+            if let Some(context) = &trace {
+                lane.followed.take(self.cx.router.tracer(), number, context);
+            }
             let refusal = draft.refusal().cloned();
             let Ok(stanza) = draft.stamp(&session.jid) else {
                 lane.flush().await?;
@@ -300,12 +306,14 @@ impl Lane<'_> {
             other if role == Role::Receive => identity::hash(other),
             _ => 0,
         };
-        Item { key: Some(key), hash, origin: None, stanza: Some(stanza), wire }
+        let trace = self.followed.carried(number);
+        Item { key: Some(key), hash, origin: None, stanza: Some(stanza), wire, trace }
     }
 
     fn refuse(&mut self, number: u64, stanza: &Stanza, error: &StanzaError) {
         if let Some(bounce) = stanza.bounce(error, &self.session.jid) {
             self.has_refused = true;
+            self.followed.refused(number, error);
             self.pipeline.refused.note(self.session.id, number, error);
             let item = self.item(number, Role::Answer, bounce);
             self.own.push(item);

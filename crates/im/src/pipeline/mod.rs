@@ -1,5 +1,6 @@
 //! The one way in: what clients say is decided, committed, stored and delivered from here.
 
+mod followed;
 mod lane;
 mod refused;
 mod registrar;
@@ -20,6 +21,7 @@ use starling_ports::ingress::{
 use starling_ports::sessions::{
     Claimed, Detach, Portrait, Registered, Registration, Renewal, Renewed, SmBase, View,
 };
+use starling_ports::trace::Tracer;
 use starling_ports::{Result, StoreError};
 use starling_session_router::{Login, Router, sweep};
 use starling_stanza::Kind;
@@ -27,6 +29,7 @@ use starling_xml::Element;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use self::lane::OWN_VIEW;
 use self::refused::Refused;
@@ -39,6 +42,18 @@ use crate::{Config, Context, Domains, Stores, xep};
 
 /// How long the answer to a failed resumption waits for what is under way: the store is given up before (`Router`).
 const SETTLED_WITHIN: Duration = Duration::from_secs(70);
+
+/// What the pipeline works with beside its stores.
+pub struct Around {
+    /// To the sockets.
+    pub delivery: Arc<dyn Delivery>,
+    /// Where passwords become keys.
+    pub login: Arc<Login>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where the spans of followed stanzas are made.
+    pub tracer: Tracer,
+}
 
 /// Everything that the server does with stanzas.
 #[derive(Debug)]
@@ -57,12 +72,12 @@ impl Pipeline {
         config: Config,
         domains: Domains,
         stores: Stores,
-        delivery: Arc<dyn Delivery>,
-        login: Arc<Login>,
-        clock: Arc<dyn Clock>,
+        around: Around,
         tasks: &TaskTracker,
     ) -> Arc<Pipeline> {
-        let router = Router::new(stores.sessions.clone(), stores.archive.clone(), delivery, clock.clone());
+        let Around { delivery, login, clock, tracer } = around;
+        let router =
+            Router::new(stores.sessions.clone(), stores.archive.clone(), delivery, clock.clone(), tracer);
         let mut hooks = Hooks::default();
         Routing::attach(&mut hooks);
         roster::attach(&mut hooks);
@@ -162,7 +177,10 @@ impl Ingress for Pipeline {
     }
     async fn submit(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Answered> {
         let says = batch.iter().any(|one| one.draft.kind() != Kind::Message);
-        let handling = self.handle(session, batch).await?;
+        let handling = match followed::logged(&batch) {
+            None => self.handle(session, batch).await?,
+            Some(span) => Box::pin(self.handle(session, batch)).instrument(span).await?,
+        };
         let portrait = if says { self.drawn(session).await } else { None };
         Ok(Answered { handling, portrait })
     }

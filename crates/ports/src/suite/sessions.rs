@@ -332,6 +332,7 @@ pub async fn a_forgotten_session_is_registered_again(sessions: &dyn Sessions, ar
         address: true,
         late: false,
         id: Some(ids[1]),
+        trace: None,
     };
     let said = Registration {
         session,

@@ -175,6 +175,7 @@ pub(super) fn of_entry(entry: pb::Entry) -> Result<Outgoing> {
         address: entry.address,
         late: entry.late,
         id: entry.id.map(of_archive_id),
+        trace: None,
     })
 }
 

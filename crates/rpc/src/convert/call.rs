@@ -7,7 +7,10 @@ use starling_ports::nodes::NodeReport;
 use starling_ports::sessions::{Detach, Registration, Renewal, SmBase};
 use starling_stanza::{Carried, Condition, Draft, Kind};
 
-use super::{Malformed, Reply, Result, again, base, id, of_account, of_base, of_id, of_session, session};
+use super::{
+    Malformed, Reply, Result, again, base, id, of_account, of_base, of_id, of_session, of_traceparent,
+    session, traceparent,
+};
 use crate::pb::{self, up::Body};
 
 /// One method of `Ingress` with its arguments.
@@ -195,7 +198,7 @@ fn draft(submitted: &Submitted) -> pb::Draft {
         from: owned(carried.from),
         refusal: refusal.into(),
         content: carried.children.clone(),
-        trace: String::new(),
+        trace: traceparent(&submitted.trace),
     }
 }
 
@@ -222,5 +225,5 @@ fn of_draft(draft: pb::Draft) -> Result<Submitted> {
         children: &draft.content,
     };
     let read = Draft::of_carried(carried).ok_or(Malformed("draft"))?;
-    Ok(Submitted { number: draft.number, draft: read })
+    Ok(Submitted { number: draft.number, draft: read, trace: of_traceparent(&draft.trace) })
 }

@@ -4,7 +4,10 @@ use bytes::Bytes;
 use starling_ports::delivery::{Command, Outgoing, Target};
 use starling_ports::ids::{Epoch, LogNumber, SessionId};
 
-use super::{Malformed, Result, answer::of_wire, archive_id, id, kept, of_archive_id, of_id};
+use super::{
+    Malformed, Result, answer::of_wire, archive_id, id, kept, of_archive_id, of_id, of_traceparent,
+    traceparent,
+};
 use crate::pb::{self, command::Body};
 
 /// The conditions of stream errors that a router may ask for.
@@ -23,19 +26,24 @@ const CONDITIONS: [&str; 8] = [
 pub(crate) fn deliveries(targets: Vec<Target>) -> Vec<pb::Delivery> {
     let mut all: Vec<pb::Delivery> = Vec::with_capacity(1);
     for Target { session, epoch, outgoing } in targets {
-        let Outgoing { number, wire, more, address, late, id: archived } = outgoing;
+        let Outgoing { number, wire, more, address, late, id: archived, trace } = outgoing;
+        let trace = traceparent(&trace);
         let archived = archived.map(archive_id);
         let (session, epoch, number) = (Some(id(session.0)), epoch.0, number.0);
         let target = pb::Target { session, epoch, number, more, late, id: archived };
         match all.last_mut() {
-            Some(last) if last.address == address && is_same(&last.stanza, wire.as_bytes()) => {
+            Some(last)
+                if last.address == address
+                    && is_same(&last.stanza, wire.as_bytes())
+                    && last.trace == trace =>
+            {
                 last.targets.push(target);
             }
             _ => all.push(pb::Delivery {
                 stanza: wire.as_bytes().clone(),
                 address,
                 targets: vec![target],
-                trace: String::new(),
+                trace,
             }),
         }
     }
@@ -49,11 +57,12 @@ fn is_same(one: &Bytes, other: &Bytes) -> bool {
 
 pub(crate) fn of_delivery(delivery: pb::Delivery) -> Result<Vec<Target>> {
     let wire = of_wire(delivery.stanza)?;
-    let address = delivery.address;
+    let (address, trace) = (delivery.address, of_traceparent(&delivery.trace));
     let target = |target: pb::Target| {
         let pb::Target { session, epoch, number, more, late, id } = target;
         let (number, id) = (LogNumber(number), id.map(of_archive_id));
-        let outgoing = Outgoing { number, wire: wire.clone(), more: kept(more), address, late, id };
+        let (wire, more, trace) = (wire.clone(), kept(more), trace.clone());
+        let outgoing = Outgoing { number, wire, more, address, late, id, trace };
         Ok(Target { session: SessionId(of_id(session)?), epoch: Epoch(epoch), outgoing })
     };
     delivery.targets.into_iter().map(target).collect()

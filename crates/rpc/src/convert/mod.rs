@@ -16,6 +16,7 @@ use starling_jid::{BareJid, FullJid};
 use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId};
 use starling_ports::ingress::SessionRef;
 use starling_ports::sessions::SmBase;
+use starling_ports::trace::{Carried, Context};
 
 use crate::pb;
 
@@ -86,6 +87,19 @@ pub(crate) fn base(SmBase { sent, handled }: SmBase) -> pb::SmBase {
 pub(crate) fn of_base(base: Option<pb::SmBase>) -> Result<SmBase> {
     let pb::SmBase { sent, handled } = base.ok_or(Malformed("base"))?;
     Ok(SmBase { sent: LogNumber(sent), handled: Handled(handled) })
+}
+
+/// Empty where nothing is followed.
+pub(crate) fn traceparent(trace: &Carried) -> String {
+    trace.as_ref().map(|context| context.to_traceparent()).unwrap_or_default()
+}
+
+/// What cannot be read is not followed.
+pub(crate) fn of_traceparent(text: &str) -> Carried {
+    if text.is_empty() {
+        return None;
+    }
+    Context::from_traceparent(text).map(Box::new)
 }
 
 #[cfg(test)]

@@ -23,7 +23,15 @@ fn wire(text: &'static str) -> Wire {
 fn outgoing(number: u64, wire: &Wire) -> Outgoing {
     let more = Bytes::from_static(b"<more/>");
     let id = Some(ArchiveId { number, random: 7 });
-    Outgoing { number: LogNumber(number), wire: wire.clone(), more, address: true, late: true, id }
+    Outgoing {
+        number: LogNumber(number),
+        wire: wire.clone(),
+        more,
+        address: true,
+        late: true,
+        id,
+        trace: None,
+    }
 }
 
 fn round(body: pb::up::Body) -> String {
@@ -76,7 +84,7 @@ fn a_draft_is_the_same_at_the_router() {
         children: &children,
     };
     let draft = Draft::of_carried(carried).unwrap();
-    let body = Call::submit(&alice(), &[Submitted { number: 9, draft: draft.clone() }]);
+    let body = Call::submit(&alice(), &[Submitted { number: 9, draft: draft.clone(), trace: None }]);
     let Call::Submit(session, batch) = Call::read(body).unwrap() else { panic!("a submit") };
     assert_eq!((session.id, batch[0].number), (alice().id, 9));
     assert_eq!(format!("{:?}", batch[0].draft), format!("{draft:?}"));

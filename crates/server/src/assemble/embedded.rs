@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use starling_connection_manager::Descriptors;
-use starling_im::{Domains, Pipeline, Stores};
+use starling_im::{Around, Domains, Pipeline, Stores};
 use starling_ports::attempts::Attempts;
 use starling_ports::delivery::Delivery;
 use starling_ports::nodes::Nodes;
@@ -70,9 +70,7 @@ pub(super) fn routing(
         config.im.clone(),
         domains.clone(),
         stores,
-        delivery,
-        login.clone(),
-        base.clock.clone(),
+        Around { delivery, login: login.clone(), clock: base.clock.clone(), tracer: base.tracer.clone() },
         &base.services,
     );
     Ok(Routing { domains, pipeline, login, sessions, archive, positions, nodes, embedded: None })

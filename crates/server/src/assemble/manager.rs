@@ -78,6 +78,7 @@ fn listen(
         features: features.clone(),
         tls: tls.clone(),
         page: config.http.page.then_some(crate::page::PAGE),
+        tracer: base.tracer.clone(),
         tasks: base.tasks.clone(),
         stop: base.clients.clone(),
     })?;

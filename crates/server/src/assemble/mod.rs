@@ -27,6 +27,7 @@ use starling_ports::ids::NodeId;
 use starling_ports::nodes::Nodes;
 use starling_ports::position::Positions;
 use starling_ports::sessions::Sessions;
+use starling_ports::trace::Tracer;
 use starling_rpc::{Role, Stores};
 use starling_session_router::Login;
 use starling_store_embedded::Store;
@@ -94,6 +95,7 @@ struct Base {
     node: NodeId,
     own: Arc<Own>,
     clock: Arc<dyn Clock>,
+    tracer: Tracer,
     served: Vec<BareJid>,
     health: Arc<Health>,
     clients: CancellationToken,
@@ -185,7 +187,8 @@ pub(crate) async fn assemble(
     let listeners = clients.as_ref().map(|clients| &clients.listeners);
     let addresses = Addresses::new(listeners, admin, link);
     let domains = routing.as_ref().map(|routing| routing.domains.clone());
-    let reload = Reload { origin, running: config.clone(), log, domains, clients };
+    let tracer = base.tracer.clone();
+    let reload = Reload { origin, running: config.clone(), log, domains, clients, tracer };
     crate::metrics::certificates(config);
     base.services.spawn(crate::metrics::watch(
         routing.as_ref().map(|routing| routing.pipeline.clone()),
@@ -209,18 +212,22 @@ impl Base {
             Mode::Embedded => NodeId { name: 0, incarnation },
             Mode::Cluster => starling_rpc::node_id(&name(config), incarnation),
         };
+        let (stop, services) = (CancellationToken::new(), TaskTracker::new());
+        let own = Own::new(config, node, name(config), &*clock);
+        let tracer = crate::trace::start(&config.otlp, own.resource(), &services, stop.clone())?;
         Ok(Base {
             node,
-            own: Own::new(config, node, name(config), &*clock),
+            own,
             clock,
+            tracer,
             served: domains(config)?,
             health: Arc::default(),
             clients: CancellationToken::new(),
             tasks: TaskTracker::new(),
             unlink: CancellationToken::new(),
             links: TaskTracker::new(),
-            stop: CancellationToken::new(),
-            services: TaskTracker::new(),
+            stop,
+            services,
         })
     }
 

@@ -51,6 +51,9 @@ enum Action {
     /// The configuration of the running server.
     #[command(subcommand)]
     Config(Configuration),
+    /// Which stanzas are followed from socket to socket, their spans sent to the receiver that `[otlp]` names.
+    #[command(subcommand)]
+    Trace(Trace),
 }
 
 #[derive(Debug, Subcommand)]
@@ -129,6 +132,27 @@ enum Drain {
     Status,
     /// Take clients again. Those that have gone stay where they are.
     Abort,
+}
+
+#[derive(Debug, Subcommand)]
+enum Trace {
+    /// What is followed now.
+    Status,
+    /// Follow this share of all stanzas.
+    Rate {
+        /// From 0 to 1.
+        rate: f64,
+    },
+    /// Follow every stanza from or to an account; its spans name it.
+    Follow {
+        /// Its bare JID.
+        jid: String,
+    },
+    /// No more.
+    Unfollow {
+        /// Its bare JID.
+        jid: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -213,6 +237,10 @@ impl Action {
             Self::Drain(Drain::Start { now }) => (json!({"op": "drain-start", "now": now}), None),
             Self::Drain(Drain::Status) => (json!({"op": "drain-status"}), None),
             Self::Drain(Drain::Abort) => (json!({"op": "drain-abort"}), None),
+            Self::Trace(Trace::Status) => (json!({"op": "trace-status"}), None),
+            Self::Trace(Trace::Rate { rate }) => (json!({"op": "trace-change", "rate": rate}), None),
+            Self::Trace(Trace::Follow { jid }) => (json!({"op": "trace-change", "follow": jid}), None),
+            Self::Trace(Trace::Unfollow { jid }) => (json!({"op": "trace-change", "unfollow": jid}), None),
             Self::Config(Configuration::Reload) => (json!({"op": "config-reload"}), None),
         })
     }

@@ -32,7 +32,7 @@ async fn router_on_a_closed_store(dir: &std::path::Path) -> Router {
     let store = Store::open(&config, Arc::new(SystemClock), NodeId::default()).unwrap();
     Sessions::view(&*store, &bob()).await.unwrap();
     store.close();
-    Router::new(store.clone(), store, Arc::new(Nobody), Arc::new(SystemClock))
+    Router::new(store.clone(), store, Arc::new(Nobody), Arc::new(SystemClock), Tracer::default())
 }
 
 fn kept() -> Plan {

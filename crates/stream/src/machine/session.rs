@@ -250,7 +250,7 @@ impl Machine {
         let draft = Draft::read(raw)?;
         session.received += 1;
         self.draft_bytes += length;
-        self.drafts.push(Submitted { number: session.received, draft });
+        self.drafts.push(Submitted { number: session.received, draft, trace: None });
         Ok(())
     }
 

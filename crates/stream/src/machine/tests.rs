@@ -138,7 +138,8 @@ impl Client {
         assert!(self.machine.can_deliver());
         let wire = Wire::from_bytes(bytes::Bytes::from_static(b"<message from='bob@a.example/x'>")).unwrap();
         let number = starling_ports::ids::LogNumber(number);
-        let outgoing = Outgoing { number, wire, more: bytes::Bytes::new(), address: true, late, id: None };
+        let more = bytes::Bytes::new();
+        let outgoing = Outgoing { number, wire, more, address: true, late, id: None, trace: None };
         self.machine.deliver(self.now, &outgoing, &mut self.out);
         self.heard()
     }

@@ -20,6 +20,7 @@ fn target(number: u64) -> Target {
         address: false,
         late: false,
         id: None,
+        trace: None,
     };
     Target { session: SessionId(u128::from(number)), epoch: Epoch(1), outgoing }
 }

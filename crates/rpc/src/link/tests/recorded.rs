@@ -41,7 +41,7 @@ fn draft() -> Submitted {
         refusal: None,
         children: &children,
     };
-    Submitted { number: 41, draft: Draft::of_carried(carried).unwrap() }
+    Submitted { number: 41, draft: Draft::of_carried(carried).unwrap(), trace: None }
 }
 
 fn outgoing() -> Outgoing {
@@ -49,7 +49,8 @@ fn outgoing() -> Outgoing {
         b"<message from='bob@example.org/desk' type='chat'><body>hi</body>",
     ));
     let more = Bytes::from_static(b"<stanza-id xmlns='urn:xmpp:sid:0' id='1' by='alice@example.org'/>");
-    Outgoing { number: LogNumber(8), wire: wire.unwrap(), more, address: true, late: false, id: None }
+    let (address, late, id, trace) = (true, false, None, None);
+    Outgoing { number: LogNumber(8), wire: wire.unwrap(), more, address, late, id, trace }
 }
 
 /// One of each frame that goes up.

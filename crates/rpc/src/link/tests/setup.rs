@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
-use starling_im::{Domains, Pipeline, Stores};
+use starling_im::{Around, Domains, Pipeline, Stores};
 use starling_jid::BareJid;
 use starling_ports::clock::{Clock, SystemClock};
 use starling_ports::delivery::{Command, DeliverError, Delivery, Holder, Target};
@@ -17,6 +17,7 @@ use starling_ports::ids::{Epoch, LogNumber, NodeId, SessionId};
 use starling_ports::ingress::{SessionRef, Submitted};
 use starling_ports::nodes::NodeReport;
 use starling_ports::sessions::Renewal;
+use starling_ports::trace::Tracer;
 use starling_session_router::Login;
 use starling_stanza::{Carried, Draft, Kind};
 use starling_store_embedded::Store;
@@ -93,9 +94,7 @@ impl Core {
             starling_im::Config::default(),
             domains,
             stores,
-            routers.clone(),
-            login.clone(),
-            clock,
+            Around { delivery: routers.clone(), login: login.clone(), clock, tracer: Tracer::default() },
             &tasks,
         );
         Core { store, pipeline, login, routers, tasks, _directory: directory }
@@ -298,7 +297,7 @@ pub(super) fn presence(number: u64) -> Submitted {
 
 fn draft(number: u64, kind: Kind, type_name: &str, to: Option<&str>, children: &Bytes) -> Submitted {
     let carried = Carried { kind, type_name, id: None, lang: None, to, from: None, refusal: None, children };
-    Submitted { number, draft: Draft::of_carried(carried).unwrap() }
+    Submitted { number, draft: Draft::of_carried(carried).unwrap(), trace: None }
 }
 
 /// An authority, and certificates of it in a directory.

@@ -125,7 +125,8 @@ fn everything_written_names_its_namespace() {
     let mut client = bound();
     let wire = Wire::from_bytes(bytes::Bytes::from_static(b"<message from='bob@a.example/x'>")).unwrap();
     let number = starling_ports::ids::LogNumber(1);
-    let outgoing = Outgoing { number, wire, more: bytes::Bytes::new(), address: false, late: true, id: None };
+    let more = bytes::Bytes::new();
+    let outgoing = Outgoing { number, wire, more, address: false, late: true, id: None, trace: None };
     client.machine.deliver(client.now, &outgoing, &mut client.out);
     client.machine.flush(client.now, &mut client.out);
     let said = client.frames(Input::Command(Command::Pull));

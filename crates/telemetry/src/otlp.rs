@@ -1,0 +1,205 @@
+//! Spans go to an OpenTelemetry receiver by OTLP over gRPC, in batches, behind a bounded queue: nobody who ends a span waits for it.
+
+mod batch;
+
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::{Channel, Endpoint};
+
+pub use self::batch::{Resource, Span, SpanKind, SpanValue};
+use crate::metrics::{LostSpans, lost_spans, sent_spans};
+
+/// How many spans wait at most; what comes then is lost, and counted.
+const QUEUE: usize = 4096;
+/// How many go at once.
+const AT_ONCE: usize = 512;
+/// How long the first of a batch waits for others.
+const GATHERED_FOR: Duration = Duration::from_secs(1);
+/// How long the receiver may take; then a batch is lost, and counted.
+const WITHIN: Duration = Duration::from_secs(5);
+/// The same for the last ones of a process.
+const LAST_WITHIN: Duration = Duration::from_secs(2);
+
+/// Where an OpenTelemetry receiver is, and what it gets. Nothing is sent unless `endpoint` is given.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// OTLP over gRPC, such as `http://otel-collector:4317`; empty: nothing is sent. Without TLS: an agent or collector in the same network.
+    pub endpoint: String,
+    /// Which share of all stanzas is followed from socket to socket, from 0 to 1. May change on reload.
+    pub sample_rate: f64,
+    /// Bare JIDs: every stanza from or to one of them is followed, and its spans name it. May change on reload.
+    pub sample_accounts: Vec<String>,
+    /// At most so many traces begin in a second, whatever else is said; 0: no limit. May change on reload.
+    pub most_per_second: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            endpoint: String::new(),
+            sample_rate: 0.001,
+            sample_accounts: Vec::new(),
+            most_per_second: 100,
+        }
+    }
+}
+
+/// What cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// Which key.
+    pub field: &'static str,
+    /// What is wrong with its value.
+    pub why: String,
+}
+
+impl Config {
+    /// Checked before anything runs.
+    pub fn check(&self) -> Result<(), Wrong> {
+        if !(0.0..=1.0).contains(&self.sample_rate) {
+            return Err(Wrong { field: "sample-rate", why: "must be from 0 to 1".to_owned() });
+        }
+        self.address().map(drop).map_err(|why| Wrong { field: "endpoint", why })
+    }
+
+    fn address(&self) -> Result<Option<Endpoint>, String> {
+        if self.endpoint.is_empty() {
+            return Ok(None);
+        }
+        let why = || format!("{:?} is not like http://host:4317", self.endpoint);
+        if !self.endpoint.starts_with("http://") {
+            return Err(why());
+        }
+        let endpoint = Endpoint::from_shared(self.endpoint.clone()).map_err(|_| why())?;
+        let has_host = endpoint.uri().host().is_some_and(|host| !host.is_empty());
+        if has_host { Ok(Some(endpoint.connect_timeout(WITHIN).timeout(WITHIN))) } else { Err(why()) }
+    }
+}
+
+/// The way to the receiver. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Exporter(mpsc::Sender<Span>);
+
+impl Exporter {
+    /// Takes a span; if there is no room it is lost.
+    pub fn send(&self, span: Span) {
+        if self.0.try_send(span).is_err() {
+            lost_spans(LostSpans::Queue, 1);
+        }
+    }
+}
+
+/// Sends what it is given until `stop`, then what is left; `None` where nothing is to be sent.
+pub fn start(
+    config: &Config,
+    resource: Resource,
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) -> Option<Exporter> {
+    let endpoint = config.address().ok()??;
+    let (queue, spans) = mpsc::channel(QUEUE);
+    let client = TraceServiceClient::new(endpoint.connect_lazy());
+    tasks.spawn(run(client, resource, spans, stop));
+    crate::metrics::describe_spans();
+    Some(Exporter(queue))
+}
+
+async fn run(
+    mut client: TraceServiceClient<Channel>,
+    resource: Resource,
+    mut spans: mpsc::Receiver<Span>,
+    stop: CancellationToken,
+) {
+    let mut batch = Vec::with_capacity(AT_ONCE);
+    while let Some(Some(first)) = stop.run_until_cancelled(spans.recv()).await {
+        batch.push(first);
+        let _ = timeout(GATHERED_FOR, stop.run_until_cancelled(gather(&mut spans, &mut batch))).await;
+        send(&mut client, &resource, std::mem::take(&mut batch), WITHIN).await;
+    }
+    while let Ok(span) = spans.try_recv() {
+        batch.push(span);
+    }
+    if !batch.is_empty() {
+        send(&mut client, &resource, batch, LAST_WITHIN).await;
+    }
+}
+
+/// Until the batch is full. What has come is kept if it is given up.
+async fn gather(spans: &mut mpsc::Receiver<Span>, batch: &mut Vec<Span>) {
+    while batch.len() < AT_ONCE {
+        let Some(span) = spans.recv().await else { return };
+        batch.push(span);
+    }
+}
+
+/// A batch is sent once: what a receiver does not take in time is lost, or memory would be as well.
+async fn send(
+    client: &mut TraceServiceClient<Channel>,
+    resource: &Resource,
+    batch: Vec<Span>,
+    within: Duration,
+) {
+    let spans = batch.len() as u64;
+    match timeout(within, client.export(resource.request(batch))).await {
+        Ok(Ok(answer)) => {
+            let rejected = answer.into_inner().partial_success.map_or(0, |partial| partial.rejected_spans);
+            let rejected = u64::try_from(rejected).unwrap_or(0).min(spans);
+            lost_spans(LostSpans::Rejected, rejected);
+            sent_spans(spans - rejected);
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%error, spans, "a receiver of spans did not take a batch");
+            lost_spans(LostSpans::Receiver, spans);
+        }
+        Err(_) => {
+            tracing::debug!(spans, "a receiver of spans did not answer in time");
+            lost_spans(LostSpans::Receiver, spans);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_a_host_by_http_or_nothing() {
+        let with = |endpoint: &str| Config { endpoint: endpoint.to_owned(), ..Config::default() };
+        for good in ["", "http://localhost:4317", "http://[::1]:4317", "http://otel.monitoring.svc:4317"] {
+            assert_eq!(with(good).check(), Ok(()), "{good}");
+        }
+        for bad in ["localhost:4317", "https://otel:4317", "http://", "http:// x", "grpc://otel"] {
+            assert_eq!(with(bad).check().unwrap_err().field, "endpoint", "{bad}");
+        }
+        let rate = |sample_rate| Config { sample_rate, ..Config::default() }.check();
+        assert!(rate(0.0).is_ok() && rate(1.0).is_ok());
+        for bad in [-0.1, 1.1, f64::NAN] {
+            assert_eq!(rate(bad).unwrap_err().field, "sample-rate");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_receiver_that_is_away_costs_nobody_a_wait() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", nobody.local_addr().unwrap()); // accepts, and never answers
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let config = Config { endpoint, ..Config::default() };
+        let exporter = start(&config, Resource::default(), &tasks, stop.clone()).unwrap();
+        let begun = std::time::Instant::now();
+        for _ in 0..10 * QUEUE {
+            exporter.send(Span::default());
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        assert!(exporter.0.capacity() <= AT_ONCE, "what finds no room is not kept");
+        stop.cancel();
+        tasks.close();
+        timeout(Duration::from_secs(30), tasks.wait()).await.unwrap();
+    }
+}

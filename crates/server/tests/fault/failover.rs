@@ -1,4 +1,4 @@
-//! A Redis in whose place another one steps, while messages flow: slots that move, masters that die.
+//! A Redis in whose place another one steps, while messages flow: slots that move, masters that die, replicas that lag.
 
 use std::time::Duration;
 
@@ -46,12 +46,28 @@ async fn slots_that_move_are_a_pause() {
 /// Its replica takes over; nothing is written there before the dead one is back as its replica.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_master_of_a_redis_cluster_is_a_pause() {
+    replace_masters(false).await;
+}
+
+/// The same with a replica that lacks the last messages.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lagging_replica_in_its_masters_place_is_a_pause() {
+    replace_masters(true).await;
+}
+
+async fn replace_masters(lags: bool) {
     let directory = tempfile::tempdir().unwrap();
     let mut redis = RedisCluster::start(directory.path()).await.unwrap();
     let kit = begin(redis.config()).await;
     for round in 0..rounds(1) {
         let master = redis.masters().await.unwrap()[round % 3];
-        let replica = redis.replica_of(master).await.unwrap();
+        let replica = if lags {
+            let replica = redis.leave_behind(master).await.unwrap();
+            kit.flow_of_all("while a replica lags").await;
+            replica
+        } else {
+            redis.replica_of(master).await.unwrap()
+        };
         kit.moments.next().await;
         redis.nodes[master].kill().await.unwrap();
         redis.promoted(replica).await.unwrap();

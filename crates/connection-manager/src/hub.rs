@@ -161,6 +161,9 @@ impl Holder for Hub {
             // The answer to the registration is the last word.
             return;
         }
+        if renewed.standing == Standing::Away {
+            return; // nothing is known of it
+        }
         if renewed.standing == Standing::Over || (renewed.standing == Standing::Unknown && !self.keeps) {
             return outbox.command(Command::Fenced);
         }

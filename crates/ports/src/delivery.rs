@@ -85,7 +85,7 @@ pub trait Holder: Delivery {
     /// What became of the renewal of a session: it pulls, is dropped without a word, or is registered again.
     fn renewed(&self, node: NodeId, session: SessionId, epoch: Epoch, renewed: &Renewed) {
         let command = match renewed.standing {
-            Standing::Held => return,
+            Standing::Held | Standing::Away => return,
             Standing::Behind => Command::Pull,
             // Nothing is kept here of which it could be registered again.
             Standing::Over | Standing::Unknown => Command::Fenced,

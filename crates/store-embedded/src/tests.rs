@@ -148,7 +148,7 @@ suite! {
     offline_messages_wait_for_an_acknowledgement: sessions(store, store);
     a_session_is_resumed: sessions(store, store);
     an_ended_session_leaves_its_h: sessions(store);
-    sessions_are_counted: sessions(store);
+    sessions_are_counted: sessions(store, store);
     who_holds_a_message_is_known: sessions(store, store);
     a_forgotten_session_is_registered_again: sessions(store, store);
     an_ended_session_is_not_registered_again: sessions(store);

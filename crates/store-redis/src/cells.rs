@@ -46,6 +46,8 @@ pub(crate) struct Indexed {
     pub(crate) deadline: Option<Timestamp>,
     /// When this router last said that it may owe something there.
     pub(crate) owed: Option<Instant>,
+    /// A master with one of them was away when it was to be said.
+    pub(crate) lacks: bool,
 }
 
 /// Behind the lock of the account.

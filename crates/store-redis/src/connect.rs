@@ -1,12 +1,14 @@
 //! What is between a router and its Redis: whom a call goes to, how long it may take, and what time it is there.
 
+mod batch;
+
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use parking_lot::Mutex;
-use redis::{Cmd, FromRedisValue, RedisError, Value, from_redis_value};
+use redis::RedisError;
 use starling_ports::clock::Clock;
 use starling_ports::ids::{Life, Timestamp};
 
@@ -17,16 +19,13 @@ use crate::dial::{Dialler, Files};
 use crate::error::{ConnectError, Failure, is_elsewhere, is_lost};
 use crate::keys;
 use crate::node::{Live, Node};
+use crate::together::together;
 use crate::topology::moved;
+
+pub(crate) use batch::Lost;
 
 /// How far Redis's clock may be from ours before it is not believed (session log §1).
 const WILD: i64 = 60_000_000;
-/// How often a command that is no step is sent after its key, and what is waited before, at first.
-const AFTER: (usize, Duration) = (5, Duration::from_millis(5));
-
-/// Commands with their places in a batch.
-type Placed<'a> = Vec<(usize, &'a Cmd)>;
-
 pub(crate) struct Link {
     dialler: Arc<Dialler>,
     clock: Arc<dyn Clock>,
@@ -78,6 +77,21 @@ impl Link {
             }
         }
         Ok(false)
+    }
+
+    /// Whether whoever has the key was lost, and could not be reached since.
+    pub(crate) fn is_away(&self, key: &str) -> bool {
+        self.node(key).is_some_and(|node| node.is_away())
+    }
+
+    /// Whoever is away is looked for, all at once: nobody else may need them for a while.
+    pub(crate) async fn look_for_lost(&self) {
+        let away: Vec<Arc<Node>> = self.masters().into_iter().filter(|node| node.is_away()).collect();
+        if away.is_empty() {
+            return;
+        }
+        self.suspect(); // another node may have taken its place
+        together(away.iter().map(|node| node.live(&self.dialler)).collect()).await;
     }
 
     fn suspect(&self) {
@@ -153,93 +167,6 @@ impl Link {
         Failure::of(error)
     }
 
-    /// One command, which begins with its name and its key.
-    pub(crate) async fn command<T: FromRedisValue>(
-        &self,
-        name: &'static str,
-        command: &Cmd,
-    ) -> Result<T, Failure> {
-        let answer = self.batch(name, std::slice::from_ref(command)).await?.pop();
-        from_redis_value(answer.unwrap_or(Value::Nil)).map_err(|error| Failure::of(error.into()))
-    }
-
-    /// Several at once that have nothing to do with each other: each node gets its own together, and one that is away holds back
-    /// nothing that goes to others. The answers are in the order of the commands. A command whose key has moved goes after it; so
-    /// each must be one that may be done twice.
-    pub(crate) async fn batch(&self, name: &'static str, commands: &[Cmd]) -> Result<Vec<Value>, Failure> {
-        let mut answers = vec![Value::Nil; commands.len()];
-        let mut left: Placed<'_> = commands.iter().enumerate().collect();
-        let (mut pause, mut tries) = (AFTER.1, AFTER.0);
-        loop {
-            let (mut elsewhere, mut failed) = (None, None);
-            for (node, part) in self.apart(std::mem::take(&mut left)).await? {
-                let (live, said) = match self.send(name, &node, &part).await {
-                    Ok(said) => said,
-                    Err(failure) => {
-                        failed = Some(failure);
-                        continue;
-                    }
-                };
-                for ((at, command), answer) in part.into_iter().zip(said) {
-                    if let Value::ServerError(error) = answer {
-                        let error = RedisError::from(error);
-                        let is_elsewhere = is_elsewhere(&error);
-                        let failure = self.failed(&live, name, error);
-                        if is_elsewhere {
-                            left.push((at, command));
-                            elsewhere = Some(failure);
-                        } else {
-                            failed = Some(failure);
-                        }
-                    } else if let Some(place) = answers.get_mut(at) {
-                        *place = answer;
-                    }
-                }
-            }
-            tries -= 1;
-            match (failed, elsewhere) {
-                (Some(failure), _) => return Err(failure),
-                (None, None) => return Ok(answers),
-                (None, Some(failure)) if tries == 0 => return Err(failure),
-                (None, Some(_)) => tokio::time::sleep(pause).await,
-            }
-            pause *= 2;
-        }
-    }
-
-    /// By the nodes that they go to.
-    async fn apart<'a>(&self, commands: Placed<'a>) -> Result<Vec<(Arc<Node>, Placed<'a>)>, Failure> {
-        let mut apart: Vec<(Arc<Node>, Placed<'_>)> = Vec::new();
-        for (at, command) in commands {
-            let node = match &self.cluster {
-                Some(cluster) => cluster.owner(key_of(command).as_bytes(), &self.dialler).await?,
-                None => self.one.clone(),
-            };
-            match apart.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &node)) {
-                Some((_, part)) => part.push((at, command)),
-                None => apart.push((node, vec![(at, command)])),
-            }
-        }
-        Ok(apart)
-    }
-
-    async fn send(
-        &self,
-        name: &'static str,
-        node: &Node,
-        part: &[(usize, &Cmd)],
-    ) -> Result<(Live, Vec<Value>), Failure> {
-        let live = node.live(&self.dialler).await.inspect_err(|_| self.suspect())?;
-        let mut pipeline = redis::pipe();
-        for (_, command) in part {
-            pipeline.add_command((*command).clone());
-        }
-        let mut connection = live.connection.clone();
-        let asked = pipeline.ignore_errors().query_async::<Vec<Value>>(&mut connection);
-        let said = self.call(&live, name, asked).await?;
-        Ok((live, said))
-    }
-
     /// What is secret has changed: every connection is made anew with it, one after the other. Those that cannot be stay.
     pub(crate) async fn change_over(&self) {
         let present = self.dialler.files().await;
@@ -298,14 +225,5 @@ impl Link {
     pub(crate) fn shared(&self, ours: Timestamp) -> Timestamp {
         let ahead = self.ahead.load(Ordering::Acquire);
         if ahead.abs() > WILD { ours } else { Timestamp(ours.0.saturating_add_signed(ahead)) }
-    }
-}
-
-/// What stands behind the name.
-fn key_of(command: &Cmd) -> String {
-    let key = command.args_iter().nth(1);
-    match key {
-        Some(redis::Arg::Simple(key)) => String::from_utf8_lossy(key).into_owned(),
-        _ => String::new(),
     }
 }

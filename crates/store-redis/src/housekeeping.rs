@@ -36,11 +36,7 @@ impl Sessions {
                     tokio::time::sleep(LOOKED_EVERY).await;
                     self.write_soon().await;
                 }
-                _ = leases.tick() => {
-                    self.renew_own_lease().await;
-                    self.index_again(&mut continuity).await;
-                    self.link.change_over().await;
-                }
+                _ = leases.tick() => self.index_again(&mut continuity).await,
                 _ = often.tick() => {
                     self.write_later().await;
                     self.save_changed().await;
@@ -50,6 +46,17 @@ impl Sessions {
                     self.clear_own_index().await;
                 }
             }
+        }
+    }
+
+    /// Until the stop: beside what may wait for accounts whose master is away.
+    pub(crate) async fn keep_in_touch(self: Arc<Self>) {
+        let mut leases = tokio::time::interval(self.config.lease / 3);
+        leases.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while self.stop.run_until_cancelled(leases.tick()).await.is_some() {
+            self.renew_own_lease().await;
+            self.link.look_for_lost().await;
+            self.link.change_over().await;
         }
     }
 
@@ -67,7 +74,8 @@ impl Sessions {
     fn changed(&self, is_due: impl Fn(Instant) -> bool) -> Vec<Arc<Cell>> {
         let mut changed = Vec::new();
         self.cells.each(|cell| {
-            if cell.state.lock().saves_at.is_some_and(&is_due) {
+            let is_due = cell.state.lock().saves_at.is_some_and(&is_due);
+            if is_due && !self.link.is_away(&cell.keys.record) {
                 changed.push(cell.clone());
             }
         });
@@ -121,17 +129,22 @@ impl Sessions {
     }
 
     /// A Redis that was lost may have come back with less, also where only the indexes are: what they name is written again, so
-    /// that they name enough (rule 11).
+    /// that they name enough (rule 11). So is what could not be written while a master was away.
     async fn index_again(&self, continuity: &mut u64) {
         let present = self.link.continuity();
-        if present == *continuity {
-            return;
-        }
         let mut cells = Vec::new();
         self.cells.each(|cell| cells.push(cell.clone()));
         for cell in cells {
+            if self.link.is_away(&cell.keys.record) {
+                // Its steps wait, and keep the cell; when it is back, the continuity is another one.
+                continue;
+            }
             let mut inner = cell.inner.lock().await;
-            inner.indexed = Indexed::default();
+            if present != *continuity {
+                inner.indexed = Indexed::default();
+            } else if !inner.indexed.lacks {
+                continue;
+            }
             let Some(loaded) = inner.loaded.take() else { continue };
             let indexed = self.index(&cell, &mut inner, &loaded.slot).await;
             inner.loaded = Some(loaded);

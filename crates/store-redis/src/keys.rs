@@ -39,9 +39,6 @@ pub(crate) const NODES: &str = "nodes";
 /// The leases of all routers, by their end.
 pub(crate) const ROUTERS: &str = "routers";
 
-/// How many sessions each node had when it said last that it lives, to each router.
-pub(crate) const HELD: &str = "held";
-
 /// What each process says of itself, by its name.
 pub(crate) const REPORTS: &str = "reports";
 

@@ -18,12 +18,14 @@ mod metrics;
 mod node;
 mod nodes;
 mod record;
+mod renewals;
 mod riders;
 mod rights;
 mod scripts;
 mod sessions;
 mod step;
 mod sweep;
+mod together;
 mod topology;
 
 use std::sync::Arc;
@@ -98,6 +100,7 @@ impl Sessions {
             config,
         });
         sessions.tasks.spawn(sessions.clone().keep_house());
+        sessions.tasks.spawn(sessions.clone().keep_in_touch());
         Ok(sessions)
     }
 

@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -46,6 +46,7 @@ pub(crate) struct Node {
     live: Mutex<Option<Live>>,
     dialling: tokio::sync::Mutex<Dialling>,
     generation: AtomicU64,
+    is_away: AtomicBool,
 }
 
 impl Node {
@@ -76,6 +77,7 @@ impl Node {
             Err(error) => {
                 dialling.pause = (dialling.pause * 2).clamp(Duration::from_millis(20), LONGEST_PAUSE);
                 dialling.failed = Some(Instant::now());
+                self.is_away.store(true, Ordering::Release);
                 tracing::warn!(%error, node = %self.name(), "redis cannot be reached, trying again");
                 Err(Failure::Again(error))
             }
@@ -85,6 +87,8 @@ impl Node {
     async fn dial(&self, dialler: &Dialler) -> Result<Live, RedisError> {
         let fresh = dialler.master(self.at.as_ref()).await?;
         let (incarnation, life) = fresh.incarnation();
+        // In this order: who has passed over it as one that is away finds another continuity afterwards.
+        self.is_away.store(false, Ordering::Release);
         let generation = dialler.interrupt();
         self.generation.store(generation, Ordering::Release);
         let live = Live { connection: fresh.connection, generation, incarnation, life, at: self.at.clone() };
@@ -116,12 +120,23 @@ impl Node {
         self.generation.load(Ordering::Acquire)
     }
 
+    /// Whether it was lost, and could not be reached since. Nobody has tried yet: then it is not.
+    pub(crate) fn is_away(&self) -> bool {
+        self.is_away.load(Ordering::Acquire)
+    }
+
+    /// Nobody could wait any longer until it is reached.
+    pub(crate) fn leave(&self) {
+        self.is_away.store(self.present().is_none(), Ordering::Release);
+    }
+
     /// Whether it was lost only now.
     pub(crate) fn lose(&self, generation: u64) -> bool {
         let mut live = self.live.lock();
         let is_that = live.as_ref().is_some_and(|live| live.generation == generation);
         if is_that {
             *live = None;
+            self.is_away.store(true, Ordering::Release);
         }
         is_that
     }

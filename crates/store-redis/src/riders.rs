@@ -192,6 +192,10 @@ impl Sessions {
     }
 
     async fn write_one(&self, cell: &Cell) {
+        if self.link.is_away(&cell.keys.record) {
+            self.ride(&cell.account, Due::Later, |_| ()); // those behind it do not wait for its master
+            return;
+        }
         let written = self.step(&cell.account, |()| Trust::Known, |_, _| ()).await;
         if let Err(error) = written {
             tracing::debug!(%error, "what can wait goes on waiting");

@@ -1,28 +1,21 @@
-//! Leases, and what is done when one is over: sessions that wait too long, nodes and routers that say nothing (rule 11).
+//! What is done when a lease is over: sessions that wait too long, nodes and routers that say nothing (rule 11).
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use redis::{Cmd, FromRedisValue, Value};
 use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::ids::{NodeId, Timestamp};
-use starling_ports::sessions::{Counted, Ended, Handed, Renewal, Renewed};
+use starling_ports::sessions::{Ended, Handed};
 use starling_slot::{Context, Estate, Slot};
 
 use crate::Sessions;
-use crate::cells::Cell;
 use crate::error::{Failure, unavailable};
 use crate::keys;
 use crate::step::Trust;
 
 /// How long a row may be owed before somebody else than its writer stores it.
 const OVERDUE: Duration = Duration::from_secs(2);
-
-/// Of how many sessions the records are compared in one call.
-const RENEWALS: usize = 500;
 
 /// Since when this router has watched without an interruption, and over which connection.
 #[derive(Default)]
@@ -33,15 +26,6 @@ pub(crate) fn ours(failure: Failure) -> starling_ports::StoreError {
         Failure::Again(error) => unavailable(error),
         Failure::Final(error) => error,
     }
-}
-
-/// The answers to a batch.
-fn read<T: FromRedisValue>(answers: Vec<Value>) -> Result<Vec<T>, Failure> {
-    answers
-        .into_iter()
-        .map(redis::from_redis_value)
-        .collect::<Result<_, _>>()
-        .map_err(|error| Failure::of(error.into()))
 }
 
 impl Sessions {
@@ -56,49 +40,24 @@ impl Sessions {
         since.elapsed() >= self.config.lease
     }
 
-    /// See `Sessions::renew`. The index of the node is written anew each time: it heals what a sweeper took for over.
-    pub(crate) async fn renew_lease(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
-        let (now, _) = self.link.now();
-        let name = keys::node(node);
-        let accounts: BTreeSet<&str> = sessions.iter().map(|renewal| renewal.account.as_str()).collect();
-        let mut commands = vec![Cmd::zadd(keys::NODES, &name, now.after(self.config.lease).0)];
-        let held = format!("{} {}", sessions.len(), now.after(self.config.lease).0);
-        commands.push(Cmd::hset(keys::HELD, format!("{name}:{}", self.name), held));
-        if !accounts.is_empty() {
-            commands.push(Cmd::sadd(keys::accounts_of(&name), accounts.into_iter().collect::<Vec<_>>()));
-        }
-        self.link.batch("lease", &commands).await.map_err(ours)?;
-        let mut answers = Vec::with_capacity(sessions.len());
-        for renewals in sessions.chunks(RENEWALS) {
-            let trusts = self.compare(renewals).await.map_err(ours)?;
-            for (renewal, trust) in renewals.iter().zip(trusts) {
-                let renew = |slot: &mut Slot, context: &mut Context<'_>| slot.renew(context.limits, renewal);
-                answers.push(self.step(&renewal.account, |_| trust, renew).await?);
-            }
-        }
-        Ok(answers)
-    }
-
-    /// Of which accounts this router knows the record as it is: all are asked for in one call.
-    async fn compare(&self, renewals: &[Renewal]) -> Result<Vec<Trust>, Failure> {
-        let cells: Vec<_> = renewals.iter().map(|renewal| self.cells.get(&renewal.account)).collect();
-        let asked: Vec<Cmd> = cells.iter().map(|cell| Cmd::hget(&cell.keys.record, "v")).collect();
-        let stamps: Vec<Option<Vec<u8>>> = read(self.link.batch("compare", &asked).await?)?;
-        let trust = |(cell, held): (&Arc<Cell>, Option<Vec<u8>>)| {
-            let known = cell.state.lock().stamp;
-            let same = known.is_some_and(|known| held.is_some_and(|held| held.starts_with(&known)));
-            if same { Trust::Known } else { Trust::Asked }
-        };
-        Ok(cells.iter().zip(stamps).map(trust).collect())
-    }
-
-    /// See `Sessions::expire`.
+    /// See `Sessions::expire`. What has ended is handed over though something else fails: nobody hears of it a second time.
     pub(crate) async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>> {
-        let now = self.link.shared(now);
         let mut ended = Vec::new();
+        match self.try_sweep(now, limit, &mut ended).await {
+            Err(error) if ended.is_empty() => Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "not all that is over has ended yet");
+                Ok(ended)
+            }
+            Ok(()) => Ok(ended),
+        }
+    }
+
+    async fn try_sweep(&self, now: Timestamp, limit: usize, ended: &mut Vec<Ended>) -> Result<()> {
+        let now = self.link.shared(now);
         for (shard, account, at) in self.due(now, limit).await.map_err(ours)? {
             if ended.len() >= limit {
-                return Ok(ended);
+                return Ok(());
             }
             let end = |slot: &mut Slot, context: &mut Context<'_>| -> (Vec<Estate>, bool) {
                 let over = slot.expired(now);
@@ -115,9 +74,9 @@ impl Sessions {
             }
         }
         if self.has_watched() {
-            self.sweep_nodes(now, limit, &mut ended).await?;
+            self.sweep_nodes(now, limit, ended).await?;
         }
-        Ok(ended)
+        Ok(())
     }
 
     /// Another session of the account still waits: its time takes the place of the one that was removed.
@@ -145,6 +104,9 @@ impl Sessions {
             let members: Vec<String> = self.link.command("nodes", &members).await.map_err(ours)?;
             for member in &members {
                 let Ok(account) = BareJid::new(member) else { continue };
+                if self.is_away(&account) {
+                    continue; // it stays in the index until its master is back
+                }
                 self.detach_node(&account, node, ended).await?;
                 let mut gone = redis::cmd("SREM");
                 gone.arg(keys::accounts_of(&name)).arg(member);
@@ -183,7 +145,8 @@ impl Sessions {
         let since = Timestamp(now.0.saturating_sub(OVERDUE.as_micros() as u64));
         let mut late = Vec::new();
         self.cells.each(|cell| {
-            if late.len() < limit && cell.state.lock().owes_since.is_some_and(|at| at < since) {
+            let is_late = cell.state.lock().owes_since.is_some_and(|at| at < since);
+            if late.len() < limit && is_late && !self.link.is_away(&cell.keys.record) {
                 late.push(cell.account.clone());
             }
         });
@@ -227,6 +190,9 @@ impl Sessions {
             let members: Vec<String> = self.link.command("routers", &members).await.map_err(ours)?;
             for member in &members {
                 let Ok(account) = BareJid::new(member) else { continue };
+                if self.is_away(&account) {
+                    continue;
+                }
                 // That it is looked at is enough: what it has to save is from now on this router's to save.
                 stored.extend(self.store_late(account, now).await?);
                 let mut gone = redis::cmd("SREM");
@@ -240,34 +206,5 @@ impl Sessions {
             }
         }
         Ok(())
-    }
-
-    /// See `Sessions::count`. What was said a lease ago is forgotten.
-    pub(crate) async fn count_sessions(&self) -> Result<Counted> {
-        let mut asked = redis::cmd("HGETALL");
-        asked.arg(keys::HELD);
-        let held: Vec<(String, String)> = self.link.command("count", &asked).await.map_err(ours)?;
-        let deadlines: Vec<Cmd> = (0..keys::SHARDS).map(|shard| Cmd::zcard(keys::deadlines(shard))).collect();
-        let waiting: Vec<usize> = self.link.batch("count", &deadlines).await.and_then(read).map_err(ours)?;
-        let (now, _) = self.link.now();
-        let mut counted = Counted { waiting: waiting.iter().sum(), ..Counted::default() };
-        let mut gone = Vec::new();
-        for (who, said) in held {
-            let number = |text: Option<&str>| text.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-            let mut said = said.split(' ');
-            let (sessions, until) = (number(said.next()), number(said.next()));
-            if until < now.0 {
-                gone.push(who);
-            } else {
-                counted.attached += sessions as usize;
-            }
-        }
-        self.cells.each(|cell| counted.unacknowledged += cell.state.lock().unacknowledged);
-        if !gone.is_empty() {
-            let mut forget = redis::cmd("HDEL");
-            forget.arg(keys::HELD).arg(gone);
-            self.link.command::<()>("count", &forget).await.map_err(ours)?;
-        }
-        Ok(counted)
     }
 }

@@ -41,7 +41,7 @@ pub use island::{Cut, Island};
 pub use pattern::matches;
 pub use proxy::Proxy;
 pub use redis::Redis;
-pub use redis_cluster::RedisCluster;
+pub use redis_cluster::{RedisCluster, record_of};
 pub use runner::{Story, run};
 pub use scram::{Hash, Scram};
 pub use sentinel::Sentinels;

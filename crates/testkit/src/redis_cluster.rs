@@ -1,15 +1,24 @@
-//! A Redis Cluster of a test's own: three masters with a replica each, on loopback.
+//! A Redis Cluster of a test's own: three masters, each with a replica or without, on loopback.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use xxhash_rust::xxh3::xxh3_128;
 
 use crate::Redis;
 use crate::cluster::free_port;
 
-const NODES: usize = 6;
+const MASTERS: usize = 3;
+
+/// What every node is started with.
+const SETTINGS: &str = "--cluster-enabled yes --cluster-node-timeout 3000 --cluster-replica-validity-factor 0 \
+                        --repl-diskless-sync-delay 0";
+/// Where each has a replica.
+const AWAITS: &str = "--min-replicas-to-write 1 --min-replicas-max-lag 10";
+/// Where a master that is lost takes its slots with it, and no others.
+const ALONE: &str = "--cluster-require-full-coverage no";
 
 /// Its nodes, dead or alive. Which of them are masters changes with each failover.
 #[derive(Debug)]
@@ -21,15 +30,26 @@ pub struct RedisCluster {
 impl RedisCluster {
     /// Starts the nodes and waits until each master has a replica that listens.
     pub async fn start(directory: &Path) -> Result<RedisCluster> {
+        let cluster = RedisCluster::start_as(directory, 1, AWAITS).await?;
+        cluster.settled().await?;
+        Ok(cluster)
+    }
+
+    /// The same without replicas: who loses a master has lost what was there until it is back, and nothing else.
+    pub async fn start_without_replicas(directory: &Path) -> Result<RedisCluster> {
+        let cluster = RedisCluster::start_as(directory, 0, ALONE).await?;
+        for node in &cluster.nodes {
+            node.cli_until(&["CLUSTER", "INFO"], |said| said.contains("cluster_state:ok")).await?;
+        }
+        Ok(cluster)
+    }
+
+    async fn start_as(directory: &Path, replicas: usize, settings: &str) -> Result<RedisCluster> {
         let mut nodes = Vec::new();
-        while nodes.len() < NODES {
+        while nodes.len() < MASTERS * (1 + replicas) {
             let port = free_port()?;
-            let words = [
-                "--cluster-enabled yes --cluster-node-timeout 3000 --cluster-replica-validity-factor 0",
-                "--min-replicas-to-write 1 --min-replicas-max-lag 10 --repl-diskless-sync-delay 0",
-            ];
             let more: Vec<String> =
-                words.iter().flat_map(|line| line.split(' ')).map(str::to_owned).collect();
+                [SETTINGS, settings].iter().flat_map(|line| line.split(' ')).map(str::to_owned).collect();
             // Somebody else may have taken the port, or the one of the cluster's bus above it.
             if let Ok(node) = Redis::start_with(&directory.join(port.to_string()), port, &more).await {
                 nodes.push(node);
@@ -39,10 +59,10 @@ impl RedisCluster {
         let addresses: Vec<String> = cluster.nodes.iter().map(|node| node.address().to_string()).collect();
         let mut create = vec!["--cluster", "create"];
         create.extend(addresses.iter().map(String::as_str));
-        create.extend(["--cluster-replicas", "1", "--cluster-yes"]);
+        let replicas = replicas.to_string();
+        create.extend(["--cluster-replicas", &replicas, "--cluster-yes"]);
         let said = cluster.node(0)?.cli(&create).await?;
         ensure!(said.contains("All 16384 slots covered"), "no cluster was made: {said}");
-        cluster.settled().await?;
         Ok(cluster)
     }
 
@@ -96,6 +116,27 @@ impl RedisCluster {
         bail!("it has no replica")
     }
 
+    /// The place of the master that has that key.
+    pub async fn master_of(&self, key: &str) -> Result<usize> {
+        for (place, node) in self.nodes.iter().enumerate() {
+            let said = node.cli(&["TYPE", key]).await?;
+            if !said.is_empty() && !said.contains("MOVED") && node.is_master().await {
+                return Ok(place);
+            }
+        }
+        bail!("nobody has {key}")
+    }
+
+    /// Before there is any key: what belongs to that account will lie at another master than this one.
+    pub async fn keep_away(&self, account: &str, master: usize) -> Result<()> {
+        let key = record_of(account);
+        if self.master_of(&key).await? == master {
+            let slot = self.node(master)?.cli(&["CLUSTER", "KEYSLOT", &key]).await?.parse()?;
+            self.move_slot(slot, master, (master + 1) % MASTERS, Duration::ZERO).await?;
+        }
+        Ok(())
+    }
+
     /// Slots of that master in which accounts lie.
     pub async fn slots_with_accounts(&self, master: usize) -> Result<BTreeSet<u16>> {
         let node = self.node(master)?;
@@ -145,6 +186,11 @@ impl RedisCluster {
         node.cli_until(&["ROLE"], |role| role.starts_with("master")).await?;
         node.cli_until(&["CLUSTER", "INFO"], |said| said.contains("cluster_state:ok")).await.map(drop)
     }
+}
+
+/// What the server calls an account's record, as its operators can see.
+pub fn record_of(account: &str) -> String {
+    format!("s:{{{:032x}}}", xxh3_128(account.as_bytes()))
 }
 
 fn done(said: &str) -> Result<()> {

@@ -163,7 +163,7 @@ impl<'a> Driver<'a> {
         let (hub, session) = (&self.shared.hub, &held.session);
         let Some(again) = &mut self.again else { return };
         match answer.as_deref() {
-            Ok([renewed]) => {
+            Ok([renewed]) if renewed.standing != Standing::Away => {
                 hub.renewed(hub.node(), session.id, session.epoch, renewed);
                 again.is_refused = renewed.standing == Standing::Over;
                 if renewed.standing != Standing::Unknown {

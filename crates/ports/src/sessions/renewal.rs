@@ -43,4 +43,6 @@ pub enum Standing {
     Over,
     /// The store has come back with less than it had, and does not know the session: it is to be registered again.
     Unknown,
+    /// The part of the store that has it does not answer: it was not renewed, and nobody else can take it meanwhile.
+    Away,
 }

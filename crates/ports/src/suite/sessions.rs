@@ -11,6 +11,7 @@ use super::{fresh_user, wire};
 use crate::archive::{Archive, Direction, Query, Table};
 use crate::delivery::{Copy, Outgoing};
 use crate::ids::{Epoch, Handled, Life, LogNumber, NodeId, SessionId, Timestamp};
+use crate::nodes::{NodeReport, Nodes};
 use crate::sessions::{
     Availability, Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Flags, Keep, Outcome,
     Planned, Portrait, Registered, Registration, Renewal, Role, SenderKey, Sessions, SmBase, Standing,
@@ -428,13 +429,14 @@ pub async fn a_waiting_session_expires(sessions: &dyn Sessions, now: Timestamp) 
     assert!(sessions.view(&account).await.unwrap().sessions.is_empty());
 }
 
-/// A count names what the node said last, and what waits.
-pub async fn sessions_are_counted(sessions: &dyn Sessions) {
+/// A count names what the node said last, of however many sessions, and what waits.
+pub async fn sessions_are_counted(sessions: &dyn Sessions, nodes: &dyn Nodes) {
     let account = fresh_user();
     let (desk, phone) = (online(sessions, &account, "desk").await, online(sessions, &account, "phone").await);
     enable(sessions, &account, &phone).await;
     sessions.detach(&account, phone.id, phone.epoch, Detach::Lost).await.unwrap();
     sessions.renew(NodeId::default(), vec![renewal_of(&account, desk.id)]).await.unwrap();
+    nodes.report(NodeReport { sessions: 1, ..NodeReport::default() }).await.unwrap();
     let counted = sessions.count().await.unwrap();
     assert_eq!((counted.attached, counted.waiting), (1, 1));
 }

@@ -16,7 +16,8 @@ const NEVER: ArchiveId = ArchiveId { number: 0, random: 0 };
 
 pub(super) fn renewed(all: &[Renewed]) -> pb::Renewed {
     let standing = |one: &Renewed| match one.standing {
-        Standing::Held => pb::Standing::Held,
+        // Said apart: who does not read that goes on with what it knows.
+        Standing::Held | Standing::Away => pb::Standing::Held,
         Standing::Behind => pb::Standing::Behind,
         Standing::Over => pb::Standing::Over,
         Standing::Unknown => pb::Standing::Unknown,
@@ -25,6 +26,12 @@ pub(super) fn renewed(all: &[Renewed]) -> pb::Renewed {
         sessions: all.iter().map(|one| standing(one).into()).collect(),
         lives: all.iter().map(|one| one.life.0).collect(),
         saved: all.iter().map(|one| archive_id(one.saved.unwrap_or(NEVER))).collect(),
+        away: all
+            .iter()
+            .zip(0..)
+            .filter(|(one, _)| one.standing == Standing::Away)
+            .map(|(_, at)| at)
+            .collect(),
     }
 }
 
@@ -42,7 +49,12 @@ pub(super) fn of_renewed(renewed: &pb::Renewed) -> Result<Vec<Renewed>> {
         };
         Ok(Renewed { standing, life: Life(life), saved: Some(saved).filter(|saved| *saved != NEVER) })
     };
-    renewed.sessions().zip(lives).zip(saved).map(one).collect()
+    let mut all: Vec<Renewed> = renewed.sessions().zip(lives).zip(saved).map(one).collect::<Result<_>>()?;
+    for at in &renewed.away {
+        let one = usize::try_from(*at).ok().and_then(|at| all.get_mut(at)).ok_or(Malformed("away"))?;
+        one.standing = Standing::Away;
+    }
+    Ok(all)
 }
 
 pub(super) fn portrait(portrait: &Portrait) -> pb::Flags {

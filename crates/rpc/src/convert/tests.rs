@@ -134,8 +134,8 @@ fn answers_are_read_as_they_were_given() {
 fn renewed() -> Vec<Renewed> {
     let saved = Some(ArchiveId { number: 5, random: 6 });
     let one = |(standing, saved)| Renewed { standing, life: Life(3), saved };
-    let all = [Standing::Held, Standing::Behind, Standing::Over, Standing::Unknown];
-    all.into_iter().zip([None, saved, None, saved]).map(one).collect()
+    let all = [Standing::Held, Standing::Behind, Standing::Over, Standing::Unknown, Standing::Away];
+    all.into_iter().zip([None, saved, None, saved, None]).map(one).collect()
 }
 
 fn portrait() -> Portrait {
@@ -175,6 +175,23 @@ fn a_renewal_without_lives_is_read() {
     let old = pb::Renewed { sessions: vec![pb::Standing::Held.into()], ..pb::Renewed::default() };
     let read = again::of_renewed(&old).unwrap();
     assert_eq!(read, [Renewed { standing: Standing::Held, life: Life::UNKNOWN, saved: None }]);
+}
+
+/// A manager of a version before goes on with a session of which nothing is known as with one that is held.
+#[test]
+fn what_is_away_is_held_for_who_does_not_know_better() {
+    let said = again::renewed(&[Standing::Over, Standing::Away].map(|standing| Renewed {
+        standing,
+        life: Life(3),
+        saved: None,
+    }));
+    assert_eq!(said.away, [1]);
+    let before = pb::Renewed { away: Vec::new(), ..said.clone() };
+    let standing = |said: &pb::Renewed| again::of_renewed(said).unwrap()[1];
+    assert_eq!(standing(&said).standing, Standing::Away);
+    assert_eq!((standing(&before).standing, standing(&before).life), (Standing::Held, Life(3)));
+    let wrong = pb::Renewed { away: vec![2], ..said };
+    assert!(again::of_renewed(&wrong).is_err(), "there are only two");
 }
 
 #[test]

@@ -51,6 +51,11 @@ fn options(cql: String, redis: String) -> ClusterOptions {
     ClusterOptions { managers: 2, routers: 2, cql, redis, config: format!("{CONFIG}{level}") }
 }
 
+/// Everybody who sends or receives.
+pub(crate) fn accounts() -> impl Iterator<Item = String> {
+    SENDERS.into_iter().chain(READERS).map(|name| format!("{name}@localhost"))
+}
+
 /// The cluster, and everybody at work.
 pub(crate) struct Kit {
     pub(crate) cluster: Cluster,
@@ -105,8 +110,8 @@ impl Kit {
 
     async fn load(is_impatient: bool, cluster: Cluster) -> Kit {
         let habit = if is_impatient { Habit::Asks } else { Habit::Answers };
-        for name in SENDERS.into_iter().chain(RECEIVERS).chain([CONTACT]) {
-            let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});
+        for jid in accounts() {
+            let add = json!({"op": "user-add", "jid": jid, "password": "secret"});
             cluster.control(add).await.unwrap();
         }
         befriend(&cluster, &RECEIVERS, CONTACT).await;

@@ -6,6 +6,7 @@
 )]
 
 mod acks;
+mod away;
 mod cassandra;
 mod checks;
 mod copy;

@@ -73,7 +73,7 @@ async fn the_suite_holds_and_slots_may_move() {
         .await
         .unwrap();
     let store = &*site.routers.store;
-    suite::sessions_are_counted(&*one).await; // while nothing else is there
+    suite::sessions_are_counted(&*one, &*one).await; // while nothing else is there
     suite::a_stale_view_commits_nothing(&*one, store).await;
     suite::a_message_goes_its_way(&*one, store).await;
     suite::a_renewal_tells_who_is_behind(&*one, store).await;

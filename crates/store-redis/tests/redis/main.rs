@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "these are tests")]
 
 mod attempts;
+mod away;
 mod checks;
 mod cluster;
 mod costs;
+mod counts;
 mod histories;
 mod proxy;
 mod routers;

@@ -29,7 +29,6 @@ suite! {
     offline_messages_wait_for_an_acknowledgement(store);
     a_session_is_resumed(store);
     an_ended_session_leaves_its_h();
-    sessions_are_counted();
     who_holds_a_message_is_known(store);
     a_forgotten_session_is_registered_again(store);
     an_ended_session_is_not_registered_again();
@@ -53,6 +52,7 @@ macro_rules! of_two {
 of_two! {
     a_view_from_memory_is_checked;
     a_commit_carries_what_is_handled;
+    sessions_are_counted;
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use starling_ports::delivery::Command;
 use starling_ports::ids::{Epoch, SessionId};
 use starling_ports::ingress::Ingress;
 use starling_ports::nodes::NodeReport;
-use starling_ports::sessions::{Renewal, Renewed};
+use starling_ports::sessions::{Renewal, Renewed, Standing};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
@@ -35,7 +35,7 @@ struct Lease {
     epoch: Epoch,
     /// It was renewed.
     renewed: Instant,
-    /// Some router answered, if only that no store did.
+    /// Some router answered, if only that its store did not.
     heard: Instant,
 }
 
@@ -184,10 +184,12 @@ fn take(
             Outcome::Silence => {}
             Outcome::NoStore => lease.heard = begun,
             Outcome::Renewed(renewed) => {
-                (lease.renewed, lease.heard) = (begun, begun);
-                if let Some(renewed) = renewed.get(at) {
-                    uplinks.holder.renewed(uplinks.node, held.session, held.epoch, renewed);
+                let Some(renewed) = renewed.get(at) else { continue };
+                lease.heard = begun;
+                if renewed.standing != Standing::Away {
+                    lease.renewed = begun;
                 }
+                uplinks.holder.renewed(uplinks.node, held.session, held.epoch, renewed);
             }
         }
     }

@@ -1,0 +1,128 @@
+//! Leases of nodes, and what nodes hear of their sessions (rules 7 and 9). A master that is away holds back only its own accounts.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use redis::{Cmd, RedisError, Value, from_redis_value};
+use starling_ports::Result;
+use starling_ports::ids::{Life, NodeId};
+use starling_ports::nodes::Nodes;
+use starling_ports::sessions::{Counted, Renewal, Renewed, Standing};
+use starling_slot::{Context, Slot};
+use tokio::time::Instant;
+
+use crate::Sessions;
+use crate::cells::Cell;
+use crate::connect::Lost;
+use crate::error::{Failure, unavailable};
+use crate::keys;
+use crate::step::Trust;
+use crate::sweep::ours;
+use crate::together::together;
+
+/// Of how many sessions the records are compared in one call.
+const RENEWALS: usize = 500;
+/// How many accounts are looked at at once.
+const AT_ONCE: usize = 16;
+
+/// What is known of an account's record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Compared {
+    /// Whoever has it said something.
+    Told(Trust),
+    /// Whoever has it did not answer.
+    Away,
+}
+
+impl Sessions {
+    /// See `Sessions::renew`. A session whose master does not answer is not renewed: the node hears that, and of all others how
+    /// they stand. None is waited for beyond what a node waits for the answer.
+    pub(crate) async fn renew_lease(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
+        let until = Instant::now() + self.config.call_timeout.saturating_mul(3) / 2;
+        let ((), compared) = tokio::join!(self.say_it_lives(node, &sessions), self.compare_all(&sessions));
+        let mut answers = Vec::with_capacity(sessions.len());
+        for part in sessions.iter().zip(compared).collect::<Vec<_>>().chunks(AT_ONCE) {
+            let renewing = part.iter().map(|(renewal, compared)| self.renew_one(renewal, *compared, until));
+            for renewed in together(renewing.collect()).await {
+                answers.push(renewed?);
+            }
+        }
+        if !answers.is_empty() && answers.iter().all(|renewed| renewed.standing == Standing::Away) {
+            return Err(unavailable(RedisError::from(std::io::Error::from(
+                std::io::ErrorKind::NotConnected,
+            ))));
+        }
+        Ok(answers)
+    }
+
+    /// The index of the node is written anew each time: it heals what a sweeper took for over. While the master of the leases is
+    /// away nobody sweeps, and when it is back a whole lease is watched first (rule 11): so no session hangs on that.
+    async fn say_it_lives(&self, node: NodeId, sessions: &[Renewal]) {
+        let (now, _) = self.link.now();
+        let name = keys::node(node);
+        let accounts: BTreeSet<&str> = sessions.iter().map(|renewal| renewal.account.as_str()).collect();
+        let mut commands = vec![Cmd::zadd(keys::NODES, &name, now.after(self.config.lease).0)];
+        if !accounts.is_empty() {
+            commands.push(Cmd::sadd(keys::accounts_of(&name), accounts.into_iter().collect::<Vec<_>>()));
+        }
+        let said = self.link.batch_each("lease", &commands, Lost::Tried).await;
+        if let Some(failure) = said.failure.or(said.away) {
+            tracing::debug!(?failure, "the lease of a node is not renewed");
+        }
+    }
+
+    /// Of which accounts this router knows the record as it is: all are asked for in a few calls.
+    async fn compare_all(&self, sessions: &[Renewal]) -> Vec<Compared> {
+        let mut compared = Vec::with_capacity(sessions.len());
+        for renewals in sessions.chunks(RENEWALS) {
+            let cells: Vec<_> = renewals.iter().map(|renewal| self.cells.get(&renewal.account)).collect();
+            let asked: Vec<Cmd> = cells.iter().map(|cell| Cmd::hget(&cell.keys.record, "v")).collect();
+            let stamps = self.link.batch_each("compare", &asked, Lost::Tried).await.answers;
+            compared.extend(cells.iter().zip(stamps).map(|(cell, stamp)| compare(cell, stamp)));
+        }
+        compared
+    }
+
+    async fn renew_one(&self, renewal: &Renewal, compared: Compared, until: Instant) -> Result<Renewed> {
+        // What its node said of it last still holds, as far as anybody knows.
+        let life = renewal.life.unwrap_or(Life::UNKNOWN);
+        let away = Renewed { standing: Standing::Away, life, saved: None };
+        let Compared::Told(trust) = compared else { return Ok(away) };
+        let renew = |slot: &mut Slot, context: &mut Context<'_>| slot.renew(context.limits, renewal);
+        let renewed = self.step(&renewal.account, |_| trust, renew);
+        match tokio::time::timeout_at(until, renewed).await {
+            Ok(Err(error)) if self.link.is_away(&self.cells.get(&renewal.account).keys.record) => {
+                tracing::debug!(%error, "a session is not renewed");
+                Ok(away)
+            }
+            Ok(renewed) => renewed,
+            Err(_) => Ok(away),
+        }
+    }
+
+    /// See `Sessions::count`. Nodes that said nothing for a lease hold nothing.
+    pub(crate) async fn count_sessions(&self) -> Result<Counted> {
+        let deadlines: Vec<Cmd> = (0..keys::SHARDS).map(|shard| Cmd::zcard(keys::deadlines(shard))).collect();
+        let read = |waiting: Value| from_redis_value::<usize>(waiting);
+        let waiting: Result<Vec<usize>, _> =
+            self.link.batch("count", &deadlines).await.map_err(ours)?.into_iter().map(read).collect();
+        let waiting = waiting.map_err(|error| ours(Failure::of(error.into())))?;
+        let lives = |ago: &Duration| *ago < self.config.lease;
+        let nodes = self.nodes().await?;
+        let held: u64 = nodes.iter().filter(|(_, ago)| lives(ago)).map(|(report, _)| report.sessions).sum();
+        let mut counted =
+            Counted { attached: held as usize, waiting: waiting.iter().sum(), ..Counted::default() };
+        self.cells.each(|cell| counted.unacknowledged += cell.state.lock().unacknowledged);
+        Ok(counted)
+    }
+}
+
+/// Whether the record is still the one that this router knows.
+fn compare(cell: &Arc<Cell>, stamp: Option<Value>) -> Compared {
+    let Some(stamp) = stamp else { return Compared::Away };
+    let held = from_redis_value::<Option<Vec<u8>>>(stamp).ok().flatten();
+    let known = cell.state.lock().stamp;
+    let is_same = known.is_some_and(|known| held.is_some_and(|held| held.starts_with(&known)));
+    Compared::Told(if is_same { Trust::Known } else { Trust::Asked })
+}

@@ -1,5 +1,6 @@
 //! Whether what was sent arrived: once, in order, at the right place. What did not is counted and named.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 /// So many of each kind of fault are named; all are counted.
@@ -67,7 +68,7 @@ impl Sequence {
 }
 
 /// What is wrong with all flows together.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Findings {
     pub(crate) sent: u64,
     /// Each number once.

@@ -1,6 +1,7 @@
 //! When a run begins and ends, for all its parts: after so many seconds, or so many operations.
 
-use crate::process::{self, Reading};
+use crate::process::{self, Reading, Servers};
+use crate::work::{self, Remote};
 use anyhow::{Context as _, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -13,7 +14,9 @@ pub(crate) struct Clock {
     gate: Barrier,
     length: Duration,
     left: AtomicU64,
-    pids: Vec<u32>,
+    servers: Servers,
+    /// The controller of several processes, if this is one of them.
+    remote: Option<Remote>,
     began: OnceLock<Instant>,
     before: OnceLock<Costs>,
     after: Mutex<Option<Costs>>,
@@ -30,21 +33,28 @@ pub(crate) struct Costs {
 
 impl Costs {
     /// Reads them now.
-    pub(crate) fn read(pids: &[u32]) -> Result<Self> {
-        let each = pids.iter().map(|pid| process::cpu(*pid)).collect::<Result<Vec<_>>>()?;
-        let (server, own) = (process::read(pids)?, process::cpu(std::process::id())?);
+    async fn read(servers: &Servers) -> Result<Self> {
+        let (server, each) = servers.read().await?;
+        let own = process::cpu(std::process::id())?;
         Ok(Self { at: Instant::now(), server, each, own })
     }
 }
 
 impl Clock {
     /// For `parts` parts, which measure for `length` or until `operations` are done.
-    pub(crate) fn new(parts: usize, length: Duration, operations: u64, pids: Vec<u32>) -> Self {
+    pub(crate) fn new(
+        parts: usize,
+        length: Duration,
+        operations: u64,
+        servers: Servers,
+        remote: Option<Remote>,
+    ) -> Self {
         Self {
             gate: Barrier::new(parts.max(1)),
             length,
             left: AtomicU64::new(operations),
-            pids,
+            servers,
+            remote,
             began: OnceLock::new(),
             before: OnceLock::new(),
             after: Mutex::new(None),
@@ -54,7 +64,10 @@ impl Clock {
     /// Waits until every part is ready; then the run begins. The moment, and when it ends.
     pub(crate) async fn begin(&self) -> Result<(Instant, Instant)> {
         if self.gate.wait().await.is_leader() {
-            let costs = Costs::read(&self.pids)?;
+            if let Some(remote) = &self.remote {
+                remote.reach(work::READY).await?;
+            }
+            let costs = Costs::read(&self.servers).await?;
             let _ = self.began.set(costs.at); // only the leader sets it, once
             let _ = self.before.set(costs);
         }
@@ -90,21 +103,28 @@ impl Clock {
     }
 
     /// A part has measured everything: costs that come later are not counted, unless another part still measures.
-    pub(crate) fn end(&self) -> Result<()> {
-        *self.after.lock().unwrap_or_else(PoisonError::into_inner) = Some(Costs::read(&self.pids)?);
-        Ok(())
+    pub(crate) async fn end(&self) -> Result<()> {
+        let costs = Costs::read(&self.servers).await?;
+        *self.after.lock().unwrap_or_else(PoisonError::into_inner) = Some(costs);
+        match &self.remote {
+            Some(remote) => remote.tell(work::MEASURED).await,
+            None => Ok(()),
+        }
     }
 
     /// The costs at the beginning and at the end.
-    pub(crate) fn costs(&self) -> Result<(Costs, Costs)> {
+    pub(crate) async fn costs(&self) -> Result<(Costs, Costs)> {
         let after = self.after.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let after = after.map_or_else(|| Costs::read(&self.pids), Ok)?;
+        let after = match after {
+            Some(after) => after,
+            None => Costs::read(&self.servers).await?,
+        };
         Ok((self.before.get().cloned().context("the run has not begun")?, after))
     }
 
     /// The costs now, for loads that measure phases of their own.
-    pub(crate) fn costs_now(&self) -> Result<Costs> {
-        Costs::read(&self.pids)
+    pub(crate) async fn costs_now(&self) -> Result<Costs> {
+        Costs::read(&self.servers).await
     }
 }
 
@@ -114,13 +134,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_run_ends_by_time_and_by_count() {
-        let clock = Clock::new(1, Duration::from_secs(5), 10, Vec::new());
+        let clock = Clock::new(1, Duration::from_secs(5), 10, Servers::default(), None);
         let (began, stop) = clock.begin().await.unwrap();
         assert_eq!(stop - began, Duration::from_secs(5));
         assert_eq!((clock.take(7), clock.goes_on(), clock.take(7), clock.goes_on()), (7, true, 3, false));
         assert_eq!(clock.take(1), 0);
 
-        let clock = Clock::new(1, Duration::from_secs(5), 10, Vec::new());
+        let clock = Clock::new(1, Duration::from_secs(5), 10, Servers::default(), None);
         clock.begin().await.unwrap();
         clock.ended().await;
         assert!(!clock.goes_on());

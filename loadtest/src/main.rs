@@ -25,6 +25,7 @@ mod stamp;
 mod table;
 mod target;
 mod tls;
+mod work;
 
 use anyhow::Result;
 use clap::Parser as _;
@@ -58,6 +59,7 @@ fn run() -> Result<ExitCode> {
                 writeln!(std::io::stdout(), "{}", verdict.words)?;
                 return Ok(if verdict.is_good { ExitCode::SUCCESS } else { ExitCode::from(NOT_GOOD) });
             }
+            Command::Worker(command) => work::serve(&command).await?,
             Command::Report(report) => report::run(&report)?,
             Command::Table(command) => writeln!(std::io::stdout(), "{}", table::run(&command)?)?,
             Command::Compare(command) => {

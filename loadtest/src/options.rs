@@ -4,6 +4,7 @@ use crate::compare::Compare;
 use crate::report::Report;
 use crate::run::Run;
 use crate::table::Table;
+use crate::work::Serve;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ pub(crate) struct Options {
 pub(crate) enum Command {
     /// Plays a scenario against any XMPP server.
     Run(Box<Run>),
+    /// Plays shares of runs for the controller that `run --workers` is.
+    Worker(Serve),
     /// Makes one HTML page, with plots, of results.
     Report(Report),
     /// Says what changed between results beyond the noise.

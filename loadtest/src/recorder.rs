@@ -91,6 +91,43 @@ impl Recorder {
         lock(&self.errors).clone()
     }
 
+    /// Adds what another process has measured.
+    pub(crate) fn merge(
+        &self,
+        operation: &'static str,
+        measured: &Histogram<u64>,
+        first: Instant,
+        last: Instant,
+    ) {
+        let mut operations = lock(&self.operations);
+        let is_new = !operations.contains_key(operation);
+        let found = operations.entry(operation).or_insert_with(Operation::new);
+        for all in [&mut found.latency, &mut found.interval] {
+            let _ = all.add(measured); // the same bounds, as it was read into such a one
+        }
+        found.first = if is_new { first } else { found.first.min(first) };
+        found.last = if is_new { last } else { found.last.max(last) };
+    }
+
+    /// So many errors of one kind, which another process has seen.
+    pub(crate) fn errors_of(&self, what: &str, count: u64) {
+        (0..count).for_each(|_| self.error(what));
+    }
+
+    /// Ends an interval whose histograms are for another process; with the first and the last moment of all.
+    pub(crate) fn drain(&self) -> Vec<(&'static str, Histogram<u64>, Instant, Instant)> {
+        let mut operations = lock(&self.operations);
+        let drained = operations.iter_mut().map(|(name, operation)| {
+            (*name, std::mem::replace(&mut operation.interval, histogram()), operation.first, operation.last)
+        });
+        drained.collect()
+    }
+
+    /// The errors since the last look.
+    pub(crate) fn drain_errors(&self) -> BTreeMap<String, u64> {
+        std::mem::take(&mut lock(&self.errors))
+    }
+
     /// The operations so far.
     pub(crate) fn operations(&self) -> MutexGuard<'_, BTreeMap<&'static str, Operation>> {
         lock(&self.operations)

@@ -2,7 +2,7 @@
 
 use crate::check::{Findings, Sequence};
 use crate::mark::number;
-use crate::process;
+use crate::process::Servers;
 use crate::recorder::{histogram, micros};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -92,7 +92,8 @@ pub(crate) async fn load(
         socket.read_u8().await?;
         sockets.push(socket.into_split());
     }
-    let before = process::read(&[pid])?;
+    let server = Servers { pids: vec![pid], pages: Vec::new() };
+    let (before, _) = server.read().await?;
     let (began, stop) = (Instant::now(), Instant::now() + Duration::from_secs(seconds));
     let (mut writers, mut readers) = (JoinSet::new(), JoinSet::new());
     let (mut sockets, mut kept, mut flow) = (sockets.into_iter(), Vec::new(), 0_usize);
@@ -115,7 +116,7 @@ pub(crate) async fn load(
         findings.judge("relay", &sequence, sent.get(flow).copied().unwrap_or(0), 0);
         latencies.into_iter().for_each(|micros| latency.saturating_record(micros));
     }
-    let cpu = process::read(&[pid])?.cpu_us_since(&before) / findings.received.max(1) as f64;
+    let cpu = server.read().await?.0.cpu_us_since(&before) / findings.received.max(1) as f64;
     let rate = findings.received as f64 / seconds.max(1) as f64;
     Ok(json!({ "figures": {
         "lost": findings.lost, "doubled": findings.doubled, "reordered": findings.reordered,

@@ -3,14 +3,14 @@
 use crate::scram::Salted;
 use crate::tls;
 use anyhow::{Context as _, Result, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio_rustls::TlsConnector;
 
 /// How bytes travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Transport {
     /// TCP, unencrypted.
@@ -38,7 +38,7 @@ impl Transport {
 }
 
 /// How clients log in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Mechanism {
     /// PLAIN (RFC 4616).
@@ -157,17 +157,22 @@ pub(crate) fn numbered(prefix: &str, password: &str, count: usize) -> Vec<Arc<Ac
 /// The accounts of a file: a line each, `user,password`; empty lines and those that begin with `#` are skipped.
 pub(crate) fn listed(file: &Path, count: usize) -> Result<Vec<Arc<Account>>> {
     let text = std::fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    parsed(&file.display().to_string(), &text, count)
+}
+
+/// The same of its text.
+pub(crate) fn parsed(name: &str, text: &str, count: usize) -> Result<Vec<Arc<Account>>> {
     let mut accounts = Vec::new();
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        let place = || format!("{}:{}: a line is `user,password`", file.display(), at + 1);
+        let place = || format!("{name}:{}: a line is `user,password`", at + 1);
         let (user, password) = line.split_once(',').with_context(place)?;
         accounts.push(Account::new(user.trim(), password.trim()));
     }
-    ensure!(accounts.len() >= count, "{} holds {} accounts, not {count}", file.display(), accounts.len());
+    ensure!(accounts.len() >= count, "{name} holds {} accounts, not {count}", accounts.len());
     accounts.truncate(count);
     Ok(accounts)
 }

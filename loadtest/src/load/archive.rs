@@ -56,7 +56,7 @@ pub(super) async fn run(stage: Arc<Stage>, archive: Archive) -> Result<Outcome> 
         outcome.findings.add(reader.findings);
         kept.push(reader.client);
     }
-    stage.clock.end()?;
+    stage.clock.end().await?;
     outcome.figures.push(("rows-per-second", rows as f64 / began.elapsed().as_secs_f64().max(0.001)));
     for client in kept {
         stage.leave(client).await;

@@ -147,7 +147,7 @@ pub(super) async fn collect(stage: &Arc<Stage>, mut tasks: JoinSet<Done>, sm: bo
             }
         }
     }
-    stage.clock.end()?;
+    stage.clock.end().await?;
     wrote.sort_by_key(|(flow, ..)| *flow);
     read.sort_by_key(|(flow, _)| *flow);
     for ((flow, sent, acked), (_, sequence)) in wrote.iter().zip(&read) {

@@ -15,15 +15,15 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 /// Runs the load.
 pub(super) async fn run(stage: Arc<Stage>, hold: Hold) -> Result<Outcome> {
-    let before = stage.clock.costs_now()?;
+    let before = stage.clock.costs_now().await?;
     let count = stage.accounts.len() * hold.per_account.size();
     let clients = stage.enter_all(0, count, Entry { sm: hold.sm, presence: false }).await?;
     sleep(SETTLE).await;
     let (began, _) = stage.clock.begin().await?;
-    let settled = stage.clock.costs_now()?;
+    let settled = stage.clock.costs_now().await?;
     stage.clock.ended().await;
-    let after = stage.clock.costs_now()?;
-    stage.clock.end()?;
+    let after = stage.clock.costs_now().await?;
+    stage.clock.end().await?;
     let mut tasks = JoinSet::new();
     for mut client in clients {
         let stage = stage.clone();

@@ -48,7 +48,7 @@ pub(super) async fn run(stage: Arc<Stage>, login: Login) -> Result<Outcome> {
     while let Some(done) = tasks.join_next().await {
         done?;
     }
-    stage.clock.end()?;
+    stage.clock.end().await?;
     keeper.await?;
     Ok(Outcome::default())
 }

@@ -60,20 +60,20 @@ pub(super) async fn run(stage: Arc<Stage>, offline: Offline) -> Result<Outcome> 
     let (began, _) = stage.clock.begin().await?;
     let mut phases = Phases::default();
     while stage.clock.goes_on() {
-        let (before, at) = (stage.clock.costs_now()?, Instant::now());
+        let (before, at) = (stage.clock.costs_now().await?, Instant::now());
         flows = each(flows, |flow| leave_messages(stage.clone(), flow, offline.clone(), began)).await?;
         phases.store += at.elapsed();
-        phases.store_cpu += stage.clock.costs_now()?.server.cpu_us_since(&before.server);
+        phases.store_cpu += stage.clock.costs_now().await?.server.cpu_us_since(&before.server);
         let entry = Entry { sm: offline.sm, presence: false };
         let readers = stage.enter_all(pairs, pairs * 2, entry).await?;
-        let (before, at) = (stage.clock.costs_now()?, Instant::now());
+        let (before, at) = (stage.clock.costs_now().await?, Instant::now());
         let mut readers = readers.into_iter();
         flows = each(flows, |flow| collect(stage.clone(), flow, readers.next())).await?;
         phases.collect += at.elapsed();
-        phases.collect_cpu += stage.clock.costs_now()?.server.cpu_us_since(&before.server);
+        phases.collect_cpu += stage.clock.costs_now().await?.server.cpu_us_since(&before.server);
         flows = each(flows, |flow| depart(stage.clone(), flow)).await?;
     }
-    stage.clock.end()?;
+    stage.clock.end().await?;
     judge(&stage, flows, &phases, offline.sm).await
 }
 

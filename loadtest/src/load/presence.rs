@@ -43,10 +43,10 @@ pub(super) async fn run(stage: Arc<Stage>, presence: Presence) -> Result<Outcome
     let clients = stage.enter_all(0, count, Entry { sm: false, presence: true }).await?;
     contacts::make(&stage, clients, half).await?;
 
-    let (before, asked) = (stage.clock.costs_now()?, Instant::now());
+    let (before, asked) = (stage.clock.costs_now().await?, Instant::now());
     let clients = stage.enter_all(0, count, Entry { sm: false, presence: true }).await?;
     let coming = count as f64 / asked.elapsed().as_secs_f64().max(0.001);
-    let online = stage.clock.costs_now()?.server.cpu_us_since(&before.server) / count.max(1) as f64;
+    let online = stage.clock.costs_now().await?.server.cpu_us_since(&before.server) / count.max(1) as f64;
     let (began, _) = stage.clock.begin().await?;
     let rounds = Arc::new(Rounds {
         gate: Barrier::new(count),
@@ -65,7 +65,7 @@ pub(super) async fn run(stage: Arc<Stage>, presence: Presence) -> Result<Outcome
     while let Some(done) = tasks.join_next().await {
         users.push(done?);
     }
-    stage.clock.end()?;
+    stage.clock.end().await?;
     let mut outcome = judge(&stage, &users)?;
     outcome.figures.push(("server-cpu-us-per-coming-online", online));
     outcome.figures.push(("coming-online-per-second", coming));

@@ -35,7 +35,7 @@ pub(super) async fn run(stage: Arc<Stage>, reconnect: Reconnect) -> Result<Outco
         stage.clock.take(count as u64);
         sleep(Duration::from_millis(reconnect.pause_ms.get())).await;
     }
-    stage.clock.end()?;
+    stage.clock.end().await?;
     for client in clients {
         stage.leave(client).await;
     }

@@ -6,12 +6,15 @@ mod result;
 
 use crate::clock::Clock;
 use crate::load::{self, Outcome, Stage};
+use crate::process::Servers;
 use crate::recorder::Recorder;
 use crate::scenario::{self, Load, Number, Scenario};
 use crate::stamp;
 use crate::target::{self, Account, Mechanism, Target, Transport};
+use crate::work::{self, Conducted, Remote, Share};
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,15 +22,16 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 pub(crate) use register::all as register;
-pub(crate) use result::Verdict;
 #[cfg(test)]
 pub(crate) use result::encoded;
+pub(crate) use result::{Spent, Verdict};
 
 /// File descriptors that are not for clients.
 const SPARE: u64 = 50;
 
 /// Plays a scenario. Exit codes: 0 good, 1 it could not be played, 2 the scenario is wrong, 99 a threshold does not hold.
-#[derive(Debug, Clone, Args, Default)]
+#[derive(Debug, Clone, Args, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Run {
     /// The scenario's file, such as loadtest/scenarios/chat-closed.toml.
     pub(crate) scenario: PathBuf,
@@ -65,6 +69,15 @@ pub(crate) struct Run {
     /// Processes of the server on this machine, whose CPU time and memory are read before and after.
     #[arg(long, value_delimiter = ',')]
     pub(crate) server_pid: Vec<u32>,
+    /// Pages of metrics of the server, `http://HOST:PORT/metrics`, which say the same of processes elsewhere.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) server_metrics: Vec<String>,
+    /// Processes that play this run together, each its share: HOST:PORT of each `starling-loadtest worker`.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) workers: Vec<String>,
+    /// A file with the word that the workers want to hear.
+    #[arg(long)]
+    pub(crate) token_file: Option<PathBuf>,
     /// Aim at an address that is not loopback. TLS takes any certificate: use passwords of no worth.
     #[arg(long)]
     pub(crate) i_own_this_target: bool,
@@ -108,50 +121,118 @@ pub(crate) async fn play(
     text: &str,
 ) -> Result<(Value, Verdict)> {
     adjust(run, &mut scenario);
-    let stamp = stamp::json();
-    let target = Arc::new(aim(run, &scenario)?);
-    let accounts = accounts(&scenario)?;
-    descriptors(&scenario)?;
-    let concurrency = scenario.target.concurrency.size();
-    let recorder = Arc::new(Recorder::default());
-    let limit = Duration::from_secs(2 * scenario.preparation_seconds.get() + scenario.seconds.get());
-    let length = Duration::from_secs(scenario.seconds.get());
-    let drain = Duration::from_secs(scenario.drain_seconds.get());
-    let parts = parts(&scenario, &accounts);
-    let clock = Arc::new(Clock::new(parts.len(), length, scenario.operations.get(), run.server_pid.clone()));
+    let (stamp, target, mark) = (stamp::json(), Arc::new(aim(run, &scenario)?), random()?);
+    let about = |version| result::About { name, text, scenario: &scenario, stamp, version, target: &target };
+    if !run.workers.is_empty() {
+        let (recorder, length) = (Arc::new(Recorder::default()), length(&scenario));
+        let clock = Arc::new(Clock::new(1, length, scenario.operations.get(), servers(run), None));
+        let mut progress = JoinSet::new();
+        progress.spawn(progress::tell(recorder.clone(), clock.clone(), length, run.quiet));
+        let conducting = work::conduct(run, &scenario, (name, text), mark, &recorder, &clock);
+        let done = within(limit(&scenario), conducting).await;
+        progress.shutdown().await;
+        let Conducted { outcome, server, spent } = done?;
+        return result::result(&about(server), &outcome, &recorder, &spent);
+    }
+    let whole = Share { place: 0, of: 1, run: mark };
+    let show = Show::new(run, scenario.clone(), accounts(&scenario)?, whole, None)?;
     let mut progress = JoinSet::new();
-    progress.spawn(progress::tell(recorder.clone(), clock.clone(), length, run.quiet));
-    let played = async {
-        if scenario.accounts.register && scenario.accounts.list.is_none() {
-            register(&target, &accounts, concurrency).await?;
+    progress.spawn(progress::tell(show.recorder.clone(), show.clock.clone(), length(&scenario), run.quiet));
+    let played = show.play().await;
+    progress.shutdown().await;
+    let (outcome, server) = played?;
+    let (before, after) = show.clock.costs().await?;
+    result::result(&about(server), &outcome, &show.recorder, &Spent::here(before, after))
+}
+
+fn length(scenario: &Scenario) -> Duration {
+    Duration::from_secs(scenario.seconds.get())
+}
+
+/// No run is without an end.
+fn limit(scenario: &Scenario) -> Duration {
+    Duration::from_secs(2 * scenario.preparation_seconds.get()) + length(scenario)
+}
+
+async fn within<T>(limit: Duration, playing: impl Future<Output = Result<T>>) -> Result<T> {
+    let played = tokio::time::timeout(limit, playing).await;
+    played.with_context(|| format!("it did not end within {} s", limit.as_secs()))?
+}
+
+fn servers(run: &Run) -> Servers {
+    Servers { pids: run.server_pid.clone(), pages: run.server_metrics.clone() }
+}
+
+/// What one process plays: the whole of a run, or its share.
+pub(crate) struct Show {
+    target: Arc<Target>,
+    scenario: Scenario,
+    parts: Vec<Part>,
+    share: Share,
+    remote: Option<Remote>,
+    pub(crate) recorder: Arc<Recorder>,
+    pub(crate) clock: Arc<Clock>,
+}
+
+/// A load with the accounts that it has here, and the place of the first of them among all of the run.
+type Part = (Load, usize, Vec<Arc<Account>>);
+
+impl Show {
+    /// The share of a scenario that the command line has had its say in; `accounts` are those of all shares.
+    pub(crate) fn new(
+        run: &Run,
+        mut scenario: Scenario,
+        accounts: Vec<Arc<Account>>,
+        share: Share,
+        remote: Option<Remote>,
+    ) -> Result<Self> {
+        thin(&mut scenario, share)?;
+        let parts = parts(&scenario, &accounts, share);
+        ensure!(!parts.is_empty(), "too few accounts for {} workers", share.of);
+        descriptors(&scenario, parts.iter().map(|(.., accounts)| accounts.len() as u64).sum())?;
+        let (count, operations) = (parts.len(), scenario.operations.get());
+        let clock = Clock::new(count, length(&scenario), operations, servers(run), remote.clone());
+        let (clock, recorder) = (Arc::new(clock), Arc::new(Recorder::default()));
+        Ok(Self { target: Arc::new(aim(run, &scenario)?), scenario, parts, share, remote, recorder, clock })
+    }
+
+    /// What came of it, and what the server calls itself.
+    pub(crate) async fn play(&self) -> Result<(Outcome, Option<String>)> {
+        within(limit(&self.scenario), self.perform()).await
+    }
+
+    async fn perform(&self) -> Result<(Outcome, Option<String>)> {
+        let concurrency = self.scenario.target.concurrency.size();
+        let accounts: Vec<Arc<Account>> =
+            self.parts.iter().flat_map(|(.., accounts)| accounts).cloned().collect();
+        if self.scenario.accounts.register && self.scenario.accounts.list.is_none() {
+            register(&self.target, &accounts, concurrency).await?;
         }
-        let version = register::version(&target, &accounts).await;
-        let random = random()?;
+        let version = register::version(&self.target, &accounts).await;
+        if let Some(remote) = &self.remote {
+            remote.reach(work::ACCOUNTS).await?;
+        }
         let mut tasks = JoinSet::new();
-        for (load, first, accounts) in parts.clone() {
-            let (target, recorder, clock) = (target.clone(), recorder.clone(), clock.clone());
-            let stage = Stage { target, accounts, first, run: random, recorder, clock, concurrency, drain };
+        for (load, first, accounts) in self.parts.clone() {
+            let (target, recorder, clock) = (self.target.clone(), self.recorder.clone(), self.clock.clone());
+            let drain = Duration::from_secs(self.scenario.drain_seconds.get());
+            let stage =
+                Stage { target, accounts, first, run: self.share.run, recorder, clock, concurrency, drain };
             tasks.spawn(load::run(stage, load));
         }
-        let (mut outcome, is_alone) = (Outcome::default(), parts.len() == 1);
+        let (mut outcome, is_alone) = (Outcome::default(), self.parts.len() == 1);
         while let Some(done) = tasks.join_next().await {
             let part = done??;
             outcome.findings.add(part.findings);
             let is_meant = |(name, _): &(&str, f64)| is_alone || !Load::is_of_server(name);
             outcome.figures.extend(part.figures.into_iter().filter(is_meant));
         }
-        anyhow::Ok((outcome, version))
-    };
-    let played = tokio::time::timeout(limit, played).await;
-    progress.shutdown().await;
-    let (outcome, version) =
-        played.with_context(|| format!("it did not end within {} s", limit.as_secs()))??;
-    let about = result::About { name, text, scenario: &scenario, stamp, version, target: &target };
-    result::result(&about, &outcome, &recorder, &clock)
+        Ok((outcome, version))
+    }
 }
 
 /// What the command line says instead of the scenario.
-fn adjust(run: &Run, scenario: &mut Scenario) {
+pub(crate) fn adjust(run: &Run, scenario: &mut Scenario) {
     if run.correctness_only {
         scenario.conditions.clear(); // what must never happen is judged all the same
     }
@@ -183,41 +264,74 @@ fn aim(run: &Run, scenario: &Scenario) -> Result<Target> {
 }
 
 fn accounts(scenario: &Scenario) -> Result<Vec<Arc<Account>>> {
-    let config = &scenario.accounts;
-    match &config.list {
-        Some(file) => target::listed(file, config.count.size()),
-        None => Ok(target::numbered(&config.prefix, &config.password, config.count.size())),
+    match &scenario.accounts.list {
+        Some(file) => target::listed(file, scenario.accounts.count.size()),
+        None => Ok(numbered(scenario)),
     }
 }
 
-/// Each load with its share of the accounts, an even number, and the place of the first.
-fn parts(scenario: &Scenario, accounts: &[Arc<Account>]) -> Vec<(Load, usize, Vec<Arc<Account>>)> {
+/// Those of a scenario that lists none.
+pub(crate) fn numbered(scenario: &Scenario) -> Vec<Arc<Account>> {
+    let config = &scenario.accounts;
+    target::numbered(&config.prefix, &config.password, config.count.size())
+}
+
+/// Of what a scenario says for the whole run, this share's.
+fn thin(scenario: &mut Scenario, share: Share) -> Result<()> {
+    fn of<const MIN: u64, const MAX: u64>(number: &mut Number<MIN, MAX>, share: Share) {
+        *number = Number::clamp(share.part(number.get()));
+    }
+    for rate in [
+        scenario.chat.as_ref().and_then(|chat| chat.per_second.map(Number::get)),
+        scenario.login.as_ref().and_then(|login| login.per_second.map(Number::get)),
+    ] {
+        ensure!(rate.is_none_or(|rate| rate >= share.of as u64), "too low a rate for {} workers", share.of);
+    }
+    of(&mut scenario.operations, share);
+    of(&mut scenario.target.concurrency, share);
+    scenario.chat.iter_mut().filter_map(|chat| chat.per_second.as_mut()).for_each(|rate| of(rate, share));
+    scenario.login.iter_mut().filter_map(|login| login.per_second.as_mut()).for_each(|rate| of(rate, share));
+    scenario.reconnect.iter_mut().for_each(|reconnect| of(&mut reconnect.at_once, share));
+    Ok(())
+}
+
+/// Each load with its accounts, an even number, of which each share has as many pairs; one that has none here is left out.
+fn parts(scenario: &Scenario, accounts: &[Arc<Account>], share: Share) -> Vec<Part> {
     let loads = scenario.loads();
     let sum: u64 = loads.iter().map(|(_, weight)| weight.unwrap_or(1)).sum();
     let (mut first, mut parts) = (0, Vec::new());
     for (load, weight) in loads {
-        let share = accounts.len() as u64 * weight.unwrap_or(1) / sum.max(1);
-        let share = usize::try_from(share & !1).unwrap_or(0).max(2);
-        let own = accounts.get(first..accounts.len().min(first + share)).unwrap_or_default().to_vec();
-        parts.push((load, first, own));
-        first += share;
+        let all = accounts.len() as u64 * weight.unwrap_or(1) / sum.max(1);
+        let all = usize::try_from(all & !1).unwrap_or(0).max(2);
+        let end = accounts.len().min(first + all);
+        let place =
+            |place: usize| if place == share.of { end } else { first + all / 2 * place / share.of * 2 };
+        let (from, to) = (place(share.place), place(share.place + 1));
+        let own = accounts.get(from..to).unwrap_or_default().to_vec();
+        if !own.is_empty() {
+            parts.push((load, from, own));
+        }
+        first += all;
     }
     parts
 }
 
 /// Every client is a file descriptor: as many as may be are asked for.
-fn descriptors(scenario: &Scenario) -> Result<()> {
+fn descriptors(scenario: &Scenario, accounts: u64) -> Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }); // what counts is read below
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let each = scenario.hold.as_ref().map_or(1, |hold| hold.per_account.get());
-    let wanted = scenario.accounts.count.get() * each + SPARE;
-    ensure!(wanted <= limit, "{wanted} file descriptors are needed, but this process may have only {limit}");
+    let wanted = accounts * each + SPARE;
+    ensure!(
+        wanted <= limit,
+        "{wanted} file descriptors are needed, but this process may have only {limit}: divide the run with --workers"
+    );
     Ok(())
 }
 
-fn random() -> Result<u32> {
+pub(crate) fn random() -> Result<u32> {
     let mut bytes = [0; 4];
     aws_lc_rs::rand::fill(&mut bytes)?;
     Ok(u32::from_be_bytes(bytes))

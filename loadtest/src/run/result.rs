@@ -1,6 +1,6 @@
 //! The result of a run: figures under flat names, histograms, what was wrong, and whether the thresholds hold.
 
-use crate::clock::Clock;
+use crate::clock::Costs;
 use crate::load::Outcome;
 use crate::recorder::{Operation, Recorder};
 use crate::scenario::{Load, Scenario, Threshold};
@@ -39,14 +39,32 @@ pub(crate) struct Verdict {
     pub(crate) is_good: bool,
 }
 
+/// What was spent: by the server, until both moments; by the load generator, in microseconds, and which part of its
+/// threads' time, of the busiest one.
+pub(crate) struct Spent {
+    pub(crate) before: Costs,
+    pub(crate) after: Costs,
+    pub(crate) own: f64,
+    pub(crate) share: f64,
+}
+
+impl Spent {
+    /// By a run of this process alone.
+    pub(crate) fn here(before: Costs, after: Costs) -> Self {
+        let own = after.own.saturating_sub(before.own).as_secs_f64() * 1e6;
+        let measured = after.at.duration_since(before.at).as_secs_f64().max(0.001);
+        Self { before, after, own, share: own / 1e6 / measured }
+    }
+}
+
 /// Puts the result together.
 pub(super) fn result(
     about: &About<'_>,
     outcome: &Outcome,
     recorder: &Recorder,
-    clock: &Clock,
+    spent: &Spent,
 ) -> Result<(Value, Verdict)> {
-    let (before, after) = clock.costs()?;
+    let Spent { before, after, own, share } = spent;
     let operations = recorder.operations();
     let mut figures = correctness(outcome, recorder);
     for (name, operation) in operations.iter() {
@@ -54,15 +72,12 @@ pub(super) fn result(
     }
     let loads: Vec<Load> = about.scenario.loads().into_iter().map(|(load, _)| load).collect();
     let count = main_operations(&loads, &operations);
-    let (server, own) = (
-        after.server.cpu_us_since(&before.server),
-        (after.own.saturating_sub(before.own)).as_secs_f64() * 1e6,
-    );
+    let server = after.server.cpu_us_since(&before.server);
     let measured = after.at.duration_since(before.at).as_secs_f64().max(0.001);
     figures.insert("server-cpu-us".to_owned(), server);
     figures.insert("server-cpu-us-per-operation".to_owned(), server / count);
     figures.insert("generator-cpu-us-per-operation".to_owned(), own / count);
-    figures.insert("generator-cpu-share".to_owned(), own / 1e6 / measured);
+    figures.insert("generator-cpu-share".to_owned(), *share);
     figures.extend(outcome.figures.iter().map(|(name, figure)| ((*name).to_owned(), *figure)));
     let limited = limited(&figures);
     let thresholds = judge(about.scenario, &figures);

@@ -4,7 +4,9 @@ use base64::Engine as _;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// What happens to the message with this number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,20 +26,31 @@ type Readers = Arc<Mutex<BTreeMap<String, TcpStream>>>;
 /// Listens until the test's process ends.
 pub(crate) struct Server {
     pub(crate) address: String,
+    messages: Arc<AtomicU64>,
 }
 
 impl Server {
     pub(crate) fn start(faults: &[Fault]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (faults, readers) = (faults.to_vec(), Readers::default());
+        let (faults, readers, messages) = (faults.to_vec(), Readers::default(), Arc::<AtomicU64>::default());
+        let seen = messages.clone();
         std::thread::spawn(move || {
             for socket in listener.incoming() {
-                let client = Client::new(socket.unwrap(), faults.clone(), readers.clone());
+                let client = Client::new(socket.unwrap(), faults.clone(), readers.clone(), seen.clone());
                 std::thread::spawn(move || client.serve());
             }
         });
-        Self { address }
+        Self { address, messages }
+    }
+
+    /// Waits until so many messages have come.
+    pub(crate) fn wait_for(&self, messages: u64) {
+        let began = Instant::now();
+        while self.messages.load(Ordering::Relaxed) < messages {
+            assert!(began.elapsed() < Duration::from_secs(60), "no {messages} messages within a minute");
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -50,12 +63,13 @@ struct Client {
     held: Option<String>,
     faults: Vec<Fault>,
     readers: Readers,
+    messages: Arc<AtomicU64>,
 }
 
 impl Client {
-    fn new(socket: TcpStream, faults: Vec<Fault>, readers: Readers) -> Self {
+    fn new(socket: TcpStream, faults: Vec<Fault>, readers: Readers, messages: Arc<AtomicU64>) -> Self {
         socket.set_nodelay(true).unwrap();
-        Self { socket, user: String::new(), handled: 0, held: None, faults, readers }
+        Self { socket, user: String::new(), handled: 0, held: None, faults, readers, messages }
     }
 
     /// Until the client is gone.
@@ -93,6 +107,7 @@ impl Client {
             }
             "message" => {
                 self.handled += 1;
+                self.messages.fetch_add(1, Ordering::Relaxed);
                 self.pass_on(element);
             }
             "presence" => self.handled += 1,

@@ -99,6 +99,10 @@ bench-cluster: ## figures of two managers and two routers on Redis and Cassandra
 bench-peers: ## the same scenarios against Starling, ejabberd and Prosody: docs/benchmarks.md; BENCH='--only chat --runs 1' is less
 	scripts/lib/bench-peers.sh $(BENCH)
 
+.PHONY: capacity
+capacity: ## machines for millions of users, from the figures of docs/benchmarks.md: docs/explanation/capacity.md
+	cargo run -p starling-loadtest -- model --write docs/explanation/capacity.md >/dev/null
+
 .PHONY: load
 load: ## plays SCENARIO (chat-open) against a running server, TARGET (127.0.0.1:5222); LOAD='--transport starttls' says more
 	cargo run --release -p starling-loadtest -- run loadtest/scenarios/$(SCENARIO).toml --target $(TARGET) $(LOAD)

@@ -9,6 +9,7 @@ mod compare;
 mod link;
 mod load;
 mod mark;
+mod model;
 mod options;
 mod process;
 mod recorder;
@@ -62,6 +63,7 @@ fn run() -> Result<ExitCode> {
             Command::Worker(command) => work::serve(&command).await?,
             Command::Report(report) => report::run(&report)?,
             Command::Table(command) => writeln!(std::io::stdout(), "{}", table::run(&command)?)?,
+            Command::Model(command) => write!(std::io::stdout(), "{}", model::run(&command)?)?,
             Command::Compare(command) => {
                 let (words, is_worse) = compare::run(&command)?;
                 write!(std::io::stdout(), "{words}")?;

@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::compare::Compare;
+use crate::model::Model;
 use crate::report::Report;
 use crate::run::Run;
 use crate::table::Table;
@@ -28,6 +29,8 @@ pub(crate) enum Command {
     Report(Report),
     /// Says what changed between results beyond the noise.
     Compare(Compare),
+    /// Says which machines millions of users need, by measured figures.
+    Model(Model),
     /// Prints results of several servers as one table.
     Table(Table),
     /// Scenarios against a server that it starts and stops: the table of docs/benchmarks.md.

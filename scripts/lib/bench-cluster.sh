@@ -13,3 +13,6 @@ trap 'scripts/cluster.sh stop && rm -rf "$CLUSTER_DIR"' EXIT
 stores=$(scripts/cluster.sh stores)
 target/release/starling-loadtest bench-cluster --server "$STARLING" --stores "$stores" \
   --beside "redis=$(<"$CLUSTER_DIR/redis.pid"),cassandra=$(<"$CLUSTER_DIR/cassandra.pid")" "$@"
+if [[ " $* " == *" --write "* ]]; then # what follows from the figures
+  target/release/starling-loadtest model --write docs/explanation/capacity.md >/dev/null
+fi

@@ -9,3 +9,6 @@ fi
 cargo build --release -p starling-server -p starling-loadtest
 ulimit -n "$(ulimit -Hn)"
 target/release/starling-loadtest bench --server target/release/starling "$@"
+if [[ " $* " == *" --write "* ]]; then # what follows from the figures
+  target/release/starling-loadtest model --write docs/explanation/capacity.md >/dev/null
+fi

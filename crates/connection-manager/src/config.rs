@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use starling_ports::authentication::Mechanism;
 
 use crate::error::Invalid;
 use crate::network::Network;
@@ -25,6 +26,9 @@ pub struct Config {
     /// How clients leave when the node stops and others take them.
     pub drain: DrainConfig,
 }
+
+/// What clients may prove themselves by, strongest first.
+const OFFERED: [&str; 3] = ["SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"];
 
 /// Addresses to listen on. `[::]` takes IPv4 clients too; an empty list switches that way in off.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,6 +51,10 @@ pub struct ListenConfig {
     /// listener, by X-Forwarded-For, -Proto and -Host on HTTP. TLS that ended at such a proxy counts as TLS, without channel
     /// binding: on `c2s` where its PROXY header says so, on HTTP where X-Forwarded-Proto is `https`.
     pub trusted_proxies: Vec<Network>,
+    /// How clients may prove who they are: `SCRAM-SHA-256`, `SCRAM-SHA-1`, `PLAIN`; the `-PLUS` of each where there is TLS to bind to.
+    /// Clients take the best that is offered, so where accounts came from a server that kept only keys for SHA-1, leave
+    /// `SCRAM-SHA-256` out until their passwords were set anew.
+    pub mechanisms: Vec<String>,
 }
 
 impl Default for ListenConfig {
@@ -60,6 +68,7 @@ impl Default for ListenConfig {
             plain_http: Vec::new(),
             https: everywhere(5443),
             trusted_proxies: Vec::new(),
+            mechanisms: OFFERED.map(str::to_owned).to_vec(),
         }
     }
 }
@@ -192,6 +201,7 @@ impl Config {
             }
         }
         listen.check_once()?;
+        listen.check_mechanisms()?;
         self.http.check()?;
         let limits = &self.limits;
         if (1..10_000).contains(&limits.stanza_bytes) {
@@ -219,6 +229,27 @@ impl Config {
 }
 
 impl ListenConfig {
+    /// The mechanisms that are offered, strongest first.
+    pub(crate) fn offered(&self) -> Vec<Mechanism> {
+        let is_listed = |mechanism: &Mechanism| {
+            let name = mechanism.as_str();
+            self.mechanisms.iter().any(|listed| listed == name.strip_suffix("-PLUS").unwrap_or(name))
+        };
+        Mechanism::ALL.into_iter().filter(is_listed).collect()
+    }
+
+    fn check_mechanisms(&self) -> Result<(), Invalid> {
+        let field = "listen.mechanisms";
+        if let Some(other) = self.mechanisms.iter().find(|name| !OFFERED.contains(&name.as_str())) {
+            let why = format!("{other:?} is none of {}", OFFERED.join(", "));
+            return Err(Invalid { field, why });
+        }
+        if self.mechanisms.is_empty() {
+            return Err(Invalid { field, why: "nobody could sign in".to_owned() });
+        }
+        Ok(())
+    }
+
     /// One socket is one way in; the system chooses another port for each 0.
     fn check_once(&self) -> Result<(), Invalid> {
         let lists = [
@@ -307,6 +338,22 @@ mod tests {
         config.listen.plain.clear();
         config.listen.c2s.push(one);
         assert!(config.check().unwrap_err().why.contains("twice in listen.c2s"));
+    }
+
+    #[test]
+    fn mechanisms_are_offered_strongest_first_and_each_must_be_known() {
+        let mut listen = ListenConfig::default();
+        assert_eq!(listen.offered(), Mechanism::ALL);
+        listen.mechanisms = vec!["PLAIN".to_owned(), "SCRAM-SHA-1".to_owned()];
+        assert_eq!(listen.offered(), [Mechanism::ScramSha1Plus, Mechanism::ScramSha1, Mechanism::Plain]);
+        for (listed, good) in [(&["PLAIN"][..], true), (&[], false), (&["PLAIN", "SCRAM-SHA-512"], false)] {
+            listen.mechanisms = listed.iter().map(|name| (*name).to_owned()).collect();
+            let config = Config { listen: listen.clone(), ..Config::default() };
+            assert_eq!(
+                config.check().map_err(|wrong| wrong.field),
+                if good { Ok(()) } else { Err("listen.mechanisms") }
+            );
+        }
     }
 
     #[test]

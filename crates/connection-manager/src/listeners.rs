@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use starling_jid::BareJid;
-use starling_ports::authentication::{Authentication, Mechanism};
+use starling_ports::authentication::Authentication;
 use starling_ports::ingress::Ingress;
 use starling_ports::trace::Tracer;
 use starling_stream::{Security, Settings};
@@ -139,7 +139,7 @@ impl Present {
         let limits = &self.config.limits;
         Settings {
             domains: self.domains.clone(),
-            mechanisms: Mechanism::ALL.to_vec(),
+            mechanisms: self.config.listen.offered(),
             registration: self.shared.ingress.offers_registration(),
             features: self.features.clone(),
             before_login: Limits { bytes: most(limits.login_bytes), ..Limits::BEFORE_LOGIN },

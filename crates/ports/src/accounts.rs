@@ -27,13 +27,14 @@ impl std::fmt::Debug for ScramKeys {
     }
 }
 
-/// The keys of an account: one set for each SCRAM hash.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// The keys of an account: one set for each SCRAM hash. A password set here makes both; an account that another server has made
+/// may have one of them or, if its password must be set first, none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Credentials {
     /// For SCRAM-SHA-1 and SCRAM-SHA-1-PLUS.
-    pub sha1: ScramKeys,
-    /// For SCRAM-SHA-256 and SCRAM-SHA-256-PLUS; PLAIN is checked against it.
-    pub sha256: ScramKeys,
+    pub sha1: Option<ScramKeys>,
+    /// For SCRAM-SHA-256 and SCRAM-SHA-256-PLUS; PLAIN is checked against it, or else against the other.
+    pub sha256: Option<ScramKeys>,
 }
 
 /// An account as it is stored.

@@ -107,7 +107,7 @@ impl Login {
             let salts: ([u8; 16], [u8; 16]) = (random()?, random()?);
             let sha1 = scram::derive(Hash::Sha1, &password, &salts.0, ITERATIONS, meter);
             let sha256 = scram::derive(Hash::Sha256, &password, &salts.1, ITERATIONS, meter);
-            Ok(Credentials { sha1, sha256 })
+            Ok(Credentials { sha1: Some(sha1), sha256: Some(sha256) })
         })
         .await
     }
@@ -129,7 +129,7 @@ impl Login {
         if first.binding.is_some() != step.mechanism.is_plus() {
             return Err(SaslFailure::MalformedRequest); // RFC 5802 §6: the mechanism says what the flag says
         }
-        let (claim, keys) = self.look_up(&step.domain, &first.username, hash).await?;
+        let (claim, (_, keys)) = self.look_up(&step.domain, &first.username, &[hash]).await?;
         check_authzid(first.authzid.as_deref(), &claim.account)?;
         let nonce = format!("{:032x}", u128::from_le_bytes(random()?));
         let challenge = scram::server_first(&first.nonce, &nonce, &keys.salt, keys.iterations);
@@ -162,13 +162,13 @@ impl Login {
 
     async fn plain(&self, step: &Step, message: &[u8]) -> Result<Reply, SaslFailure> {
         let plain::Credentials { authzid, authcid, password } = plain::Credentials::parse(message)?;
-        let (claim, keys) = self.look_up(&step.domain, &authcid, Hash::Sha256).await?;
+        let (claim, (hash, keys)) = self.look_up(&step.domain, &authcid, &[Hash::Sha256, Hash::Sha1]).await?;
         check_authzid(authzid.as_deref(), &claim.account)?;
         self.slow_down(&claim, step).await?;
         let proved = match prepare_password(&password) {
             Ok(password) => {
                 self.stretch(move |meter| {
-                    let given = scram::derive(Hash::Sha256, &password, &keys.salt, keys.iterations, meter);
+                    let given = scram::derive(hash, &password, &keys.salt, keys.iterations, meter);
                     if scram::are_same(&given, &keys) { Ok(()) } else { Err(SaslFailure::NotAuthorized) }
                 })
                 .await
@@ -179,13 +179,14 @@ impl Login {
         Ok(Reply::Success { account: claim.account, additional: None })
     }
 
-    /// The account and its keys; for one who does not exist, keys that nobody's password fits.
+    /// The account and its keys for the first of `hashes` that it has any for; for one who does not exist or has none, keys that
+    /// nobody's password fits.
     async fn look_up(
         &self,
         domain: &BareJid,
         username: &str,
-        hash: Hash,
-    ) -> Result<(Claim, ScramKeys), SaslFailure> {
+        hashes: &[Hash],
+    ) -> Result<(Claim, (Hash, ScramKeys)), SaslFailure> {
         let prepared = prepare_username(username).ok();
         let account =
             prepared.as_deref().and_then(|local| BareJid::from_parts(Some(local), domain.as_str()).ok());
@@ -194,18 +195,18 @@ impl Login {
             tracing::warn!(%error, "accounts cannot be read");
             SaslFailure::TemporaryAuthFailure
         })?;
-        Ok(match found {
-            Some(found) => {
-                let standing = if found.suspended { Standing::Suspended } else { Standing::Good };
-                let keys = if hash == Hash::Sha1 { found.credentials.sha1 } else { found.credentials.sha256 };
-                (Claim { account: asked, standing }, keys)
-            }
-            None => {
-                let name = prepared.as_deref().unwrap_or(username);
-                let keys = scram::fake_keys(&self.secret, name, hash, ITERATIONS);
-                (Claim { account: asked, standing: Standing::Unknown }, keys)
-            }
-        })
+        let keys = found.as_ref().and_then(|found| keys_of(&found.credentials, hashes));
+        let keys = keys.unwrap_or_else(|| {
+            let name = prepared.as_deref().unwrap_or(username);
+            let hash = hashes.first().copied().unwrap_or(Hash::Sha256);
+            (hash, scram::fake_keys(&self.secret, name, hash, ITERATIONS))
+        });
+        let standing = match found {
+            Some(found) if found.suspended => Standing::Suspended,
+            Some(_) => Standing::Good,
+            None => Standing::Unknown,
+        };
+        Ok((Claim { account: asked, standing }, keys))
     }
 
     /// Whoever cannot be counted is not let in: else a store that does not answer would leave passwords open to guessing.
@@ -294,6 +295,14 @@ fn hash_of(mechanism: Mechanism) -> Hash {
         Mechanism::ScramSha1 | Mechanism::ScramSha1Plus => Hash::Sha1,
         Mechanism::ScramSha256 | Mechanism::ScramSha256Plus | Mechanism::Plain => Hash::Sha256,
     }
+}
+
+fn keys_of(credentials: &Credentials, hashes: &[Hash]) -> Option<(Hash, ScramKeys)> {
+    let keys = |hash: &Hash| {
+        let keys = if *hash == Hash::Sha1 { &credentials.sha1 } else { &credentials.sha256 };
+        keys.clone().map(|keys| (*hash, keys))
+    };
+    hashes.iter().find_map(keys)
 }
 
 /// RFC 6120 §6.3.8: a client may name itself, and nobody else.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use starling_jid::{FullJid, Jid};
+use starling_jid::{BareJid, FullJid, Jid};
 use starling_xml::{Payloads, Raw, ns};
 
 use crate::{
@@ -178,21 +178,35 @@ impl Draft {
                 return Err(Refusal::InvalidFrom);
             }
         }
+        Ok(self.sent_by(sender.clone().into()))
+    }
+
+    /// As another server has stamped and kept it: the `from` that it carries is believed, and `sender` is it where it carries none.
+    /// `None` for one that could not have been sent.
+    pub fn kept_elsewhere(self, sender: &BareJid) -> Option<Stanza> {
+        let from = match &self.from {
+            Some(from) => Jid::new(from).ok()?,
+            None => sender.clone().into(),
+        };
+        self.refusal.is_none().then(|| self.sent_by(from))
+    }
+
+    fn sent_by(self, from: Jid) -> Stanza {
         let head = Head {
             kind: self.kind,
             type_name: self.type_name,
-            from: sender.clone().into(),
+            from,
             to: self.to,
             id: self.id,
             lang: self.lang,
             payloads: self.payloads,
         };
         let parts = Parts { head: Arc::new(head), children: self.children };
-        Ok(match self.kind {
+        match self.kind {
             Kind::Message => Stanza::Message(Message(parts)),
             Kind::Presence => Stanza::Presence(Presence(parts)),
             Kind::Iq => Stanza::Iq(Iq(parts)),
-        })
+        }
     }
 }
 

@@ -22,22 +22,23 @@ fn encode(key: &[u8], account: &Account) -> Vec<u8> {
     out.number(account.created);
     out.bool(account.suspended);
     for keys in [&account.credentials.sha1, &account.credentials.sha256] {
-        out.number(keys.iterations.into());
-        out.bytes(&keys.salt);
-        out.bytes(&keys.stored);
-        out.bytes(&keys.server);
+        let keys = keys.as_ref(); // missing ones are kept as keys of no iterations
+        out.number(keys.map_or(0, |keys| keys.iterations.into()));
+        for part in
+            [keys.map(|keys| &keys.salt), keys.map(|keys| &keys.stored), keys.map(|keys| &keys.server)]
+        {
+            out.bytes(part.map_or(&[], Vec::as_slice));
+        }
     }
     codec::seal(out, key)
 }
 
 pub(crate) fn decode(key: &[u8], stored: &[u8]) -> Result<Account> {
-    fn keys(value: &mut In<'_>) -> Result<ScramKeys> {
-        Ok(ScramKeys {
-            iterations: u32::try_from(value.number()?).map_err(|_| value.corrupt())?,
-            salt: value.bytes()?.to_vec(),
-            stored: value.bytes()?.to_vec(),
-            server: value.bytes()?.to_vec(),
-        })
+    fn keys(value: &mut In<'_>) -> Result<Option<ScramKeys>> {
+        let iterations = u32::try_from(value.number()?).map_err(|_| value.corrupt())?;
+        let (salt, stored) = (value.bytes()?.to_vec(), value.bytes()?.to_vec());
+        let keys = ScramKeys { iterations, salt, stored, server: value.bytes()?.to_vec() };
+        Ok((keys.iterations > 0).then_some(keys))
     }
     let mut value = codec::unseal(key, stored, WHAT)?;
     let (created, suspended) = (value.number()?, value.bool()?);

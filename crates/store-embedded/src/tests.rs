@@ -121,6 +121,7 @@ suite! {
     deleting_takes_what_is_named: archive(store);
     a_name_is_given_once: accounts(store);
     keys_and_suspension_change_apart: accounts(store);
+    keys_may_be_missing: accounts(store);
     a_removed_account_is_gone: accounts(store);
     names_are_listed_in_order: accounts(store);
     nobody_has_an_empty_roster: roster(store);

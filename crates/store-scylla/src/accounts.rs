@@ -46,19 +46,19 @@ struct Stored {
 impl Stored {
     fn account(&self) -> Result<Account> {
         type Parts<'a> = (&'a Option<Vec<u8>>, &'a Option<Vec<u8>>, &'a Option<Vec<u8>>);
-        let keys = |iterations: Option<i32>, (salt, stored, server): Parts<'_>| -> Option<ScramKeys> {
-            let iterations = u32::try_from(iterations?).ok()?;
-            Some(ScramKeys {
-                iterations,
-                salt: salt.clone()?,
-                stored: stored.clone()?,
-                server: server.clone()?,
-            })
+        let keys = |iterations: Option<i32>, parts: Parts<'_>| match (iterations, parts) {
+            (None, (None, None, None)) => Ok(None),
+            (Some(iterations), (Some(salt), Some(stored), Some(server))) => Ok(Some(ScramKeys {
+                iterations: u32::try_from(iterations).map_err(|_| corrupt(WHAT))?,
+                salt: salt.clone(),
+                stored: stored.clone(),
+                server: server.clone(),
+            })),
+            _ => Err(corrupt(WHAT)),
         };
         let sha1 = (&self.sha1_salt, &self.sha1_stored, &self.sha1_server);
         let sha256 = (&self.sha256_salt, &self.sha256_stored, &self.sha256_server);
-        let (sha1, sha256) = (keys(self.sha1_iterations, sha1), keys(self.sha256_iterations, sha256));
-        let (Some(sha1), Some(sha256)) = (sha1, sha256) else { return Err(corrupt(WHAT)) };
+        let (sha1, sha256) = (keys(self.sha1_iterations, sha1)?, keys(self.sha256_iterations, sha256)?);
         Ok(Account {
             credentials: Credentials { sha1, sha256 },
             created: unsigned(self.created.ok_or(corrupt(WHAT))?, WHAT)?,
@@ -89,10 +89,12 @@ enum Found {
     Removed(Removal),
 }
 
-type Keys<'a> = (i32, &'a [u8], &'a [u8], &'a [u8]);
+type Part<'a> = Option<&'a [u8]>;
+type Keys<'a> = (Option<i32>, Part<'a>, Part<'a>, Part<'a>);
 
-fn keys(keys: &ScramKeys) -> Keys<'_> {
-    (i32::try_from(keys.iterations).unwrap_or(i32::MAX), &keys.salt, &keys.stored, &keys.server)
+fn keys(keys: &Option<ScramKeys>) -> Keys<'_> {
+    let Some(ScramKeys { iterations, salt, stored, server }) = keys else { return Keys::default() };
+    (Some(i32::try_from(*iterations).unwrap_or(i32::MAX)), Some(salt), Some(stored), Some(server))
 }
 
 /// No two attempts have the same: so one whose outcome is unknown is recognised.

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod chars;
+mod document;
 mod element;
 mod error;
 mod limits;
@@ -17,6 +18,7 @@ mod spans;
 mod stanza;
 mod writer;
 
+pub use document::{Document, IsContainer, Piece};
 pub use element::{Element, Node};
 pub use error::XmlError;
 pub use limits::Limits;

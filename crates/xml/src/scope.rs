@@ -71,6 +71,12 @@ impl<'a> Scope<'a> {
     pub(crate) fn rewind(&mut self, mark: usize) {
         self.own.truncate(mark);
     }
+    /// All that holds here, kept beyond the text that it was read from.
+    pub(crate) fn into_all_declared(self) -> Declared {
+        let mut all = self.outer.to_vec();
+        all.extend(self.into_declared().0);
+        Declared(all)
+    }
     /// Its own declarations, kept beyond the text that they were read from.
     pub(crate) fn into_declared(self) -> Declared {
         let own = |binding: Binding<'_>| Binding {

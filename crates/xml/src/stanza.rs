@@ -62,6 +62,18 @@ pub(crate) fn header(text: &str, limits: &Limits) -> Result<(Head, Declared), Xm
     Ok((head, scope.into_declared()))
 }
 
+/// The start tag of an element that is entered, where `scope` holds: what holds in it, and whether it is empty.
+pub(crate) fn container<'a>(
+    text: &'a str,
+    mut scope: Scope<'a>,
+    limits: &Limits,
+) -> Result<(Head, Declared, bool), XmlError> {
+    let tag = Tag::read(text, limits)?;
+    declare(&tag, &mut scope, &mut 0, limits)?;
+    let head = head(&tag, &scope)?;
+    Ok((head, scope.into_all_declared(), tag.is_empty))
+}
+
 /// A start tag inside a stream.
 pub(crate) fn start<'a>(text: &'a str, mut scope: Scope<'a>, limits: &Limits) -> Result<Head, XmlError> {
     let tag = Tag::read(text, limits)?;

@@ -12,7 +12,7 @@ pub fn credentials(seed: u8) -> Credentials {
         stored: vec![seed.wrapping_add(1); length],
         server: vec![seed.wrapping_add(2); length],
     };
-    Credentials { sha1: keys(20), sha256: keys(32) }
+    Credentials { sha1: Some(keys(20)), sha256: Some(keys(32)) }
 }
 
 /// The first wins; the second changes nothing.
@@ -38,6 +38,20 @@ pub async fn keys_and_suspension_change_apart(store: &dyn Accounts) {
     assert_eq!((account.credentials, account.created, account.suspended), (credentials(2), 5, true));
     assert!(store.set_suspended(&user, false).await.unwrap());
     assert!(!store.get(&user).await.unwrap().unwrap().suspended);
+}
+
+/// What another server has made may have one set of keys, or none.
+pub async fn keys_may_be_missing(store: &dyn Accounts) {
+    let (user, whole) = (fresh_user(), credentials(1));
+    let kept = async || store.get(&user).await.unwrap().unwrap().credentials;
+    store.create(&user, Credentials::default(), Timestamp(5)).await.unwrap();
+    assert_eq!(kept().await, Credentials::default());
+    for some in
+        [Credentials { sha256: None, ..whole.clone() }, Credentials { sha1: None, ..whole.clone() }, whole]
+    {
+        assert!(store.set_credentials(&user, some.clone()).await.unwrap());
+        assert_eq!(kept().await, some);
+    }
 }
 
 /// A removed account is gone, and its name is free.

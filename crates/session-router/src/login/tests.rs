@@ -173,3 +173,20 @@ async fn guessing_takes_longer_and_longer() {
     assert!(begun.elapsed() > std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
     assert!(is_success(&login.step(step(Mechanism::Plain, "\0alice\0pencil")).await), "never a lockout");
 }
+
+/// As another server has left it: keys for one hash, or none.
+#[tokio::test]
+async fn an_account_signs_in_by_the_keys_that_it_has() {
+    let (login, ..) = login().await;
+    let alice = BareJid::new("alice@a.example").unwrap();
+    let whole = login.accounts.get(&alice).await.unwrap().unwrap().credentials;
+    for (kept, by_plain) in
+        [(Credentials { sha256: None, ..whole.clone() }, true), (Credentials::default(), false)]
+    {
+        login.accounts.set_credentials(&alice, kept).await.unwrap();
+        assert_eq!(scram(&login, "alice", "pencil", "").await.1, Reply::Failure(SaslFailure::NotAuthorized));
+        assert_eq!(is_success(&login.step(step(Mechanism::Plain, "\0alice\0pencil")).await), by_plain);
+        let wrong = login.step(step(Mechanism::Plain, "\0alice\0pen")).await;
+        assert_eq!(wrong, Reply::Failure(SaslFailure::NotAuthorized));
+    }
+}

@@ -20,6 +20,7 @@ suites! {
     accounts:
         a_name_is_given_once,
         keys_and_suspension_change_apart,
+        keys_may_be_missing,
         a_removed_account_is_gone,
         names_are_listed_in_order;
     archive:

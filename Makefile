@@ -77,6 +77,10 @@ interop-sint: ## Smack's own integration tests, by hand
 	cargo build --profile quick -p starling-server
 	scripts/interop/sint.sh $(QUICK)
 
+.PHONY: import-peers
+import-peers: ## fills ejabberd and Prosody, exports, imports, and signs in with the old passwords; installs both, by hand
+	scripts/import/run.sh
+
 .PHONY: fault
 fault: ## cluster faults ROUNDS (20) times, FAULT=rolling only those with that name; without FAULT the deep model and kill tests too
 	@if [ -z "$(FAULT)" ]; then \

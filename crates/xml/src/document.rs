@@ -90,7 +90,7 @@ impl Document {
     }
 
     /// The next piece; `None` when more must be pushed.
-    pub fn next(&mut self) -> Result<Option<Piece>, XmlError> {
+    pub fn read(&mut self) -> Result<Option<Piece>, XmlError> {
         if std::mem::take(&mut self.pending_leave) {
             return Ok(Some(self.leave()));
         }
@@ -224,7 +224,7 @@ mod tests {
         for some in text.as_bytes().chunks(step) {
             document.push(some);
             loop {
-                match document.next() {
+                match document.read() {
                     Ok(Some(Piece::Enter(head))) => found.push(format!("in {}", head.name.local())),
                     Ok(Some(Piece::Leave)) => found.push("out".to_owned()),
                     Ok(Some(Piece::Element(raw))) => {
@@ -284,7 +284,7 @@ mod tests {
         let refused = loop {
             document.push(&[b'x'; 100]);
             kept += 100;
-            match document.next() {
+            match document.read() {
                 Ok(Some(Piece::Enter(_)) | None) => assert!(kept < 2000),
                 other => break other,
             }

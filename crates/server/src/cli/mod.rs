@@ -4,6 +4,7 @@ mod certificate;
 mod copy;
 mod ctl;
 mod doctor;
+mod import;
 mod password;
 mod store;
 
@@ -68,6 +69,7 @@ enum Command {
     Ctl(ctl::Arguments),
     /// Look after the embedded store.
     Store(store::Arguments),
+    Import(import::Arguments),
     Certificate(certificate::Arguments),
 }
 
@@ -165,6 +167,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Doctor { place, json, nameserver } => doctor::run(&place, json, nameserver),
         Command::Ctl(arguments) => ctl::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
+        Command::Import(arguments) => import::run(&arguments),
         Command::Certificate(arguments) => certificate::run(&arguments),
     }
 }

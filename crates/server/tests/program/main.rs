@@ -14,6 +14,7 @@ mod drain;
 mod exit_codes;
 mod first_run;
 mod full_disk;
+mod import;
 mod logs;
 mod quickstart;
 mod receiver;

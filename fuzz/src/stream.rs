@@ -169,6 +169,7 @@ impl Peer {
                     acknowledged: LogNumber(5),
                     flags: Flags { sm: true, resumable: true, ..Flags::default() },
                     fenced: None,
+                    done: Default::default(),
                 }))
             }
             Effect::EnableSm { resume, .. } => {

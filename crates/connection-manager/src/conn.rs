@@ -74,7 +74,11 @@ pub(crate) async fn end(driver: &mut Driver<'_>, socket: &mut Socket, ended: io:
             let _ = timeout(LINGER, socket.linger(LINGER_BYTES)).await;
         }
     };
-    tokio::join!(goodbye, driver.finish(ending.detach));
+    let ((), unsaid) = tokio::join!(goodbye, driver.finish(ending.detach));
+    if let Some(why) = unsaid {
+        socket.close().await;
+        driver.insist(why).await;
+    }
 }
 
 struct Conn<'a, 's> {

@@ -1,6 +1,7 @@
 //! Runs a machine: carries its wishes to the ports and their answers back. Knows no socket.
 
 mod again;
+mod claim;
 mod finish;
 mod followed;
 mod held;
@@ -300,6 +301,7 @@ impl<'a> Driver<'a> {
         }
         if let Some(input) = poll_job(&mut self.call, cx) {
             moved = true;
+            self.again.iter_mut().for_each(|again| again.resumes(&input));
             self.handle(input, out);
         }
         moved |= self.poll_again(cx, out);
@@ -420,6 +422,7 @@ impl<'a> Driver<'a> {
                         true => Outbox::keeping(session.epoch, acknowledged),
                         false => Outbox::new(session.epoch, acknowledged),
                     });
+                    self.again.iter_mut().for_each(|again| outbox.learn(again.take_done()));
                     shared.hub.register(&session, outbox.clone());
                     self.portrait_may_change();
                     let _ = self.held.set(Held::new(session, outbox));
@@ -460,12 +463,8 @@ impl<'a> Driver<'a> {
             }
             Effect::Resume(resume) => {
                 self.resuming = Some(resume.session);
-                let claimed = shared.ingress.resume(*resume, shared.hub.node());
-                self.call = Some(Box::pin(async move {
-                    let claimed = claimed.await;
-                    drop(permit);
-                    Input::Resumed(claimed.ok())
-                }));
+                let claimed = shared.claim(*resume, permit);
+                self.call = Some(Box::pin(async move { Input::Resumed(claimed.await) }));
             }
             _ => {} // nothing else waits for a turn
         }

@@ -206,6 +206,7 @@ impl Listeners {
             stalls,
             metrics,
             tracer,
+            stop: stop.clone(),
         };
         let addresses: Vec<(Kind, SocketAddr)> = sockets.iter().map(|(kind, at, _)| (*kind, *at)).collect();
         let present = Present::new(shared, bound(config, &addresses), domains, features, page);

@@ -9,6 +9,7 @@ use starling_jid::BareJid;
 use starling_ports::delivery::{Command, Outgoing};
 use starling_ports::ids::{ArchiveId, Epoch, Life, LogNumber, SessionId};
 use starling_ports::ingress::SessionRef;
+use starling_ports::position::Position;
 use starling_ports::sessions::{Renewal, Renewed, Standing};
 use starling_ports::trail::Trail;
 
@@ -56,8 +57,17 @@ struct Kept {
     acknowledged: LogNumber,
     /// Acknowledged since the position was saved, the oldest first.
     done: VecDeque<ArchiveId>,
+    /// The same of everything up to it, by whichever device.
+    low: Option<ArchiveId>,
     life: Life,
     is_forgotten: bool,
+}
+
+impl Kept {
+    fn forget_the_oldest(&mut self) {
+        let most = self.done.len().saturating_sub(MAX_DONE);
+        self.done.drain(..most);
+    }
 }
 
 /// What a registration says of a log.
@@ -66,7 +76,7 @@ pub(crate) struct Log {
     pub(crate) life: Life,
     pub(crate) acknowledged: LogNumber,
     pub(crate) entries: Vec<Outgoing>,
-    pub(crate) done: Vec<ArchiveId>,
+    pub(crate) done: Position,
 }
 
 /// Whether the client is to go on elsewhere.
@@ -143,8 +153,17 @@ impl Outbox {
         let state = self.state.lock();
         let kept = state.kept.as_ref()?;
         let entries = kept.written.iter().chain(&state.queue).cloned().collect();
-        let done = kept.done.iter().copied().collect();
+        let done = Position { low: kept.low, acknowledged: kept.done.iter().copied().collect() };
         Some(Log { life: kept.life, acknowledged: kept.acknowledged, entries, done })
+    }
+
+    /// Its account has acknowledged this before the session came here.
+    pub(crate) fn learn(&self, done: Position) {
+        if let Some(kept) = self.state.lock().kept.as_mut() {
+            kept.low = kept.low.max(done.low);
+            kept.done.extend(done.acknowledged);
+            kept.forget_the_oldest();
+        }
     }
 
     /// The client has everything up to `upto`.
@@ -159,8 +178,7 @@ impl Outbox {
             kept.done.extend(first.id);
             kept.written.pop_front();
         }
-        let most = kept.done.len().saturating_sub(MAX_DONE);
-        kept.done.drain(..most);
+        kept.forget_the_oldest();
     }
 
     /// What became of its renewal.
@@ -175,6 +193,7 @@ impl Outbox {
             if !kept.is_forgotten {
                 kept.life = renewed.life;
                 kept.done.retain(|id| renewed.saved.is_none_or(|saved| *id > saved));
+                kept.low = kept.low.filter(|low| renewed.saved.is_none_or(|saved| *low > saved));
             }
             state.behind |= standing == Standing::Behind;
             standing != Standing::Held

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use starling_ports::authentication::Authentication;
 use starling_ports::ingress::Ingress;
 use starling_ports::trace::Tracer;
+use tokio_util::sync::CancellationToken;
 
 use crate::admission::Admission;
 use crate::config::LimitsConfig;
@@ -32,4 +33,6 @@ pub(crate) struct Shared {
     pub(crate) stalls: Arc<Stalls>,
     pub(crate) metrics: Metrics,
     pub(crate) tracer: Tracer,
+    /// The process is to stop.
+    pub(crate) stop: CancellationToken,
 }

@@ -168,6 +168,13 @@ impl Socket {
         if vigil.look(now, tries) { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 
+    /// The client hears that it is over, whatever its session still waits for.
+    pub(crate) async fn close(&mut self) {
+        use tokio::io::AsyncWriteExt;
+
+        let _ = self.tcp.shutdown().await; // it may be gone already
+    }
+
     /// Says goodbye, then waits for the client to do so: a socket closed with unread data resets the connection, and the
     /// client never sees why. `limit` bounds what is thrown away.
     pub(crate) async fn linger(&mut self, limit: usize) -> io::Result<()> {

@@ -148,7 +148,7 @@ impl Context {
         {
             let gone =
                 self.stores.sessions.detach(account, session.id, session.epoch, Detach::Closed).await?;
-            if let Some(ended) = gone {
+            if let Some(ended) = gone.ended() {
                 // The detach has let go of the socket already; its client is still to hear why.
                 self.dismiss(Ended { attached: session.attached, ..ended }, "policy-violation").await;
                 count += 1;

@@ -45,6 +45,7 @@ impl Metrics {
             Claimed::Resumed { .. } => "ok",
             Claimed::Failed { .. } => "failed",
             Claimed::TooHigh { .. } => "h_too_high",
+            Claimed::Doubtful => return, // it is asked again
         };
         counter!("xmpp_sm_resume_total", "result" => result).increment(1);
     }

@@ -88,6 +88,8 @@ pub const RULES: [Rule; 26] = [
             "a_redis_that_comes_back_empty_is_a_pause",
             "a_forgotten_session_is_registered_again",
             "an_ended_session_is_not_registered_again",
+            "what_a_node_knows_to_be_done_waits_no_more",
+            "sockets_that_are_lost_when_redis_is_back_are_resumed",
         ],
         "",
     ),

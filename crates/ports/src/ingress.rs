@@ -145,8 +145,8 @@ pub trait Ingress: Send + Sync + 'static {
     /// What comes after `after` in the session's log.
     async fn pull(&self, session: &SessionRef, after: LogNumber, limit: usize) -> Result<PulledBatch>;
 
-    /// The socket is gone.
-    async fn detach(&self, session: &SessionRef, why: Detach) -> Result<()>;
+    /// The socket is gone. `false`: there is no such session under this claim.
+    async fn detach(&self, session: &SessionRef, why: Detach) -> Result<bool>;
 
     /// `node` lives, and holds these sessions (session-log rules 7 and 9): one answer for each, in order.
     async fn renew(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>>;

@@ -16,6 +16,7 @@ use crate::Result;
 use crate::archive::Born;
 use crate::delivery::Entry;
 use crate::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
+use crate::position::Position;
 
 pub use self::commit::{CommitReply, Handed, Keep, Origin, Outcome, Planned, Role, SenderKey};
 pub use self::registration::{Portrait, Registered, Registration};
@@ -109,6 +110,8 @@ pub enum Claimed {
         flags: Flags,
         /// The former owner, if a socket still held it: to be told `Fenced`.
         fenced: Option<(NodeId, Epoch)>,
+        /// What devices of its account have acknowledged, where that is not saved yet: its node keeps it (rule 9).
+        done: Position,
     },
     /// No such session, or not of this account, or over: `<failed/>` with the last `h` if it is known.
     Failed {
@@ -120,6 +123,8 @@ pub enum Claimed {
         /// The highest number handed out, as the client counts (less the base).
         sent: LogNumber,
     },
+    /// Its store came back with less than it had: whoever holds the session may be about to register it again (rule 9).
+    Doubtful,
 }
 
 /// A change of a session's own state.
@@ -168,6 +173,27 @@ pub enum Detach {
     Lost,
     /// The client closed its stream: the session ends at once (XEP-0198 §5).
     Closed,
+}
+
+/// What became of a session whose socket is gone.
+#[derive(Debug)]
+pub enum Detached<E> {
+    /// It waits to be resumed.
+    Waits,
+    /// It has ended, and leaves this.
+    Ended(E),
+    /// There is no such session under this claim. Its store may have forgotten it (rule 9).
+    Nobody,
+}
+
+impl<E> Detached<E> {
+    /// What it leaves, if it has ended.
+    pub fn ended(self) -> Option<E> {
+        match self {
+            Detached::Ended(ended) => Some(ended),
+            Detached::Waits | Detached::Nobody => None,
+        }
+    }
 }
 
 /// The next entries of a log.
@@ -302,7 +328,7 @@ pub trait Sessions: Send + Sync + 'static {
         session: SessionId,
         epoch: Epoch,
         why: Detach,
-    ) -> Result<Option<Ended>>;
+    ) -> Result<Detached<Ended>>;
 
     /// `node` lives, and holds these sessions: one answer for each, in order. Sessions of a node that has not said so for a
     /// whole lease are detached by `expire`, as if their connections had been lost.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use starling_ports::delivery::Copy;
 use starling_ports::ids::{Handled, LogNumber, NodeId, SessionId};
-use starling_ports::sessions::{Bind, Change, Changed, Claim, Claimed, Detach, Ended, Flags};
+use starling_ports::position::Position;
+use starling_ports::sessions::{Bind, Change, Changed, Claim, Claimed, Detach, Detached, Ended, Flags};
 use starling_stanza::{Kind, Wire};
 
 use crate::commit::late;
@@ -112,8 +113,10 @@ impl Slot {
 
     /// Resumes a session.
     pub fn claim(&mut self, claim: &Claim) -> Option<Claimed> {
-        let may = |session: &&mut Session| session.flags.resumable && !session.doubtful;
-        let session = self.session_mut(claim.session).filter(may)?;
+        if self.session(claim.session).is_some_and(|session| session.doubtful) {
+            return Some(Claimed::Doubtful);
+        }
+        let session = self.session_mut(claim.session).filter(|session| session.flags.resumable)?;
         let number = session.extend(claim.h);
         if number > session.highest() {
             return Some(Claimed::TooHigh {
@@ -131,7 +134,7 @@ impl Slot {
         session.expires = None;
         session.flags.inactive = false; // XEP-0352 §5: a resumed stream begins active
         let gone = session.trim(number);
-        let claimed = Claimed::Resumed {
+        let mut claimed = Claimed::Resumed {
             jid: session.jid.clone(),
             epoch: session.epoch,
             handled: Handled(session.handled),
@@ -139,32 +142,36 @@ impl Slot {
             acknowledged: LogNumber(session.acknowledged),
             flags: session.flags,
             fenced,
+            done: Position::default(),
         };
         self.done(gone);
+        if let Claimed::Resumed { done, .. } = &mut claimed {
+            *done = self.pending.unsaved();
+        }
         self.view = None;
         Some(claimed)
     }
 
-    /// The socket is gone. `Some` if the session has ended by it.
+    /// The socket is gone.
     pub fn detach(
         &mut self,
         context: &mut Context<'_>,
         id: SessionId,
         epoch: starling_ports::ids::Epoch,
         why: Detach,
-    ) -> Option<Estate> {
+    ) -> Detached<Estate> {
         self.touched = context.now;
-        let session =
-            self.owned_mut(id, epoch).filter(|session| session.attached || why == Detach::Closed)?;
+        let Some(session) = self.owned_mut(id, epoch) else { return Detached::Nobody };
         match (why, session.resume) {
+            (Detach::Lost, _) if !session.attached => Detached::Waits,
             (Detach::Lost, Some(resume)) => {
                 session.attached = false;
                 session.token = None;
                 session.expires = Some(context.now.after(resume));
                 self.view = None;
-                None
+                Detached::Waits
             }
-            _ => self.end(context, id),
+            _ => self.end(context, id).map_or(Detached::Nobody, Detached::Ended),
         }
     }
 
@@ -176,7 +183,7 @@ impl Slot {
         for (id, epoch, is_doubtful) in here {
             estates.extend(match is_doubtful {
                 true => self.end(context, id),
-                false => self.detach(context, id, epoch, Detach::Lost),
+                false => self.detach(context, id, epoch, Detach::Lost).ended(),
             });
         }
         estates

@@ -460,6 +460,11 @@ impl Slot {
         self.ended.iter().rev().find(|over| over.id == id)?.handled
     }
 
+    /// Neither there nor over: no such session is known, which says that there is none only where nothing was forgotten (rule 9).
+    pub fn is_unknown(&self, id: SessionId) -> bool {
+        self.session(id).is_none() && self.ended.iter().all(|over| over.id != id)
+    }
+
     /// Whose it is.
     pub fn account(&self) -> &BareJid {
         &self.account

@@ -185,6 +185,26 @@ impl Pending {
         Position { low: self.low, acknowledged: self.acknowledged.keys().copied().collect() }
     }
 
+    /// What would be forgotten of it with this slot.
+    pub(crate) fn unsaved(&self) -> Position {
+        if self.changed { self.position() } else { Position::default() }
+    }
+
+    /// Somebody knows that this was acknowledged.
+    pub(crate) fn learn(&mut self, done: &Position) {
+        if done.low > self.low {
+            self.ids.retain(|id, _| Some(*id) > done.low);
+            self.bytes = self.ids.values().map(|bytes| *bytes as usize).sum();
+            self.beyond = self.beyond.map(|beyond| done.low.map_or(beyond, |low| beyond.max(low)));
+            self.low = done.low;
+            self.changed = true;
+            self.rise();
+        }
+        for id in &done.acknowledged {
+            self.acknowledge(*id);
+        }
+    }
+
     /// Up to here nothing that was acknowledged is forgotten.
     pub(crate) fn saved_up_to(&self) -> Option<ArchiveId> {
         if self.changed { self.saved } else { self.low }

@@ -42,9 +42,7 @@ impl Slot {
         // One that had the resource before it, and came back with an older record, is over already.
         self.sessions.retain(|other| other.jid != session.jid);
         self.done(acknowledged);
-        for id in &registration.done {
-            self.pending.acknowledge(*id);
-        }
+        self.pending.learn(&registration.done);
         self.sessions.reserve_exact(1);
         self.sessions.push(session);
         self.give_what_lies_in_no_log();

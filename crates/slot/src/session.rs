@@ -47,7 +47,7 @@ pub struct Session {
     /// Whether a socket holds it.
     pub attached: bool,
     /// Found in a store that came back with less than it had: it hands out nothing and hears nothing until its owner has
-    /// registered it again (rule 9), and is not resumed.
+    /// registered it again (rule 9), and is not resumed before.
     pub doubtful: bool,
     /// When it was bound.
     pub since: Timestamp,

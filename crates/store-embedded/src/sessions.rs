@@ -9,8 +9,9 @@ use starling_ports::Result;
 use starling_ports::archive::{Archive, Born, Table};
 use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
-    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Ended, Handed, Holding, Planned,
-    Pulled, Registered, Registration, Renewal, Renewed, SessionInfo, Sessions, Standing, View, ViewVersion,
+    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Detached, Ended, Handed, Holding,
+    Planned, Pulled, Registered, Registration, Renewal, Renewed, SessionInfo, Sessions, Standing, View,
+    ViewVersion,
 };
 
 use crate::Store;
@@ -224,13 +225,14 @@ impl Sessions for Store {
         session: SessionId,
         epoch: Epoch,
         why: Detach,
-    ) -> Result<Option<Ended>> {
+    ) -> Result<Detached<Ended>> {
         self.leases.end(session, epoch);
         let slot = self.slot(account)?;
-        let estate = self.step(|context| slot.lock().detach(context, session, epoch, why));
-        Ok(match estate {
-            Some(estate) => Some(self.settle_estate(account, estate).await),
-            None => None,
+        let detached = self.step(|context| slot.lock().detach(context, session, epoch, why));
+        Ok(match detached {
+            Detached::Ended(estate) => Detached::Ended(self.settle_estate(account, estate).await),
+            Detached::Waits => Detached::Waits,
+            Detached::Nobody => Detached::Nobody,
         })
     }
 
@@ -290,7 +292,7 @@ impl Sessions for Store {
         });
         let mut ended = Vec::new();
         for (account, id, epoch) in self.leases.take_lapsed(Instant::now(), limit) {
-            ended.extend(self.detach(&account, id, epoch, Detach::Lost).await?);
+            ended.extend(self.detach(&account, id, epoch, Detach::Lost).await?.ended());
         }
         for (account, id) in over.into_iter().take(limit) {
             let slot = self.slot(&account)?;

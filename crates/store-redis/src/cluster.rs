@@ -80,7 +80,7 @@ impl Cluster {
         let mut map = self.map.lock();
         let map = Arc::make_mut(&mut map);
         let node =
-            map.masters.entry(to.clone()).or_insert_with(|| Arc::new(Node::new(Some(to.clone())))).clone();
+            map.masters.entry(to.clone()).or_insert_with(|| Arc::new(Node::successor(to.clone()))).clone();
         if let Some(owner) = map.owners.get_mut(usize::from(slot)) {
             *owner = Some(node);
         }
@@ -134,7 +134,11 @@ impl Cluster {
         let mut owners = vec![None; usize::from(SLOTS)];
         for range in drawn.ranges {
             let (at, known) = (range.master, &map.masters);
-            let fresh = || known.get(&at).cloned().unwrap_or_else(|| Arc::new(Node::new(Some(at.clone()))));
+            let new = || match known.is_empty() {
+                true => Node::new(Some(at.clone())),
+                false => Node::successor(at.clone()),
+            };
+            let fresh = || known.get(&at).cloned().unwrap_or_else(|| Arc::new(new()));
             let node = masters.entry(at.clone()).or_insert_with(fresh).clone();
             let slots = usize::from(range.first)..=usize::from(range.last);
             owners

@@ -5,7 +5,7 @@ mod batch;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use redis::RedisError;
@@ -110,6 +110,12 @@ impl Link {
     /// The life of the Redis that has the key.
     pub(crate) fn known_life(&self, key: &str) -> Option<Life> {
         self.node(key)?.present().map(|live| live.life)
+    }
+
+    /// Whether the Redis that has the key took the place of another one less than `within` ago, or came back as another one.
+    pub(crate) fn is_younger(&self, key: &str, within: Duration) -> bool {
+        let live = self.node(key).and_then(|node| node.present());
+        live.and_then(|live| live.since).is_some_and(|since| since.elapsed() < within)
     }
 
     /// Of the last connection to whoever has the key.

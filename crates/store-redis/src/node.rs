@@ -27,6 +27,8 @@ pub(crate) struct Live {
     pub(crate) incarnation: Arc<str>,
     /// A digest of it, never 0.
     pub(crate) life: Life,
+    /// Since when it is that life. `None`: it was there before this router.
+    pub(crate) since: Option<Instant>,
     /// The node of a cluster.
     pub(crate) at: Option<Address>,
 }
@@ -43,7 +45,11 @@ struct Dialling {
 pub(crate) struct Node {
     /// `None`: the one that `url` or the Sentinels name.
     at: Option<Address>,
+    /// It took somebody's place.
+    is_successor: bool,
     live: Mutex<Option<Live>>,
+    /// In which life it was last, and since when.
+    last: Mutex<Option<(Life, Option<Instant>)>>,
     dialling: tokio::sync::Mutex<Dialling>,
     generation: AtomicU64,
     is_away: AtomicBool,
@@ -52,6 +58,11 @@ pub(crate) struct Node {
 impl Node {
     pub(crate) fn new(at: Option<Address>) -> Node {
         Node { at, ..Node::default() }
+    }
+
+    /// One that was no master when this router began.
+    pub(crate) fn successor(at: Address) -> Node {
+        Node { is_successor: true, ..Node::new(Some(at)) }
     }
 
     /// The present connection, or a new one.
@@ -91,9 +102,21 @@ impl Node {
         self.is_away.store(false, Ordering::Release);
         let generation = dialler.interrupt();
         self.generation.store(generation, Ordering::Release);
-        let live = Live { connection: fresh.connection, generation, incarnation, life, at: self.at.clone() };
+        let (since, at) = (self.since(life), self.at.clone());
+        let live = Live { connection: fresh.connection, generation, incarnation, life, since, at };
         *self.live.lock() = Some(live.clone());
         Ok(live)
+    }
+
+    fn since(&self, life: Life) -> Option<Instant> {
+        let mut last = self.last.lock();
+        let since = match *last {
+            Some((known, since)) if known == life => since,
+            Some(_) => Some(Instant::now()),
+            None => self.is_successor.then(Instant::now),
+        };
+        *last = Some((life, since));
+        since
     }
 
     /// A new connection takes the place of the present one, which ends when its last call is answered. Nothing was interrupted

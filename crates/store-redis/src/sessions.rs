@@ -9,9 +9,9 @@ use starling_ports::Result;
 use starling_ports::archive::Born;
 use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
-    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Counted, Detach, Ended, Handed, Holding,
-    Outcome, Planned, Pulled, Registered, Registration, Renewal, Renewed, SessionInfo, Sessions as Port,
-    View, ViewVersion,
+    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Counted, Detach, Detached, Ended, Handed,
+    Holding, Outcome, Planned, Pulled, Registered, Registration, Renewal, Renewed, SessionInfo,
+    Sessions as Port, View, ViewVersion,
 };
 use starling_slot::{Context, Estate, Need, Owed, Promise, Slot, handed_out};
 
@@ -246,8 +246,13 @@ impl Port for Sessions {
 
     async fn claim(&self, claim: Claim) -> Result<Claimed> {
         let account = claim.account.clone();
+        // Whoever holds a session renews it within a lease, and is told then that it is to be registered again (rule 9).
+        let is_young = self.link.is_younger(&AccountKeys::of(&account).record, self.config.lease);
         let take = |slot: &mut Slot, _: &mut Context<'_>| {
-            let failed = Claimed::Failed { handled: slot.last_handled(claim.session) };
+            let failed = match is_young && slot.is_unknown(claim.session) {
+                true => Claimed::Doubtful,
+                false => Claimed::Failed { handled: slot.last_handled(claim.session) },
+            };
             (slot.claim(&claim).unwrap_or(failed), slot.owed())
         };
         let (claimed, owed) = self.step(&account, asked, take).await?;
@@ -261,12 +266,13 @@ impl Port for Sessions {
         session: SessionId,
         epoch: Epoch,
         why: Detach,
-    ) -> Result<Option<Ended>> {
-        let estate =
+    ) -> Result<Detached<Ended>> {
+        let detached =
             self.step(account, asked, |slot, context| slot.detach(context, session, epoch, why)).await?;
-        Ok(match estate {
-            Some(estate) => Some(self.settle_estate(account, estate).await),
-            None => None,
+        Ok(match detached {
+            Detached::Ended(estate) => Detached::Ended(self.settle_estate(account, estate).await),
+            Detached::Waits => Detached::Waits,
+            Detached::Nobody => Detached::Nobody,
         })
     }
 

@@ -1,4 +1,5 @@
-//! Between a node and a store: what the store answers can be lost, and whoever asked cannot know whether it was done.
+//! Between a node and a store, or a client and its node: what is answered can be lost, and whoever asked cannot know whether it was
+//! done.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -66,6 +67,11 @@ impl Proxy {
         tokio::time::sleep(during).await;
         self.way.send_modify(|way| *way = Way { loses: false, number: way.number + 1 });
         self.lost.load(Ordering::Relaxed) - before
+    }
+
+    /// All connections are closed; new ones are passed on.
+    pub fn cut(&self) {
+        self.way.send_modify(|way| way.number += 1);
     }
 }
 
@@ -148,5 +154,7 @@ mod tests {
         let mut node = TcpStream::connect(proxy.address()).await.unwrap();
         node.write_u8(3).await.unwrap();
         assert_eq!(node.read_u8().await.unwrap(), 3, "the next connection is whole");
+        proxy.cut();
+        node.read_u8().await.unwrap_err();
     }
 }

@@ -5,10 +5,14 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::Duration;
 
-use starling_ports::Result;
 use starling_ports::delivery::{Command, Holder};
+use starling_ports::ids::Epoch;
 use starling_ports::ingress::{Answered, Handling, SessionRef, Submitted};
-use starling_ports::sessions::{Flags, Portrait, Registered, Registration, Renewal, Renewed, Standing};
+use starling_ports::position::Position;
+use starling_ports::sessions::{
+    Claimed, Detach, Flags, Portrait, Registered, Registration, Renewal, Renewed, Standing,
+};
+use starling_ports::{Result, StoreError};
 use starling_stanza::Kind;
 use starling_stream::{Input, Output};
 use tracing::debug;
@@ -28,6 +32,8 @@ pub(super) struct Again<'a> {
     /// Something that the session said of itself may have changed.
     portrait_due: bool,
     portrait: Portrait,
+    /// What was acknowledged before the session was resumed here.
+    done: Position,
     asking: Job<'a, Result<Portrait>>,
     standing: Job<'a, Result<Vec<Renewed>>>,
     registering: Job<'a, Result<Registered>>,
@@ -57,6 +63,17 @@ impl Again<'_> {
         }
         self.batch.clear();
         false
+    }
+
+    /// Keeps what a claim has told.
+    pub(super) fn resumes(&mut self, input: &Input<'_>) {
+        if let Input::Resumed(Some(Claimed::Resumed { done, .. })) = input {
+            self.done = done.clone();
+        }
+    }
+
+    pub(super) fn take_done(&mut self) -> Position {
+        std::mem::take(&mut self.done)
     }
 
     /// Whether nothing else may be said of the session.
@@ -174,16 +191,47 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// The session hears that its socket is gone; one that its store has forgotten is registered first, or there would be nothing to
+    /// resume, and nobody would be told that it has ended. An error: not yet.
+    pub(super) async fn let_go(&mut self, why: Detach) -> Result<()> {
+        let Some(mut held) = self.held() else { return Ok(()) };
+        let ingress = &self.shared.ingress;
+        if !held.outbox.is_forgotten() {
+            if ingress.detach(&held.session, why).await? || self.again.is_none() {
+                return Ok(());
+            }
+            let renewed = ingress.renew(self.shared.hub.node(), vec![renewal(held)]).await?;
+            match renewed.first() {
+                Some(renewed) if renewed.standing == Standing::Unknown => held.outbox.renewed(renewed),
+                Some(renewed) if renewed.standing == Standing::Over => return Ok(()), // or it is somebody else's
+                _ => return Err(undecided()),
+            }
+        }
+        self.begin_registering(held);
+        let Some(registering) = self.again.as_mut().and_then(|again| again.registering.take()) else {
+            return Ok(());
+        };
+        if let Registered::Again { epoch } = registering.await? {
+            self.go_on(held, epoch);
+            held = self.held().unwrap_or(held);
+            self.shared.ingress.detach(&held.session, why).await?;
+        }
+        Ok(())
+    }
+
+    /// Under its next claim.
+    fn go_on(&mut self, held: &Held, epoch: Epoch) {
+        let session = SessionRef { epoch, ..held.session.clone() };
+        let outbox = Arc::new(held.outbox.again(epoch));
+        self.shared.hub.register(&session, outbox.clone());
+        let _ = held.next.set(Box::new(Held::new(session, outbox)));
+        self.again.iter_mut().for_each(|again| again.token = None);
+        self.shared.metrics.registered.increment(1);
+    }
+
     fn registered(&mut self, held: &Held, answer: Result<Registered>, out: &mut Output) {
         match answer {
-            Ok(Registered::Again { epoch }) => {
-                let session = SessionRef { epoch, ..held.session.clone() };
-                let outbox = Arc::new(held.outbox.again(epoch));
-                self.shared.hub.register(&session, outbox.clone());
-                let _ = held.next.set(Box::new(Held::new(session, outbox)));
-                self.again.iter_mut().for_each(|again| again.token = None);
-                self.shared.metrics.registered.increment(1);
-            }
+            Ok(Registered::Again { epoch }) => self.go_on(held, epoch),
             Ok(Registered::Over) => self.handle(Input::Command(Command::Fenced), out),
             Err(error) => {
                 debug!(%error, "a session is not registered again yet");
@@ -196,6 +244,10 @@ impl<'a> Driver<'a> {
 fn renewal(held: &Held) -> Renewal {
     let SessionRef { id: session, jid, .. } = &held.session;
     held.outbox.renewal(jid.bare(), *session)
+}
+
+fn undecided() -> StoreError {
+    StoreError::Unavailable { store: "sessions", source: "whether it is there is not known".into() }
 }
 
 /// 128 bits that nobody else has.

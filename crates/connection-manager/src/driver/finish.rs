@@ -1,16 +1,24 @@
 //! The end of a connection: what was read is still handled, and its session hears that the socket is gone.
 
+use std::time::Duration;
+
+use starling_ports::StoreError;
 use starling_ports::authentication::Reply;
 use starling_ports::ingress::{Answered, Handling, SessionRef};
 use starling_ports::sessions::{Claimed, Detach};
 use starling_stream::Input;
+use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::{Driver, Held};
+use super::{Driver, Held, RETRY_AFTER};
+
+/// How long a store may be away before a session is left to whoever finds it: as long as sockets wait for it (session-log rule 25).
+const OUTAGE: Duration = Duration::from_secs(60);
 
 impl Driver<'_> {
-    /// After the end: what was read is still handled, then the session hears that its socket is gone.
-    pub(crate) async fn finish(&mut self, why: Option<Detach>) {
+    /// After the end: what was read is still handled, then the session hears that its socket is gone. If nobody could tell it, that is
+    /// the answer, and it is to be said by `insist`.
+    pub(crate) async fn finish(&mut self, why: Option<Detach>) -> Option<Detach> {
         self.waiting = None;
         if let Some(call) = self.call.take() {
             // A session that was bound or resumed for nobody is let go at once, and so is a SASL exchange.
@@ -29,7 +37,7 @@ impl Driver<'_> {
                 let _ = self.shared.ingress.detach(&session, Detach::Lost).await;
             }
         }
-        let Some(Held { session, outbox, .. }) = self.held() else { return };
+        let Held { session, outbox, .. } = self.held()?;
         if let Some(submit) = self.submit.take() {
             let answer = submit.await;
             self.is_unknown |= !matches!(answer, Ok(Answered { handling: Handling::Done(_), .. }));
@@ -49,11 +57,35 @@ impl Driver<'_> {
         if let Some(upto) = self.acknowledge.take() {
             let _ = self.shared.ingress.acknowledge(session, upto).await;
         }
-        self.shared.hub.unregister(session.id, outbox.epoch());
-        if let Some(why) = why
-            && let Err(error) = self.shared.ingress.detach(session, why).await
-        {
-            debug!(%error, "a session could not be told that its socket is gone");
+        let unsaid = match why {
+            Some(why) => self.let_go(why).await.inspect_err(unheard).err().map(|_| why),
+            None => None,
+        };
+        if unsaid.is_none() {
+            self.unregister();
+        }
+        unsaid
+    }
+
+    /// Says it again, until it is heard: while a store is away, or before it knows the session again, a client that comes back would
+    /// find nothing to resume. The node goes on holding the session meanwhile.
+    pub(crate) async fn insist(&mut self, why: Detach) {
+        let (shared, until) = (self.shared, Instant::now() + OUTAGE);
+        while Instant::now() < until && shared.stop.run_until_cancelled(sleep(RETRY_AFTER)).await.is_some() {
+            if self.let_go(why).await.inspect_err(unheard).is_ok() {
+                break;
+            }
+        }
+        self.unregister();
+    }
+
+    fn unregister(&self) {
+        if let Some(Held { session, outbox, .. }) = self.held() {
+            self.shared.hub.unregister(session.id, outbox.epoch());
         }
     }
+}
+
+fn unheard(error: &StoreError) {
+    debug!(%error, "a session could not be told that its socket is gone");
 }

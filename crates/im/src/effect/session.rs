@@ -60,7 +60,7 @@ impl Context {
         let waiting = sessions.into_iter().filter(|session| !session.attached);
         let oldest = waiting.min_by_key(|session| session.since).ok_or(BindError::ResourceConstraint)?;
         let gone = self.stores.sessions.detach(account, oldest.id, oldest.epoch, Detach::Closed).await;
-        if let Some(ended) = gone.map_err(|_| BindError::Unavailable)? {
+        if let Some(ended) = gone.map_err(|_| BindError::Unavailable)?.ended() {
             self.finish(ended, true).await;
         }
         Ok(())

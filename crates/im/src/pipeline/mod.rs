@@ -19,7 +19,7 @@ use starling_ports::ingress::{
     Answered, BindError, Ingress, PulledBatch, RegisterError, Resume, SessionRef, Submitted,
 };
 use starling_ports::sessions::{
-    Claimed, Detach, Portrait, Registered, Registration, Renewal, Renewed, SmBase, View,
+    Claimed, Detach, Detached, Portrait, Registered, Registration, Renewal, Renewed, SmBase, View,
 };
 use starling_ports::trace::Tracer;
 use starling_ports::{Result, StoreError};
@@ -196,12 +196,14 @@ impl Ingress for Pipeline {
     async fn pull(&self, session: &SessionRef, after: LogNumber, limit: usize) -> Result<PulledBatch> {
         self.cx.router.pull(session, after, limit).await
     }
-    async fn detach(&self, session: &SessionRef, why: Detach) -> Result<()> {
+    async fn detach(&self, session: &SessionRef, why: Detach) -> Result<bool> {
         let account = session.jid.bare();
-        if let Some(ended) = self.cx.stores.sessions.detach(&account, session.id, session.epoch, why).await? {
+        let detached = self.cx.stores.sessions.detach(&account, session.id, session.epoch, why).await?;
+        let is_known = !matches!(detached, Detached::Nobody);
+        if let Some(ended) = detached.ended() {
             self.cx.finish(ended, true).await;
         }
-        Ok(())
+        Ok(is_known)
     }
     async fn renew(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
         self.cx.stores.sessions.renew(node, sessions).await

@@ -7,7 +7,8 @@ use starling_jid::{FullJid, Jid};
 
 use super::{Availability, Flags, SmBase};
 use crate::delivery::Outgoing;
-use crate::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, NodeId, SessionId};
+use crate::ids::{Epoch, Handled, Life, LogNumber, NodeId, SessionId};
+use crate::position::Position;
 
 /// What a session has said of itself: its node asks for it now and then, because only a router understands it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,8 +48,8 @@ pub struct Registration {
     pub acknowledged: LogNumber,
     /// What came to the node behind it, in order: the client has it, or will get it on this stream.
     pub entries: Vec<Outgoing>,
-    /// What the client has acknowledged since the position was saved: it does not wait again.
-    pub done: Vec<ArchiveId>,
+    /// What was acknowledged since the position was saved, as far as the node knows: it does not wait again.
+    pub done: Position,
 }
 
 /// The answer to a registration.

@@ -1,5 +1,6 @@
 //! For `Sessions`, with the `Archive` in which its rows are kept.
 
+mod done;
 mod renewal;
 
 use std::sync::Arc;
@@ -12,11 +13,14 @@ use crate::archive::{Archive, Direction, Query, Table};
 use crate::delivery::{Copy, Outgoing};
 use crate::ids::{Epoch, Handled, Life, LogNumber, NodeId, SessionId, Timestamp};
 use crate::nodes::{NodeReport, Nodes};
+use crate::position::Position;
 use crate::sessions::{
-    Availability, Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Flags, Keep, Outcome,
-    Planned, Portrait, Registered, Registration, Renewal, Role, SenderKey, Sessions, SmBase, Standing,
+    Availability, Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Detached, Flags, Keep,
+    Outcome, Planned, Portrait, Registered, Registration, Renewal, Role, SenderKey, Sessions, SmBase,
+    Standing,
 };
 
+pub use self::done::what_a_node_knows_to_be_done_waits_no_more;
 pub use self::renewal::{a_renewal_repeats_acknowledgements, a_renewal_tells_who_is_behind, renewal_of};
 
 async fn bind(sessions: &dyn Sessions, account: &BareJid, resource: &str) -> Bound {
@@ -248,7 +252,8 @@ pub async fn a_session_is_resumed(sessions: &dyn Sessions, archive: &dyn Archive
         deliver(sessions, archive, &account, message(sender(), number, &[desk.id])).await;
     }
     sessions.settle(&account, &[], Some((desk.id, desk.epoch, Handled(4)))).await.unwrap();
-    assert!(sessions.detach(&account, desk.id, desk.epoch, Detach::Lost).await.unwrap().is_none());
+    let lost = sessions.detach(&account, desk.id, desk.epoch, Detach::Lost).await.unwrap();
+    assert!(matches!(lost, Detached::Waits), "{lost:?}");
     deliver(sessions, archive, &account, message(sender(), 4, &[desk.id])).await;
     let claim = |account: &BareJid, h, token| Claim {
         account: account.clone(),
@@ -284,7 +289,10 @@ pub async fn an_ended_session_leaves_its_h(sessions: &dyn Sessions) {
     let desk = online(sessions, &account, "desk").await;
     enable(sessions, &account, &desk).await;
     sessions.settle(&account, &[], Some((desk.id, desk.epoch, Handled(9)))).await.unwrap();
-    let ended = sessions.detach(&account, desk.id, desk.epoch, Detach::Closed).await.unwrap().unwrap();
+    let ended =
+        sessions.detach(&account, desk.id, desk.epoch, Detach::Closed).await.unwrap().ended().unwrap();
+    let again = sessions.detach(&account, desk.id, desk.epoch, Detach::Lost).await.unwrap();
+    assert!(matches!(again, Detached::Nobody), "{again:?}");
     assert!(ended.id == desk.id && ended.available.is_some());
     let told = async || {
         let account = account.clone();
@@ -352,7 +360,7 @@ pub async fn a_forgotten_session_is_registered_again(sessions: &dyn Sessions, ar
         handled: Handled(9),
         acknowledged: LogNumber(4),
         entries: vec![second],
-        done: vec![ids[0]],
+        done: Position { low: None, acknowledged: vec![ids[0]] },
     };
     let Registered::Again { epoch } = sessions.register(said.clone()).await.unwrap() else { panic!() };
     assert!(epoch > said.epoch, "it is a claim");
@@ -381,8 +389,9 @@ pub async fn a_forgotten_session_is_registered_again(sessions: &dyn Sessions, ar
     sessions.detach(&account, session, epoch, Detach::Lost).await.unwrap();
     let claim = Claim { account: account.clone(), session, node: NodeId::default(), h: 6, token: 1 };
     let claimed = sessions.claim(claim).await.unwrap();
-    let Claimed::Resumed { handled, acknowledged, .. } = claimed else { panic!("{claimed:?}") };
+    let Claimed::Resumed { handled, acknowledged, done, .. } = claimed else { panic!("{claimed:?}") };
     assert_eq!((handled, acknowledged), (Handled(9), LogNumber(6)));
+    assert!(done.low >= Some(ids[2]), "what its node acknowledged for it goes with it: {done:?} of {ids:?}");
 }
 
 /// Rule 9: what has ended is not registered again, whatever its node says.
@@ -408,7 +417,7 @@ pub async fn an_ended_session_is_not_registered_again(sessions: &dyn Sessions) {
         handled: Handled(0),
         acknowledged: LogNumber(0),
         entries: Vec::new(),
-        done: Vec::new(),
+        done: Position::default(),
     };
     assert_eq!(sessions.register(said).await.unwrap(), Registered::Over);
     assert!(sessions.view(&account).await.unwrap().sessions.is_empty());

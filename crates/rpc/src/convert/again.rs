@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use starling_jid::Jid;
 use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, NodeId};
+use starling_ports::position::Position;
 use starling_ports::sessions::{Availability, Portrait, Registered, Registration, Renewed, Standing};
 
 use super::answer::{entry, flags, of_entry, of_flags, of_wire};
@@ -88,7 +89,8 @@ pub(super) fn registration(of: &Registration) -> pb::Registration {
         handled: of.handled.0,
         acknowledged: of.acknowledged.0,
         entries: of.entries.iter().map(entry).collect(),
-        done: of.done.iter().copied().map(archive_id).collect(),
+        done: of.done.acknowledged.iter().copied().map(archive_id).collect(),
+        done_up_to: of.done.low.map(archive_id),
     }
 }
 
@@ -109,7 +111,10 @@ pub(super) fn of_registration(of: pb::Registration, node: NodeId) -> Result<Regi
         handled: Handled(of.handled),
         acknowledged: LogNumber(of.acknowledged),
         entries: entries?,
-        done: of.done.into_iter().map(of_archive_id).collect(),
+        done: Position {
+            low: of.done_up_to.map(of_archive_id),
+            acknowledged: of.done.into_iter().map(of_archive_id).collect(),
+        },
     })
 }
 

@@ -6,6 +6,7 @@ use starling_ports::StoreError;
 use starling_ports::delivery::Outgoing;
 use starling_ports::ids::{Epoch, Handled, LogNumber};
 use starling_ports::ingress::{Answered, BindError, Handling, PulledBatch, SessionRef};
+use starling_ports::position::Position;
 use starling_ports::sessions::{Claimed, Flags, Portrait, Registered, Renewed};
 use starling_stanza::Wire;
 
@@ -18,6 +19,7 @@ type Stored<T> = starling_ports::Result<T>;
 #[derive(Debug)]
 pub(crate) enum Reply {
     Done(Stored<()>),
+    Detached(Stored<bool>),
     Answered(Stored<Answered>),
     Acknowledged(Stored<bool>),
     Pulled(Stored<PulledBatch>),
@@ -54,6 +56,15 @@ impl Reply {
         renewed: Renewed => Stored<Vec<Renewed>>;
     }
 
+    /// Whether there was such a session. A router that does not say so does not know.
+    pub(crate) fn detached(self) -> Result<Stored<bool>> {
+        match self {
+            Reply::Done(result) => Ok(result.map(|()| true)),
+            Reply::Detached(result) => Ok(result),
+            _ => Err(Malformed("answer")),
+        }
+    }
+
     pub(crate) fn bound(self) -> Result<std::result::Result<SessionRef, BindError>> {
         match self {
             Reply::Bound(result) => Ok(result),
@@ -80,7 +91,8 @@ impl Reply {
             result.map_or_else(|error| Body::Failure(failure(&error)), body)
         }
         match self {
-            Reply::Done(result) => or(result, |()| Body::Done(pb::Empty {})),
+            Reply::Done(result) => or(result, |()| Body::Done(pb::Done { nobody: false })),
+            Reply::Detached(result) => or(result, |is_known| Body::Done(pb::Done { nobody: !is_known })),
             Reply::Answered(result) => or(result, |answered| Body::Handling(handling(&answered))),
             Reply::Acknowledged(result) => or(result, Body::Acknowledged),
             Reply::Pulled(result) => or(result, |batch| Body::Pulled(pulled(batch))),
@@ -96,7 +108,8 @@ impl Reply {
     pub(crate) fn read(body: Body) -> Result<Reply> {
         Ok(match body {
             Body::Failure(failure) => Reply::Done(Err(of_failure(failure))),
-            Body::Done(pb::Empty {}) => Reply::Done(Ok(())),
+            Body::Done(pb::Done { nobody: false }) => Reply::Done(Ok(())),
+            Body::Done(pb::Done { nobody: true }) => Reply::Detached(Ok(false)),
             Body::Handling(handling) => Reply::Answered(Ok(of_handling(handling)?)),
             Body::Acknowledged(is_known) => Reply::Acknowledged(Ok(is_known)),
             Body::Pulled(pb::Pulled { entries, more }) => {
@@ -218,7 +231,7 @@ fn of_bound(bound: pb::Bound) -> Result<std::result::Result<SessionRef, BindErro
 fn claimed(claimed: Claimed) -> pb::Claimed {
     use pb::claimed::Body;
     let body = match claimed {
-        Claimed::Resumed { jid, epoch, handled, base: from, acknowledged, flags: had, fenced: _ } => {
+        Claimed::Resumed { jid, epoch, handled, base: from, acknowledged, flags: had, fenced: _, done } => {
             Body::Resumed(pb::Resumed {
                 jid: jid.as_str().to_owned(),
                 epoch: epoch.0,
@@ -226,12 +239,15 @@ fn claimed(claimed: Claimed) -> pb::Claimed {
                 base: Some(base(from)),
                 acknowledged: acknowledged.0,
                 flags: Some(flags(had)),
+                done_up_to: done.low.map(archive_id),
+                done: done.acknowledged.into_iter().map(archive_id).collect(),
             })
         }
         Claimed::Failed { handled } => {
-            Body::Failed(pb::ResumeFailed { handled: handled.map(|handled| handled.0) })
+            Body::Failed(pb::ResumeFailed { handled: handled.map(|handled| handled.0), in_doubt: false })
         }
         Claimed::TooHigh { sent } => Body::TooHigh(sent.0),
+        Claimed::Doubtful => Body::Failed(pb::ResumeFailed { handled: None, in_doubt: true }),
     };
     pb::Claimed { body: Some(body) }
 }
@@ -247,8 +263,13 @@ fn of_claimed(claimed: pb::Claimed) -> Result<Claimed> {
             acknowledged: LogNumber(resumed.acknowledged),
             flags: of_flags(resumed.flags.ok_or(Malformed("flags"))?),
             fenced: None,
+            done: Position {
+                low: resumed.done_up_to.map(of_archive_id),
+                acknowledged: resumed.done.into_iter().map(of_archive_id).collect(),
+            },
         },
-        Body::Failed(pb::ResumeFailed { handled }) => Claimed::Failed { handled: handled.map(Handled) },
+        Body::Failed(pb::ResumeFailed { in_doubt: true, .. }) => Claimed::Doubtful,
+        Body::Failed(pb::ResumeFailed { handled, .. }) => Claimed::Failed { handled: handled.map(Handled) },
         Body::TooHigh(sent) => Claimed::TooHigh { sent: LogNumber(sent) },
     })
 }

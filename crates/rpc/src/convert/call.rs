@@ -44,7 +44,7 @@ impl Call {
             Call::SetInactive(session, inactive) => {
                 Reply::Done(ingress.set_inactive(&session, inactive).await)
             }
-            Call::Detach(session, why) => Reply::Done(ingress.detach(&session, why).await),
+            Call::Detach(session, why) => Reply::Detached(ingress.detach(&session, why).await),
             Call::Bind(account, resource) => {
                 Reply::Bound(ingress.bind(&account, resource.as_deref(), node).await)
             }

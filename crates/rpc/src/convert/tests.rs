@@ -3,6 +3,7 @@
 use starling_ports::delivery::{Command, Outgoing, Target};
 use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, SessionId};
 use starling_ports::ingress::{Answered, BindError, Handling, PulledBatch, SessionRef, Submitted};
+use starling_ports::position::Position;
 use starling_ports::sessions::{
     Availability, Claimed, Detach, Flags, Portrait, Registered, Registration, Renewal, Renewed, SmBase,
     Standing,
@@ -32,6 +33,11 @@ fn outgoing(number: u64, wire: &Wire) -> Outgoing {
         id,
         trace: None,
     }
+}
+
+fn done() -> Position {
+    let id = |number| ArchiveId { number, random: 2 };
+    Position { low: Some(id(1)), acknowledged: vec![id(3)] }
 }
 
 fn round(body: pb::up::Body) -> String {
@@ -102,6 +108,7 @@ fn answers_are_read_as_they_were_given() {
         acknowledged: LogNumber(6),
         flags,
         fenced: None,
+        done: done(),
     };
     let entries = || vec![outgoing(1, &wire("<message from='a@b'>"))];
     for reply in [
@@ -117,11 +124,13 @@ fn answers_are_read_as_they_were_given() {
         || Reply::Claimed(Ok(Claimed::Failed { handled: Some(Handled(0)) })),
         || Reply::Claimed(Ok(Claimed::Failed { handled: None })),
         || Reply::Claimed(Ok(Claimed::TooHigh { sent: LogNumber(3) })),
+        || Reply::Claimed(Ok(Claimed::Doubtful)),
+        || Reply::Detached(Ok(false)),
         || Reply::Renewed(Ok(renewed())),
         || Reply::Registered(Ok(Registered::Again { epoch: Epoch(7) })),
         || Reply::Registered(Ok(Registered::Over)),
         || Reply::Portrait(Ok(portrait())),
-    ] as [fn() -> Reply; 16]
+    ] as [fn() -> Reply; 18]
     {
         assert_eq!(format!("{:?}", Reply::read(reply().write()).unwrap()), format!("{:?}", reply()));
     }
@@ -162,7 +171,7 @@ fn a_registration_is_the_same_at_the_router() {
         handled: Handled(8),
         acknowledged: LogNumber(9),
         entries: vec![outgoing(10, &wire("<message from='a@b'>"))],
-        done: vec![ArchiveId { number: 1, random: 2 }],
+        done: done(),
     };
     let Call::RegisterAgain(body) = Call::read(Call::register_again(&said)).unwrap() else { panic!() };
     let read = again::of_registration(*body, said.node).unwrap();

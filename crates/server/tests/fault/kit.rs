@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use starling_history::Expect;
-use starling_testkit::numbered::{Habit, Notes, PATIENCE, Readers, Recipient, Sender};
-use starling_testkit::{Cluster, ClusterOptions, Connection, Part, Received, cql_server};
+use starling_testkit::numbered::{Habit, Hosts, Notes, PATIENCE, Readers, Recipient, Sender};
+use starling_testkit::{Cluster, ClusterOptions, Connection, Part, Proxy, Received, cql_server};
 use tokio::task::JoinSet;
 
 use crate::moment::Moments;
@@ -26,6 +26,8 @@ const READERS: [&str; 4] = ["rita", "sven", "tess", CONTACT];
 const FLOW: usize = 400;
 /// How many of each sender, and to each receiver, where nobody may be left behind: more than can have been on their way before.
 const SHARE: usize = 50;
+
+const MANAGERS: usize = 2;
 
 /// What all parts run with: nothing but the promises limits these clients.
 const CONFIG: &str = "[limits]\nstanzas-per-second = 0\nbytes-per-second = 0\n[im.quotas]\noffline-messages = 0\n\
@@ -48,7 +50,7 @@ fn logs() -> Option<PathBuf> {
 
 fn options(cql: String, redis: String) -> ClusterOptions {
     let level = if logs().is_some() { "[log]\nlevel = \"debug\"\n" } else { "" };
-    ClusterOptions { managers: 2, routers: 2, cql, redis, config: format!("{CONFIG}{level}") }
+    ClusterOptions { managers: MANAGERS, routers: 2, cql, redis, config: format!("{CONFIG}{level}") }
 }
 
 /// Everybody who sends or receives.
@@ -64,6 +66,8 @@ pub(crate) struct Kit {
     stop: Arc<AtomicBool>,
     senders: JoinSet<Sender>,
     recipients: JoinSet<Recipient>,
+    /// Between clients and their nodes, where sockets are to be cut.
+    wires: Vec<Proxy>,
 }
 
 impl Kit {
@@ -75,6 +79,20 @@ impl Kit {
     /// The same with clients that take a server for dead which does not answer, and go elsewhere.
     pub(crate) async fn start_impatient() -> Kit {
         Kit::start_with(true).await
+    }
+
+    /// The same where the sockets of all clients can be cut.
+    pub(crate) async fn start_on_wires() -> Kit {
+        let cluster = Cluster::start(&binary(), &options(cql_server(), String::new())).await.unwrap();
+        let wire = |manager| Proxy::start(cluster.hosts().nth(manager)).unwrap();
+        let wires: Vec<Proxy> = (0..MANAGERS).map(wire).collect();
+        let hosts = Hosts::new(wires.iter().map(Proxy::address).collect());
+        Kit { wires, ..Kit::load_at(hosts, false, cluster).await }
+    }
+
+    /// All clients lose their sockets, and come back at once.
+    pub(crate) fn cut(&self) {
+        self.wires.iter().for_each(Proxy::cut);
     }
 
     /// The same on a CQL server of the test's own.
@@ -109,6 +127,10 @@ impl Kit {
     }
 
     async fn load(is_impatient: bool, cluster: Cluster) -> Kit {
+        Kit::load_at(cluster.hosts().clone(), is_impatient, cluster).await
+    }
+
+    async fn load_at(hosts: Hosts, is_impatient: bool, cluster: Cluster) -> Kit {
         let habit = if is_impatient { Habit::Asks } else { Habit::Answers };
         for jid in accounts() {
             let add = json!({"op": "user-add", "jid": jid, "password": "secret"});
@@ -119,14 +141,14 @@ impl Kit {
         let (mut senders, mut recipients) = (JoinSet::new(), JoinSet::new());
         for name in RECEIVERS.into_iter().chain([CONTACT]) {
             let phone = Recipient::new(name, "phone", &notes);
-            recipients.spawn(phone.insist(cluster.hosts().clone(), habit, stop.clone()));
+            recipients.spawn(phone.insist(hosts.clone(), habit, stop.clone()));
         }
         for name in SENDERS {
             let sender = Sender::new(name, &READERS, &notes);
             let sender = if is_impatient { sender.impatient() } else { sender };
-            senders.spawn(sender.insist(cluster.hosts().clone(), stop.clone()));
+            senders.spawn(sender.insist(hosts.clone(), stop.clone()));
         }
-        Kit { cluster, moments: Moments::of(&notes), notes, stop, senders, recipients }
+        Kit { cluster, moments: Moments::of(&notes), notes, stop, senders, recipients, wires: Vec::new() }
     }
 
     /// Waits until so many more messages are acknowledged, and says how many that was in a second.

@@ -1,6 +1,6 @@
 //! Rules 15, 18 and 19: what a session leaves.
 
-use starling_ports::sessions::{Claim, Detach};
+use starling_ports::sessions::{Claim, Detach, Detached};
 
 use super::*;
 
@@ -51,7 +51,8 @@ fn rule_18_with_no_other_session_it_stays_pending() {
     let desk = world.resumable("desk");
     world.commit(message(1, &[desk]));
     let epoch = world.epoch(desk);
-    assert!(world.step(|slot, context| slot.detach(context, desk, epoch, Detach::Lost)).is_none());
+    let detached = world.step(|slot, context| slot.detach(context, desk, epoch, Detach::Lost));
+    assert!(matches!(detached, Detached::Waits));
     assert!(world.slot.expired(world.now).is_empty());
     world.now = world.now.after(Duration::from_secs(301));
     assert_eq!(world.slot.expired(world.now), [desk]);
@@ -86,7 +87,8 @@ fn rule_19_a_lost_session_without_resumption_ends_and_its_messages_wait() {
     world.commit(message(2, &[desk]));
     world.acknowledge(desk, 1);
     let epoch = world.epoch(desk);
-    assert!(world.step(|slot, context| slot.detach(context, desk, epoch, Detach::Lost)).is_some());
+    let detached = world.step(|slot, context| slot.detach(context, desk, epoch, Detach::Lost));
+    assert!(matches!(detached, Detached::Ended(_)));
     assert_eq!(world.waiting(), 1);
 }
 

@@ -247,7 +247,7 @@ fn rule_21_a_former_owner_has_no_effect_and_the_same_token_gets_the_same_epoch()
     assert_eq!(world.waiting(), 1, "the fenced owner acknowledged nothing");
     let former = world
         .step(|slot, context| slot.detach(context, desk, Epoch(1), starling_ports::sessions::Detach::Closed));
-    assert!(former.is_none());
+    assert!(matches!(former, starling_ports::sessions::Detached::Nobody));
     let changed = world.step(|slot, context| slot.change(context, desk, Epoch(1), Change::Presence(None)));
     assert!(matches!(changed, Changed::Fenced));
     assert!(world.slot.session(desk).is_some());

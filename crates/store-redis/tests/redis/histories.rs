@@ -131,7 +131,7 @@ impl Teller<'_> {
             Step::Detach(is_lost) => match known {
                 Some(known) => {
                     let why = if *is_lost { Detach::Lost } else { Detach::Closed };
-                    let ended = router.detach(&account, known.id, known.epoch, why).await.unwrap();
+                    let ended = router.detach(&account, known.id, known.epoch, why).await.unwrap().ended();
                     format!("{:?}", ended.map(|ended| (ended.available.is_some(), handed(&ended.handed))))
                 }
                 None => String::new(),

@@ -32,6 +32,7 @@ suite! {
     who_holds_a_message_is_known(store);
     a_forgotten_session_is_registered_again(store);
     an_ended_session_is_not_registered_again();
+    what_a_node_knows_to_be_done_waits_no_more(store);
     all_sessions_of_an_account_end();
 }
 

@@ -103,7 +103,7 @@ async fn register(router: &dyn Sessions, account: &BareJid, session: &Bound) -> 
         handled: Handled(0),
         acknowledged: LogNumber(0),
         entries: Vec::new(),
-        done: Vec::new(),
+        done: starling_ports::position::Position::default(),
     };
     let registered = router.register(said).await.unwrap();
     let Registered::Again { epoch } = registered else { panic!("{registered:?}") };

@@ -277,7 +277,7 @@ impl Machine {
         let Phase::Authenticated(account) = &mut self.phase else { return Ok(()) };
         let Some(resume) = account.resume.take() else { return Ok(()) };
         match claimed {
-            Some(Claimed::Resumed { jid, epoch, handled, acknowledged, flags, base, fenced: _ }) => {
+            Some(Claimed::Resumed { jid, epoch, handled, acknowledged, flags, base, .. }) => {
                 let session = SessionRef { id: resume.session, jid, epoch };
                 let counters = sm::Counters { base, resumable: flags.resumable };
                 sm::write_resumed(&mut out.bytes, resume.session, counters.h(handled));
@@ -299,7 +299,7 @@ impl Machine {
                 });
             }
             // A refusal would make the client give its session up: it tries again with a new connection.
-            None => self.close(Ending { detach: None, linger: false }, out),
+            None | Some(Claimed::Doubtful) => self.close(Ending { detach: None, linger: false }, out),
         }
         self.mark(out);
         Ok(())

@@ -399,7 +399,10 @@ impl Session<'_, '_> {
         let waiting = self.terms.as_mut().map(|terms| terms.window.drain()).unwrap_or_default();
         let replies: VecDeque<Reply> = self.unread.take().into_iter().chain(waiting).collect();
         let last = Last { replies, incoming: &mut self.incoming, lingers: ending.linger };
-        tokio::join!(last.words(&payloads, goodbye), self.driver.finish(ending.detach));
+        let ((), unsaid) = tokio::join!(last.words(&payloads, goodbye), self.driver.finish(ending.detach));
+        if let Some(why) = unsaid {
+            self.driver.insist(why).await;
+        }
     }
 }
 

@@ -92,9 +92,9 @@ impl Ingress for Uplinks {
         reply.pulled().map_err(Unanswered::from)?
     }
 
-    async fn detach(&self, session: &SessionRef, why: Detach) -> Result<()> {
+    async fn detach(&self, session: &SessionRef, why: Detach) -> Result<bool> {
         let reply = self.of_session(session, || Call::detach(session, why)).await?;
-        reply.done().map_err(Unanswered::from)?
+        reply.detached().map_err(Unanswered::from)?
     }
 
     /// All of them by the router of the first one: any router can do it.

@@ -10,6 +10,7 @@ use starling_jid::FullJid;
 use starling_ports::delivery::{Command, Outgoing, Target};
 use starling_ports::ids::{Epoch, Handled, Life, LogNumber, SessionId};
 use starling_ports::ingress::{Handling, PulledBatch, Resume, SessionRef, Submitted};
+use starling_ports::position::Position;
 use starling_ports::sessions::{Claimed, Detach, Flags, Portrait, Renewal, Renewed, SmBase, Standing};
 use starling_stanza::{Carried, Draft, Kind, Wire};
 
@@ -103,6 +104,7 @@ fn downward() -> pb::Downward {
         acknowledged: LogNumber(7),
         flags: Flags { carbons: true, sm: true, resumable: true, ..Flags::default() },
         fenced: None,
+        done: Position::default(),
     };
     let replies = [
         Reply::Done(Ok(())),

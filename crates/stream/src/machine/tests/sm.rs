@@ -146,6 +146,7 @@ fn claimed(handled: u64, base: u64, acknowledged: u64) -> Claimed {
         acknowledged: LogNumber(acknowledged),
         flags: Flags { sm: true, resumable: true, ..Flags::default() },
         fenced: None,
+        done: Default::default(),
     }
 }
 

@@ -1,9 +1,12 @@
-//! Spans go to an OpenTelemetry receiver by OTLP over gRPC, in batches, behind a bounded queue: nobody who ends a span waits for it.
+//! Spans and metrics go to an OpenTelemetry receiver by OTLP over gRPC. Spans in batches, behind a bounded queue: nobody who ends one
+//! waits for it.
 
 mod batch;
+mod figures;
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -13,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tonic::transport::{Channel, Endpoint};
 
 pub use self::batch::{Resource, Span, SpanKind, SpanValue};
+use crate::Metrics;
 use crate::metrics::{LostSpans, lost_spans, sent_spans};
 
 /// How many spans wait at most; what comes then is lost, and counted.
@@ -26,6 +30,9 @@ const WITHIN: Duration = Duration::from_secs(5);
 /// The same for the last ones of a process.
 const LAST_WITHIN: Duration = Duration::from_secs(2);
 
+/// Oftener than this metrics are not sent.
+const OFTEN: Duration = Duration::from_secs(1);
+
 /// Where an OpenTelemetry receiver is, and what it gets. Nothing is sent unless `endpoint` is given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -38,6 +45,9 @@ pub struct Config {
     pub sample_accounts: Vec<String>,
     /// At most so many traces begin in a second, whatever else is said; 0: no limit. May change on reload.
     pub most_per_second: u64,
+    /// How often all metrics are sent there; `0s`: never, and `/metrics` has them anyway.
+    #[serde(with = "humantime_serde")]
+    pub metrics_every: Duration,
 }
 
 impl Default for Config {
@@ -47,6 +57,7 @@ impl Default for Config {
             sample_rate: 0.001,
             sample_accounts: Vec::new(),
             most_per_second: 100,
+            metrics_every: Duration::ZERO,
         }
     }
 }
@@ -65,6 +76,10 @@ impl Config {
     pub fn check(&self) -> Result<(), Wrong> {
         if !(0.0..=1.0).contains(&self.sample_rate) {
             return Err(Wrong { field: "sample-rate", why: "must be from 0 to 1".to_owned() });
+        }
+        if !self.metrics_every.is_zero() && self.metrics_every < OFTEN {
+            let why = "must be 0s, or 1s or more".to_owned();
+            return Err(Wrong { field: "metrics-every", why });
         }
         self.address().map(drop).map_err(|why| Wrong { field: "endpoint", why })
     }
@@ -109,6 +124,37 @@ pub fn start(
     tasks.spawn(run(client, resource, spans, stop));
     crate::metrics::describe_spans();
     Some(Exporter(queue))
+}
+
+/// Sends all metrics again and again until `stop`, if that is wanted.
+pub fn report(
+    config: &Config,
+    resource: Resource,
+    metrics: Metrics,
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) {
+    let every = config.metrics_every;
+    let Some(endpoint) = config.address().ok().flatten().filter(|_| !every.is_zero()) else { return };
+    let mut client = MetricsServiceClient::new(endpoint.connect_lazy());
+    tasks.spawn(async move {
+        let (begun, mut clock) = (nanoseconds(), tokio::time::interval(every));
+        clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        while stop.run_until_cancelled(clock.tick()).await.is_some() {
+            let period = figures::Period { begun, now: nanoseconds() };
+            let request = resource.metrics(figures::metrics(&metrics.render(), period));
+            match stop.run_until_cancelled(timeout(WITHIN, client.export(request))).await {
+                Some(Ok(Err(error))) => tracing::debug!(%error, "a receiver of metrics did not take them"),
+                Some(Err(_)) => tracing::debug!("a receiver of metrics did not answer in time"),
+                Some(Ok(Ok(_))) | None => {}
+            }
+        }
+    });
+}
+
+fn nanoseconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 async fn run(
@@ -178,6 +224,9 @@ mod tests {
         for bad in ["localhost:4317", "https://otel:4317", "http://", "http:// x", "grpc://otel"] {
             assert_eq!(with(bad).check().unwrap_err().field, "endpoint", "{bad}");
         }
+        let every = |metrics_every| Config { metrics_every, ..Config::default() }.check();
+        assert!(every(Duration::ZERO).is_ok() && every(OFTEN).is_ok());
+        assert_eq!(every(Duration::from_millis(1)).unwrap_err().field, "metrics-every");
         let rate = |sample_rate| Config { sample_rate, ..Config::default() }.check();
         assert!(rate(0.0).is_ok() && rate(1.0).is_ok());
         for bad in [-0.1, 1.1, f64::NAN] {

@@ -31,7 +31,7 @@ use starling_ports::trace::Tracer;
 use starling_rpc::{Role, Stores};
 use starling_session_router::Login;
 use starling_store_embedded::Store;
-use starling_telemetry::{LogHandle, Metrics};
+use starling_telemetry::{LogHandle, Metrics, otlp};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -154,6 +154,8 @@ pub(crate) async fn assemble(
     make_private(&config.data_dir)?;
     clock::warn_of(clock::trouble(&config.data_dir, SystemTime::now()));
     let base = Base::new(config)?;
+    let services = &base.services;
+    otlp::report(&config.otlp, base.own.resource(), metrics.clone(), services, base.stop.clone());
     let admin =
         crate::admin::start(&config.admin, base.health.clone(), metrics, &base.services, base.stop.clone())
             .await

@@ -2,8 +2,11 @@
 
 use std::path::Path;
 
+use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value::AsDouble;
 use serde_json::{Value, json};
-use starling_testkit::{Connection, Preset, Received, Server, ServerOptions};
+use starling_testkit::{Connection, Preset, Received, Server, ServerOptions, http};
 
 use crate::receiver::{self, Receiver};
 use crate::starling::{PATIENCE, ctl, server, until};
@@ -170,6 +173,34 @@ async fn what_is_followed_changes_while_the_server_runs() {
     let all = receiver.spans();
     assert_eq!(all.iter().filter(|one| one.span.name == "receive").count(), 3, "{all:#?}");
     assert!(!format!("{all:?}").contains("@localhost"), "nobody was named: {all:#?}");
+}
+
+/// Each that `/metrics` has, by the name that OpenTelemetry gives it.
+#[tokio::test]
+async fn metrics_are_sent_as_they_are_read() {
+    let receiver = Receiver::start().await;
+    let server = server(&otlp(&receiver, "metrics-every = '1s'\n")).await;
+    make_accounts(&server).await;
+    let _alice = login(&server, "alice").await;
+    let counts_one = |metric: &Metric| match &metric.data {
+        Some(Data::Gauge(gauge)) => gauge.data_points.iter().any(|one| one.value == Some(AsDouble(1.0))),
+        _ => false,
+    };
+    until("her connection", async || {
+        receiver.metrics().iter().any(|metric| metric.name == "xmpp.cm.connections" && counts_one(metric))
+    })
+    .await;
+    let get = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let page = http(server.address("admin").unwrap(), get).await.unwrap();
+    let read = page.lines().filter(|line| line.starts_with("# TYPE ")).count();
+    until("all of them", async || receiver.metrics().len() >= read).await;
+    let sent = receiver.metrics();
+    let latency = sent.iter().find(|metric| metric.name == "xmpp.ack.latency").unwrap();
+    assert_eq!(latency.unit, "s");
+    let Some(Data::Histogram(histogram)) = &latency.data else { panic!("{latency:?}") };
+    let point = &histogram.data_points[0];
+    assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);
+    assert_eq!(point.bucket_counts.iter().sum::<u64>(), point.count);
 }
 
 #[tokio::test]

@@ -1,7 +1,9 @@
 //! From spans to what OTLP calls them.
 
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource as OtlpResource;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind as OtlpKind;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
@@ -68,14 +70,27 @@ pub struct Span {
 }
 
 impl Resource {
-    pub(super) fn request(&self, spans: Vec<Span>) -> ExportTraceServiceRequest {
-        let scope = InstrumentationScope {
+    pub(super) fn metrics(&self, metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
+        let of_scope = ScopeMetrics { scope: Some(self.scope()), metrics, schema_url: String::new() };
+        let of_process = ResourceMetrics {
+            resource: Some(self.to_otlp()),
+            scope_metrics: vec![of_scope],
+            schema_url: String::new(),
+        };
+        ExportMetricsServiceRequest { resource_metrics: vec![of_process] }
+    }
+
+    fn scope(&self) -> InstrumentationScope {
+        InstrumentationScope {
             name: "starling".to_owned(),
             version: self.version.clone(),
             ..InstrumentationScope::default()
-        };
+        }
+    }
+
+    pub(super) fn request(&self, spans: Vec<Span>) -> ExportTraceServiceRequest {
         let spans = spans.into_iter().map(span).collect();
-        let of_scope = ScopeSpans { scope: Some(scope), spans, schema_url: String::new() };
+        let of_scope = ScopeSpans { scope: Some(self.scope()), spans, schema_url: String::new() };
         let of_process = ResourceSpans {
             resource: Some(self.to_otlp()),
             scope_spans: vec![of_scope],
@@ -119,7 +134,7 @@ fn span(span: Span) -> OtlpSpan {
     }
 }
 
-fn pair(key: &str, value: SpanValue) -> KeyValue {
+pub(super) fn pair(key: &str, value: SpanValue) -> KeyValue {
     let value = match value {
         SpanValue::Text(text) => any_value::Value::StringValue(text),
         SpanValue::Number(number) => any_value::Value::IntValue(number),

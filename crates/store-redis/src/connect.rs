@@ -4,7 +4,7 @@ mod batch;
 
 use std::io::ErrorKind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -19,23 +19,20 @@ use crate::dial::{Dialler, Files};
 use crate::error::{ConnectError, Failure, is_elsewhere, is_lost};
 use crate::keys;
 use crate::node::{Live, Node};
+use crate::time::SharedTime;
 use crate::together::together;
 use crate::topology::moved;
 
 pub(crate) use batch::Lost;
 
-/// How far Redis's clock may be from ours before it is not believed (session log §1).
-const WILD: i64 = 60_000_000;
 pub(crate) struct Link {
     dialler: Arc<Dialler>,
-    clock: Arc<dyn Clock>,
+    time: SharedTime,
     /// Where there is no cluster, all keys are here.
     one: Arc<Node>,
     cluster: Option<Cluster>,
     files: Mutex<Files>,
     calls: AtomicU64,
-    /// Microseconds by which Redis's clock is ahead of ours.
-    ahead: AtomicI64,
 }
 
 impl Link {
@@ -47,8 +44,8 @@ impl Link {
             Found::One => None,
             Found::Cluster(seeds, drawn) => Some(Cluster::new(seeds, drawn, &dialler)),
         };
-        let (calls, ahead) = (AtomicU64::new(0), AtomicI64::new(0));
-        Ok(Link { dialler, clock, one: Arc::new(Node::new(None)), cluster, files, calls, ahead })
+        let (calls, time) = (AtomicU64::new(0), SharedTime::new(clock));
+        Ok(Link { dialler, time, one: Arc::new(Node::new(None)), cluster, files, calls })
     }
 
     /// The connection to whoever has the key.
@@ -191,16 +188,8 @@ impl Link {
 
     /// Redis has told its time. In a cluster one node's holds for all: the one with the leases.
     pub(crate) fn told(&self, live: &Live, redis: u64) {
-        if self.cluster.is_some() && self.generation(keys::NODES) != live.generation {
-            return;
-        }
-        let ahead = i64::try_from(redis).unwrap_or(i64::MAX).saturating_sub_unsigned(self.clock.now().0);
-        let before = self.ahead.swap(ahead, Ordering::AcqRel);
-        if ahead.abs() > WILD && before.abs() <= WILD {
-            tracing::error!(
-                ahead_us = ahead,
-                "redis and this router disagree on the time by more than a minute; ids go on without a clock"
-            );
+        if self.cluster.is_none() || self.generation(keys::NODES) == live.generation {
+            self.time.told(redis);
         }
     }
 
@@ -219,17 +208,17 @@ impl Link {
 
     /// The time as all routers see it, and what ids are not below.
     pub(crate) fn now(&self) -> (Timestamp, Timestamp) {
-        let (ours, ahead) = (self.clock.now(), self.ahead.load(Ordering::Acquire));
-        if ahead.abs() > WILD {
-            return (ours, Timestamp(0));
-        }
-        let now = Timestamp(ours.0.saturating_add_signed(ahead));
-        (now, now)
+        self.time.now()
     }
 
     /// A time by our clock, as all routers see it.
     pub(crate) fn shared(&self, ours: Timestamp) -> Timestamp {
-        let ahead = self.ahead.load(Ordering::Acquire);
-        if ahead.abs() > WILD { ours } else { Timestamp(ours.0.saturating_add_signed(ahead)) }
+        self.time.shared(ours)
+    }
+
+    /// Changes whenever leases that are not over may seem to be: what held them was lost, or the time was moved. `None`: they are not to
+    /// be judged here.
+    pub(crate) fn watch(&self) -> Option<(u64, u64)> {
+        Some((self.generation(keys::NODES), self.time.jumps()?))
     }
 }

@@ -25,6 +25,7 @@ mod scripts;
 mod sessions;
 mod step;
 mod sweep;
+mod time;
 mod together;
 mod topology;
 

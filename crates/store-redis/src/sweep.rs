@@ -19,7 +19,7 @@ const OVERDUE: Duration = Duration::from_secs(2);
 
 /// Since when this router has watched without an interruption, and over which connection.
 #[derive(Default)]
-pub(crate) struct Watched(Mutex<Option<(u64, Instant)>>);
+pub(crate) struct Watched(Mutex<Option<((u64, u64), Instant)>>);
 
 pub(crate) fn ours(failure: Failure) -> starling_ports::StoreError {
     match failure {
@@ -29,13 +29,14 @@ pub(crate) fn ours(failure: Failure) -> starling_ports::StoreError {
 }
 
 impl Sessions {
-    /// Whether a full lease was watched: while Redis was away, nobody could renew.
+    /// Whether a full lease was watched: while Redis was away, nobody could renew, and one that was renewed before the time was moved
+    /// may seem to be over. To be asked after the time was taken by which leases are judged.
     fn has_watched(&self) -> bool {
-        let generation = self.link.generation(keys::NODES);
+        let Some(present) = self.link.watch() else { return false };
         let mut watched = self.watched.0.lock();
-        let (known, since) = watched.get_or_insert((generation, Instant::now()));
-        if *known != generation {
-            (*known, *since) = (generation, Instant::now());
+        let (known, since) = watched.get_or_insert((present, Instant::now()));
+        if *known != present {
+            (*known, *since) = (present, Instant::now());
         }
         since.elapsed() >= self.config.lease
     }

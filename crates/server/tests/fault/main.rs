@@ -9,6 +9,7 @@ mod acks;
 mod away;
 mod cassandra;
 mod checks;
+mod clocks;
 mod copy;
 mod costs;
 mod failover;

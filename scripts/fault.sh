@@ -13,7 +13,7 @@ cql=scripts/lib/cassandra.sh rounds=${ROUNDS:-20} name=${1-} started=
 tests=(cargo test --profile quick -p starling-server --test fault)
 export STARLING_FAULT_SEED=${STARLING_FAULT_SEED:-$((RANDOM * 32768 + RANDOM))} STARLING_FAULT_RATE=${STARLING_FAULT_RATE:-500}
 
-need_apt redis-server iproute2 libfaketime || exit
+need_apt redis-server iproute2 nftables libfaketime || exit
 "${tests[@]}" --no-run || exit
 count=$("${tests[@]}" -q -- --list "$name" | grep -c ': test$')
 [ "$count" != 0 ] || { echo "no fault test has a name with: $name" >&2; exit 64; }

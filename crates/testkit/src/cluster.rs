@@ -26,6 +26,8 @@ pub struct ClusterOptions {
     pub routers: usize,
     /// `host:port` of a CQL server, in which the cluster gets a keyspace of its own.
     pub cql: String,
+    /// How many of its nodes keep a copy of each row.
+    pub replication: u32,
     /// What stands in `[redis]` for one that is there; empty: the cluster has one of its own.
     pub redis: String,
     /// More TOML, for all of them.
@@ -36,7 +38,7 @@ pub struct ClusterOptions {
 impl Default for ClusterOptions {
     fn default() -> ClusterOptions {
         let (redis, config) = (String::new(), String::new());
-        ClusterOptions { managers: 2, routers: 2, cql: cql_server(), redis, config }
+        ClusterOptions { managers: 2, routers: 2, cql: cql_server(), replication: 1, redis, config }
     }
 }
 
@@ -128,8 +130,9 @@ impl Cluster {
         std::fs::write(&secret, [7; 32])?;
         let keyspace = format!("test_{}_{port}", std::process::id());
         let stores = format!(
-            "[redis]\n{named}\n[scylla]\nnodes = [\"{}\"]\nkeyspace = \"{keyspace}\"\nrequest-timeout = \"20s\"\n",
-            options.cql,
+            "[redis]\n{named}\n[scylla]\nnodes = [\"{}\"]\nkeyspace = \"{keyspace}\"\nreplication-factor = {}\n\
+             request-timeout = \"20s\"\n",
+            options.cql, options.replication,
         );
         let config = root.join(MIGRATE);
         std::fs::write(&config, &stores)?;

@@ -23,10 +23,12 @@ pub fn cql_server() -> String {
     String::from_utf8(status.stdout).unwrap().trim().to_owned()
 }
 
-/// One node of Cassandra of a test's own, which may stop and kill it. Needs `scripts/lib/cassandra.sh`, and half a gigabyte.
+/// A Cassandra of a test's own, which may stop and kill it; one node, or several. Needs `scripts/lib/cassandra.sh`, and a gigabyte for
+/// each node.
 #[derive(Debug)]
 pub struct Cassandra {
     directory: tempfile::TempDir,
+    nodes: usize,
     address: String,
 }
 
@@ -35,33 +37,45 @@ fn script() -> std::path::PathBuf {
 }
 
 impl Cassandra {
-    /// Starts it, and waits until it answers.
+    /// Starts one node, and waits until it answers.
     pub async fn start() -> Result<Cassandra> {
-        let mut cassandra = Cassandra { directory: tempfile::tempdir()?, address: String::new() };
+        Cassandra::start_nodes(1).await
+    }
+
+    /// Starts so many, and waits until all of them answer.
+    pub async fn start_nodes(nodes: usize) -> Result<Cassandra> {
+        let mut cassandra = Cassandra { directory: tempfile::tempdir()?, nodes, address: String::new() };
         cassandra.address = cassandra.run("start").await?;
         Ok(cassandra)
     }
 
-    /// `host:port`, for clients; the same in all its lives.
+    /// `host:port` of the first node, for clients; the same in all its lives.
     pub fn address(&self) -> &str {
         &self.address
     }
 
     /// SIGSTOP: its connections stay, and nothing is answered.
     pub fn pause(&self) -> Result<()> {
-        signal(self.pid()?, Signal::STOP)
+        signal(self.pid(1)?, Signal::STOP)
     }
 
     /// SIGCONT.
     pub fn go_on(&self) -> Result<()> {
-        signal(self.pid()?, Signal::CONT)
+        signal(self.pid(1)?, Signal::CONT)
     }
 
     /// kill -9, and waits until it is gone.
     pub async fn kill(&self) -> Result<()> {
-        signal(self.pid()?, Signal::KILL)?;
+        self.kill_node(1).await
+    }
+
+    /// The same of one of several, counted from 1.
+    pub async fn kill_node(&self, node: usize) -> Result<()> {
+        signal(self.pid(node)?, Signal::KILL)?;
+        let (_, port) = self.address.split_once(':').context("its port")?;
+        let address = format!("127.0.0.{node}:{port}");
         // Its threads go one after the other, and the last one takes the sockets with it.
-        while tokio::net::TcpStream::connect(&self.address).await.is_ok() {
+        while tokio::net::TcpStream::connect(&address).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Ok(())
@@ -93,14 +107,17 @@ impl Cassandra {
         Ok(())
     }
 
-    fn pid(&self) -> Result<u32> {
-        let pid = std::fs::read_to_string(self.directory.path().join("n1/pid"))?;
+    fn pid(&self, node: usize) -> Result<u32> {
+        let pid = std::fs::read_to_string(self.directory.path().join(format!("n{node}/pid")))?;
         pid.trim().parse().context("its pid")
     }
 
     fn command(&self, what: &str) -> Command {
         let mut command = Command::new(script());
         command.arg(what).env("CASSANDRA_DIR", self.directory.path()).env_remove("CASSANDRA_YAML");
+        if what == "start" {
+            command.arg(self.nodes.to_string());
+        }
         command
     }
 

@@ -82,6 +82,33 @@ impl Island {
         listening.context("listening in a network namespace")
     }
 
+    /// From now on so many of a hundred packets that come in, and that go out, are lost, on all cables. Wants nftables.
+    pub fn lose(&self, percent: u8) -> Result<()> {
+        self.lose_none()?;
+        let mut rules = "add table inet loss;".to_owned();
+        for hook in ["input", "output"] {
+            let through = if hook == "input" { "iifname" } else { "oifname" };
+            let lost = format!("{through} != \"lo\" numgen random mod 100 < {percent} drop");
+            rules.push_str(&format!(
+                "add chain inet loss {hook} {{ type filter hook {hook} priority 0; }}; add rule inet loss {hook} {lost};"
+            ));
+        }
+        self.nft(&rules)
+    }
+
+    /// Nothing is lost any more.
+    pub fn lose_none(&self) -> Result<()> {
+        self.nft("add table inet loss; delete table inet loss")
+    }
+
+    fn nft(&self, rules: &str) -> Result<()> {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", &self.name, "nft", rules]);
+        let done = command.output().context("nft, of nftables, by ip")?;
+        ensure!(done.status.success(), "nft {rules}: {}", String::from_utf8_lossy(&done.stderr));
+        Ok(())
+    }
+
     fn device(&self, cable: u8) -> String {
         format!("st{}c{cable}", std::process::id())
     }

@@ -1,5 +1,5 @@
-//! Between a node and a store, or a client and its node: what is answered can be lost, and whoever asked cannot know whether it was
-//! done.
+//! Between a node and a store, or a client and its node: what is answered can be late, or lost, so that whoever asked cannot know whether
+//! it was done.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -8,15 +8,22 @@ use std::time::Duration;
 
 use anyhow::Result;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// How many pieces of answers may be late at once on one connection; then the store is not read.
+const LATE: usize = 1024;
 
 /// What is done with connections.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Way {
     /// What is answered is read and thrown away.
     loses: bool,
+    /// What is answered comes so much later.
+    late: Duration,
     /// Connections of a former number are closed.
     number: u64,
 }
@@ -65,13 +72,18 @@ impl Proxy {
         let before = self.lost.load(Ordering::Relaxed);
         self.way.send_modify(|way| way.loses = true);
         tokio::time::sleep(during).await;
-        self.way.send_modify(|way| *way = Way { loses: false, number: way.number + 1 });
+        self.way.send_modify(|way| *way = Way { loses: false, number: way.number + 1, ..*way });
         self.lost.load(Ordering::Relaxed) - before
     }
 
     /// All connections are closed; new ones are passed on.
     pub fn cut(&self) {
         self.way.send_modify(|way| way.number += 1);
+    }
+
+    /// From now on what is answered comes so much later, in its order.
+    pub fn delay_replies(&self, late: Duration) {
+        self.way.send_modify(|way| way.late = late);
     }
 }
 
@@ -94,27 +106,53 @@ async fn pass(node: TcpStream, store: SocketAddr, mut ways: watch::Receiver<Way>
     let Ok(store) = TcpStream::connect(store).await else { return };
     let _ = (node.set_nodelay(true), store.set_nodelay(true));
     let (mut from_node, mut to_node) = node.into_split();
-    let (mut from_store, mut to_store) = store.into_split();
+    let (from_store, mut to_store) = store.into_split();
+    let (late, answers) = mpsc::channel(LATE);
     let now = ways.clone();
     let asking = tokio::io::copy(&mut from_node, &mut to_store);
     let answering = async {
-        let mut bytes = vec![0; 16 * 1024];
-        // One answer that is missing, and nothing behind it makes sense.
-        let mut has_lost = false;
-        while let Ok(length @ 1..) = from_store.read(&mut bytes).await {
-            let way = *now.borrow();
-            has_lost |= way.loses || way.number != number;
-            if has_lost {
-                lost.fetch_add(length as u64, Ordering::Relaxed);
-            } else if to_node.write_all(bytes.get(..length).unwrap_or_default()).await.is_err() {
-                return;
-            }
-        }
+        tokio::join!(hear(from_store, now, number, lost, late), hand_on(answers, &mut to_node));
     };
     tokio::select! {
         _ = asking => {}
         () = answering => {}
         _ = ways.wait_for(|way| way.number != number) => {}
+    }
+}
+
+/// What a store answers, and when it is to arrive.
+type Answer = (Instant, Vec<u8>);
+
+async fn hear(
+    mut store: OwnedReadHalf,
+    ways: watch::Receiver<Way>,
+    number: u64,
+    lost: Arc<AtomicU64>,
+    late: mpsc::Sender<Answer>,
+) {
+    let mut bytes = vec![0; 16 * 1024];
+    // One answer that is missing, and nothing behind it makes sense.
+    let mut has_lost = false;
+    while let Ok(length @ 1..) = store.read(&mut bytes).await {
+        let way = *ways.borrow();
+        has_lost |= way.loses || way.number != number;
+        if has_lost {
+            lost.fetch_add(length as u64, Ordering::Relaxed);
+            continue;
+        }
+        let answer = bytes.get(..length).unwrap_or_default().to_vec();
+        if late.send((Instant::now() + way.late, answer)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn hand_on(mut answers: mpsc::Receiver<Answer>, node: &mut OwnedWriteHalf) {
+    while let Some((at, answer)) = answers.recv().await {
+        tokio::time::sleep_until(at).await;
+        if node.write_all(&answer).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -156,5 +194,23 @@ mod tests {
         assert_eq!(node.read_u8().await.unwrap(), 3, "the next connection is whole");
         proxy.cut();
         node.read_u8().await.unwrap_err();
+    }
+
+    #[tokio::test]
+    async fn what_is_answered_late_is_answered_in_order_and_not_one_after_the_other() {
+        let late = Duration::from_secs(1);
+        let (address, _tasks) = store(Arc::default()).await;
+        let proxy = Proxy::start(address).unwrap();
+        proxy.delay_replies(late);
+        let mut node = TcpStream::connect(proxy.address()).await.unwrap();
+        let begun = Instant::now();
+        for byte in 0..60 {
+            node.write_u8(byte).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+        let mut answers = [0; 60];
+        node.read_exact(&mut answers).await.unwrap();
+        assert!(answers.iter().copied().eq(0..60), "{answers:?}");
+        assert!(begun.elapsed() >= late && begun.elapsed() < 30 * late, "{:?}", begun.elapsed());
     }
 }

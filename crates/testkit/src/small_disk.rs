@@ -12,9 +12,14 @@ pub struct SmallDisk(PathBuf);
 impl SmallDisk {
     /// One of 160 MiB.
     pub fn mount() -> SmallDisk {
+        SmallDisk::mount_of(160)
+    }
+
+    /// One of so many MiB.
+    pub fn mount_of(size: u32) -> SmallDisk {
         let path = tempfile::tempdir().unwrap().keep();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=160m", "tmpfs"]).arg(&path).status();
+        let size = format!("size={size}m");
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&path).status();
         assert!(
             mounted.is_ok_and(|status| status.success()),
             "a tmpfs cannot be mounted: this test wants root"

@@ -53,7 +53,7 @@ async fn a_cassandra_that_does_nothing_for_a_while_is_a_pause() {
 }
 
 /// Everything accepted is there, once and in order; nobody lost the stream by a pause that was short enough.
-async fn kept(kit: Kit, longest: Duration) {
+pub(crate) async fn kept(kit: Kit, longest: Duration) {
     let refused = kit.notes.open().refusals();
     println!("{refused} messages were refused with `wait`");
     let streams = kit.end().await;
@@ -98,8 +98,7 @@ async fn a_cluster_is_restored_from_its_cassandra_and_an_empty_redis() {
         managers: 1,
         routers: 1,
         cql: cassandra.address().to_owned(),
-        redis: String::new(),
-        config: String::new(),
+        ..ClusterOptions::default()
     };
     let mut cluster = Cluster::start(&binary(), &options).await.unwrap();
     for name in ["alice", "bob"] {

@@ -50,7 +50,8 @@ fn logs() -> Option<PathBuf> {
 
 fn options(cql: String, redis: String) -> ClusterOptions {
     let level = if logs().is_some() { "[log]\nlevel = \"debug\"\n" } else { "" };
-    ClusterOptions { managers: MANAGERS, routers: 2, cql, redis, config: format!("{CONFIG}{level}") }
+    let config = format!("{CONFIG}{level}");
+    ClusterOptions { managers: MANAGERS, routers: 2, cql, replication: 1, redis, config }
 }
 
 /// Everybody who sends or receives.
@@ -98,6 +99,12 @@ impl Kit {
     /// The same on a CQL server of the test's own.
     pub(crate) async fn start_on(cql: &str) -> Kit {
         Kit::start_as(false, cql.to_owned(), String::new()).await
+    }
+
+    /// The same where three nodes have a copy of each row.
+    pub(crate) async fn start_on_three(cql: &str) -> Kit {
+        let options = ClusterOptions { replication: 3, ..options(cql.to_owned(), String::new()) };
+        Kit::load(false, Cluster::start(&binary(), &options).await.unwrap()).await
     }
 
     /// The same on a Redis that is there: what stands in `[redis]`.

@@ -1,4 +1,4 @@
-//! Packets that are lost between nodes which live, while messages flow: nobody is told that the other one is gone.
+//! Packets that are lost between nodes which live, while messages flow, all of them or some: nobody is told.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -12,6 +12,8 @@ use crate::kit::{Kit, binary, rounds};
 /// Longer than a link may be silent (10 s), and than a session's lease (15 s).
 const LONG: Duration = Duration::from_secs(20);
 const CUTS: [Cut; 3] = [Cut::Both, Cut::In, Cut::Out];
+/// How many of a hundred packets are lost in each direction, in turn.
+const LOST: [u8; 3] = [5, 15, 30];
 
 /// The cables to the first router: one from each connection manager, one to Redis. Cassandra is heard of by its address on loopback, so
 /// it is on every loopback.
@@ -138,5 +140,23 @@ async fn a_router_that_is_cut_off_from_redis_is_not_noticed() {
     let Some(site) = Site::make().await else { return };
     let kit = site.load().await;
     cut(&site, &kit, REDIS, rounds(3)).await;
+    end(kit).await;
+}
+
+/// TCP sends them again, later and later: its links are slow, or closed and made anew. What it has done is not done again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_that_loses_packets_is_not_noticed() {
+    let Some(site) = Site::make().await else { return };
+    let kit = site.load().await;
+    for percent in LOST.into_iter().cycle().take(rounds(3)) {
+        kit.moments.next().await;
+        site.island.lose(percent).unwrap();
+        let long = tokio::time::sleep(LONG);
+        kit.accept(&format!("with {percent} of 100 packets lost")).await;
+        long.await;
+        kit.accept("when it has been so for long").await;
+        site.island.lose_none().unwrap();
+        kit.flow_of_all("when all of them arrive again").await;
+    }
     end(kit).await;
 }

@@ -12,12 +12,12 @@ use crate::kit::{Kit, binary, rounds};
 const LOST: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(400), Duration::from_secs(3)];
 
 /// Between each of two routers and one store.
-fn proxies(store: SocketAddr) -> [Proxy; 2] {
+pub(crate) fn proxies(store: SocketAddr) -> [Proxy; 2] {
     [Proxy::start(store).unwrap(), Proxy::start(store).unwrap()]
 }
 
 /// Each router finds its store, which `variable` names, behind the proxy of its place.
-fn behind<'a>(
+pub(crate) fn behind<'a>(
     proxies: &'a [Proxy; 2],
     directory: &'a Path,
     variable: &'a str,

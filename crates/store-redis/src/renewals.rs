@@ -36,17 +36,15 @@ enum Compared {
 }
 
 impl Sessions {
-    /// See `Sessions::renew`. A session whose master does not answer is not renewed: the node hears that, and of all others how
-    /// they stand. None is waited for beyond what a node waits for the answer.
+    /// See `Sessions::renew`. A session whose master, or whose account, cannot be read is not renewed: the node hears that, and of all
+    /// others how they stand. None is waited for beyond what a node waits for the answer.
     pub(crate) async fn renew_lease(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
         let until = Instant::now() + self.config.call_timeout.saturating_mul(3) / 2;
         let ((), compared) = tokio::join!(self.say_it_lives(node, &sessions), self.compare_all(&sessions));
         let mut answers = Vec::with_capacity(sessions.len());
         for part in sessions.iter().zip(compared).collect::<Vec<_>>().chunks(AT_ONCE) {
             let renewing = part.iter().map(|(renewal, compared)| self.renew_one(renewal, *compared, until));
-            for renewed in together(renewing.collect()).await {
-                answers.push(renewed?);
-            }
+            answers.extend(together(renewing.collect()).await);
         }
         if !answers.is_empty() && answers.iter().all(|renewed| renewed.standing == Standing::Away) {
             return Err(unavailable(RedisError::from(std::io::Error::from(
@@ -84,20 +82,20 @@ impl Sessions {
         compared
     }
 
-    async fn renew_one(&self, renewal: &Renewal, compared: Compared, until: Instant) -> Result<Renewed> {
+    async fn renew_one(&self, renewal: &Renewal, compared: Compared, until: Instant) -> Renewed {
         // What its node said of it last still holds, as far as anybody knows.
         let life = renewal.life.unwrap_or(Life::UNKNOWN);
         let away = Renewed { standing: Standing::Away, life, saved: None };
-        let Compared::Told(trust) = compared else { return Ok(away) };
+        let Compared::Told(trust) = compared else { return away };
         let renew = |slot: &mut Slot, context: &mut Context<'_>| slot.renew(context.limits, renewal);
         let renewed = self.step(&renewal.account, |_| trust, renew);
         match tokio::time::timeout_at(until, renewed).await {
-            Ok(Err(error)) if self.link.is_away(&self.cells.get(&renewal.account).keys.record) => {
+            Ok(Ok(renewed)) => renewed,
+            Ok(Err(error)) => {
                 tracing::debug!(%error, "a session is not renewed");
-                Ok(away)
+                away
             }
-            Ok(renewed) => renewed,
-            Err(_) => Ok(away),
+            Err(_) => away,
         }
     }
 

@@ -60,12 +60,24 @@ impl Redis {
             if let Some(status) = redis.child.try_wait()? {
                 bail!("redis-server ended with {status}");
             }
-            if redis.ask("PING").await.is_ok_and(|answer| answer.starts_with("+PONG")) {
+            if redis.answers().await {
                 return Ok(redis);
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         bail!("redis-server does not answer")
+    }
+
+    async fn answers(&self) -> bool {
+        let is_guarded = self.told("--requirepass").is_some() || self.told("--tls-port").is_some();
+        let answer = if is_guarded { self.cli(&["PING"]).await } else { self.ask("PING").await };
+        answer.is_ok_and(|answer| answer.trim_start_matches('+').starts_with("PONG"))
+    }
+
+    /// What it was started with behind that word.
+    fn told(&self, option: &str) -> Option<&str> {
+        let at = self.more.iter().position(|word| word == option)?;
+        self.more.get(at + 1).map(String::as_str)
     }
 
     /// Where it listens.
@@ -90,13 +102,23 @@ impl Redis {
 
     /// One command, and its whole answer as `redis-cli` prints it where nobody looks.
     pub async fn cli(&self, arguments: &[&str]) -> Result<String> {
-        let said = Command::new("redis-cli")
-            .args(["-p", &self.port.to_string()])
-            .args(arguments)
-            .stdin(Stdio::null())
-            .output()
-            .await
-            .context("redis-cli, of Debian's package redis-tools")?;
+        let mut command = Command::new("redis-cli");
+        command.args(["-p", &self.port.to_string()]);
+        if let Some(password) = self.told("--requirepass") {
+            command.env("REDISCLI_AUTH", password);
+        }
+        if self.told("--tls-port").is_some() {
+            command.arg("--tls");
+            for (ours, its) in [
+                ("--cacert", "--tls-ca-cert-file"),
+                ("--cert", "--tls-cert-file"),
+                ("--key", "--tls-key-file"),
+            ] {
+                command.args([ours, self.told(its).unwrap_or_default()]);
+            }
+        }
+        let said = command.args(arguments).stdin(Stdio::null()).output().await;
+        let said = said.context("redis-cli, of Debian's package redis-tools")?;
         Ok(String::from_utf8_lossy(&said.stdout).trim().to_owned())
     }
 

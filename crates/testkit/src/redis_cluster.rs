@@ -15,6 +15,8 @@ const MASTERS: usize = 3;
 /// What every node is started with.
 const SETTINGS: &str = "--cluster-enabled yes --cluster-node-timeout 3000 --cluster-replica-validity-factor 0 \
                         --repl-diskless-sync-delay 0";
+/// Stands for the node's own port.
+const PORT: &str = "PORT";
 /// Where each has a replica.
 const AWAITS: &str = "--min-replicas-to-write 1 --min-replicas-max-lag 10";
 /// Where a master that is lost takes its slots with it, and no others.
@@ -38,18 +40,40 @@ impl RedisCluster {
     /// The same without replicas: who loses a master has lost what was there until it is back, and nothing else.
     pub async fn start_without_replicas(directory: &Path) -> Result<RedisCluster> {
         let cluster = RedisCluster::start_as(directory, 0, ALONE).await?;
-        for node in &cluster.nodes {
+        cluster.agree().await?;
+        Ok(cluster)
+    }
+
+    /// The same, over TLS alone, to whoever has a certificate of the same authority: in `certificates` are `ca.pem`, `certificate.pem`
+    /// and `key.pem`.
+    pub async fn start_tls(directory: &Path, certificates: &Path) -> Result<RedisCluster> {
+        let file = |name: &str| certificates.join(name).display().to_string();
+        let settings = format!(
+            "{ALONE} --port 0 --tls-port {PORT} --tls-cluster yes --tls-replication yes --tls-ca-cert-file {} \
+             --tls-cert-file {} --tls-key-file {}",
+            file("ca.pem"),
+            file("certificate.pem"),
+            file("key.pem")
+        );
+        let cluster = RedisCluster::start_as(directory, 0, &settings).await?;
+        cluster.agree().await?;
+        Ok(cluster)
+    }
+
+    async fn agree(&self) -> Result<()> {
+        for node in &self.nodes {
             node.cli_until(&["CLUSTER", "INFO"], |said| said.contains("cluster_state:ok")).await?;
         }
-        Ok(cluster)
+        Ok(())
     }
 
     async fn start_as(directory: &Path, replicas: usize, settings: &str) -> Result<RedisCluster> {
         let mut nodes = Vec::new();
         while nodes.len() < MASTERS * (1 + replicas) {
             let port = free_port()?;
+            let settings = settings.replace(PORT, &port.to_string());
             let more: Vec<String> =
-                [SETTINGS, settings].iter().flat_map(|line| line.split(' ')).map(str::to_owned).collect();
+                [SETTINGS, &settings].iter().flat_map(|line| line.split(' ')).map(str::to_owned).collect();
             // Somebody else may have taken the port, or the one of the cluster's bus above it.
             if let Ok(node) = Redis::start_with(&directory.join(port.to_string()), port, &more).await {
                 nodes.push(node);

@@ -11,6 +11,7 @@ mod histories;
 mod proxy;
 mod routers;
 mod secrets;
+mod secrets_of_many;
 mod sentinel;
 mod server;
 mod suite;

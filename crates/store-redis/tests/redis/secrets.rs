@@ -14,13 +14,13 @@ use crate::talk::{online, soon};
 use crate::world::{Routers, World, patient};
 
 /// Signs certificates of servers and clients.
-struct Authority {
+pub(crate) struct Authority {
     certificate: String,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    fn new() -> Authority {
+    pub(crate) fn new() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         // Under one name it and what it signs would look self-signed.
@@ -31,7 +31,7 @@ impl Authority {
     }
 
     /// Writes a certificate for loopback, its key, and whom to trust.
-    fn write(&self, directory: &Path) {
+    pub(crate) fn write(&self, directory: &Path) {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.subject_alt_names = vec![SanType::IpAddress([127, 0, 0, 1].into())];
         let key = KeyPair::generate().unwrap();
@@ -43,7 +43,7 @@ impl Authority {
     }
 }
 
-fn tls(directory: &Path) -> Tls {
+pub(crate) fn tls(directory: &Path) -> Tls {
     Tls {
         ca: directory.join("ca.pem"),
         certificate: directory.join("certificate.pem"),
@@ -59,7 +59,7 @@ fn connections(server: &Server) -> Vec<String> {
 }
 
 /// The lease is short because that is how often files are looked at.
-fn watchful(config: Config) -> Config {
+pub(crate) fn watchful(config: Config) -> Config {
     Config { lease: Duration::from_secs(1), ..config }
 }
 

@@ -127,9 +127,17 @@ cluster-stop: ## ends what `make cluster` has started
 k8s-check: ## the Helm chart, its alerts and its dashboards, without a cluster; fetches Helm, schemas and promtool
 	scripts/test.sh k8s
 
+.PHONY: kustomize
+kustomize: ## makes deploy/kustomize of the chart
+	scripts/k8s/check.sh -- overlays.py
+
 .PHONY: image
 image: ## the container image, where docker, podman or buildah runs; IMAGE names it
 	scripts/image.sh
+
+.PHONY: image-oci
+image-oci: ## the same image as an OCI layout in target/image, without an engine; the same bytes each time
+	scripts/image/oci.sh
 
 .PHONY: docs
 docs: ## writes the pages that are made from the source
@@ -138,6 +146,6 @@ docs: ## writes the pages that are made from the source
 .PHONY: ci
 ci: lint test ## what CI runs
 
-.PHONY: up down image-oci k8s-e2e
-up down image-oci k8s-e2e:
+.PHONY: up down k8s-e2e
+up down k8s-e2e:
 	@echo 'make $@ does not exist yet'; exit 1

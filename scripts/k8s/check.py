@@ -1,10 +1,12 @@
-"""All checks of the chart, its alerts and its dashboards; the last line is `N passed, N failed`. Words on the command line choose tests."""
+"""All checks of the chart, the image, the overlays, the alerts and the dashboards; the last line is `N passed, N failed`. Words on the command line choose tests."""
 
 import sys
 import time
 import unittest
 
 import chart
+import images
+import kustomize
 import observability
 import sending
 
@@ -33,7 +35,7 @@ def chosen(suite, words):
 
 def main():
     loader = unittest.defaultTestLoader
-    every = [loader.loadTestsFromModule(module) for module in (chart, observability, sending)]
+    every = [loader.loadTestsFromModule(module) for module in (chart, images, kustomize, observability, sending)]
     tests = list(chosen(every, sys.argv[1:]))
     runner = unittest.TextTestRunner(sys.stdout, resultclass=Told, verbosity=0)
     result = runner.run(unittest.TestSuite(tests))

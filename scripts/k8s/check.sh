@@ -13,10 +13,15 @@ version="-X $of/chartutil.k8sVersionMajor=1 -X $of/chartutil.k8sVersionMinor=34"
 lint="-X $of/lint/rules.k8sVersionMajor=1 -X $of/lint/rules.k8sVersionMinor=34"
 mkdir -p "$tools" &&
   need_go "$tools/bin" "helm.sh/helm/v3/cmd/helm@v$helm" -ldflags "-s -w $version $lint" &&
+  need_go "$tools/bin" sigs.k8s.io/kustomize/kustomize/v5@v5.8.2 -ldflags "-s -w" &&
   need_pip "$tools/venv" kubernetes-validate==1.37.0 &&
   need_npm "$tools/crds" @kubernetes-models/cert-manager@6.0.0 @kubernetes-models/keda@2.0.0 \
     @kubernetes-models/prometheus-operator@6.0.0 &&
-  need_deb "$tools/bin" prometheus usr/bin/promtool || exit
+  need_deb "$tools/bin" prometheus usr/bin/promtool &&
+  need_deb "$tools/bin" umoci usr/bin/umoci || exit
 
 export STARLING=${STARLING:-$PWD/target/quick/starling}
-exec env PATH="$tools/bin:$PATH" CRDS="$tools/crds" "$tools/venv/bin/python" -B scripts/k8s/check.py "$@"
+# `check.sh -- overlays.py` runs another script with the same tools.
+script=check.py
+if [ "${1-}" = -- ]; then script=$2 && shift 2; fi
+exec env PATH="$tools/bin:$PATH" CRDS="$tools/crds" "$tools/venv/bin/python" -B "scripts/k8s/$script" "$@"

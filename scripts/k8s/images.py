@@ -1,0 +1,93 @@
+"""What must hold for the image that `make image-oci` writes, with whatever program is in it."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from rendering import ROOT
+
+sys.path.insert(0, str(ROOT / "scripts/image"))
+import oci  # noqa: E402
+
+STARLING = os.environ["STARLING"]
+
+
+class Layout(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(folder.cleanup)
+        cls.folder = pathlib.Path(folder.name)
+        # The program of the tests has its debug symbols, which make the compression slow.
+        cls.program = cls.folder / "starling"
+        subprocess.run(["strip", "--strip-debug", "-o", cls.program, STARLING], check=True)
+        # Its beginning is enough where nobody runs it.
+        cls.part = cls.folder / "part"
+        cls.part.write_bytes(cls.program.read_bytes()[:65536])
+        cls.layout = cls.packed("layout", program=cls.program)
+
+    @classmethod
+    def packed(cls, name, epoch="1700000000", program=None):
+        os.environ["SOURCE_DATE_EPOCH"] = epoch
+        oci.pack(program or cls.part, cls.folder / name)
+        return cls.folder / name
+
+    def blobs(self, layout):
+        return {path.name: path.read_bytes() for path in (layout / "blobs/sha256").iterdir()}
+
+    def test_the_layout_is_what_the_image_specification_says(self):
+        self.assertEqual(oci.check(self.layout), [])
+        done = subprocess.run(["umoci", "list", "--layout", self.layout], capture_output=True, text=True, check=True)
+        self.assertEqual(done.stdout.split(), [oci.version()])
+
+    def test_another_reader_unpacks_it_and_finds_the_same_digests(self):
+        bundle, image = self.folder / "bundle", f"{self.layout}:{oci.version()}"
+        done = subprocess.run(["umoci", "unpack", "--rootless", "--image", image, bundle], capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        root = bundle / "rootfs"
+        self.assertEqual((root / "starling").read_bytes(), self.program.read_bytes())
+        self.assertTrue((root / "var/lib/starling").is_dir())
+        runs = json.loads((bundle / "config.json").read_text())["process"]
+        self.assertEqual(runs["args"], ["/starling", "run", "--data-dir", "/var/lib/starling/data"])
+        self.assertEqual(runs["cwd"], "/var/lib/starling")
+
+    def test_the_same_program_makes_the_same_bytes(self):
+        first = self.packed("first")
+        self.assertEqual(self.blobs(self.packed("again")), self.blobs(first))
+        self.assertNotEqual(self.blobs(self.packed("later", "1700000001")), self.blobs(first))
+
+    def test_nobody_but_its_user_may_write_and_only_where_data_is(self):
+        config, [tar] = oci.Layout(self.layout).read()
+        self.assertEqual(config["config"]["User"], "65532:65532")
+        root = self.folder / "root"
+        oci.unpack(self.layout, root)
+        found = {str(path.relative_to(root)): path.stat().st_mode & 0o777 for path in root.rglob("*")}
+        self.assertEqual(found["starling"], 0o755)
+        self.assertFalse([name for name, mode in found.items() if mode & 0o022])
+        done = subprocess.run([root / "starling", "--version"], capture_output=True, text=True, check=True)
+        self.assertEqual(done.stdout.strip(), f"starling {oci.version()}")
+
+    def test_whatever_is_changed_afterwards_is_found(self):
+        def change(name, what):
+            layout = self.packed(name)
+            what(layout, sorted((layout / "blobs/sha256").iterdir(), key=lambda path: path.stat().st_size))
+            return "\n".join(oci.check(layout))
+
+        def flip(layout, blobs):
+            data = bytearray(blobs[0].read_bytes())
+            data[20] ^= 1
+            blobs[0].write_bytes(data)
+
+        self.assertIn("sha256:", change("flipped", flip))
+        self.assertIn("that nothing names", change("more", lambda layout, _: (layout / "blobs/sha256/x").touch()))
+        self.assertIn("manifest", change("less", lambda layout, blobs: blobs[0].unlink()))
+
+    def test_a_program_that_wants_a_loader_is_not_taken_for_a_static_one(self):
+        self.assertFalse(oci.is_static(pathlib.Path(sys.executable).resolve().read_bytes()))
+        # Helm is one: Go links nothing in.
+        path = subprocess.run(["which", "helm"], capture_output=True, text=True, check=True).stdout.strip()
+        self.assertTrue(oci.is_static(pathlib.Path(path).read_bytes()))

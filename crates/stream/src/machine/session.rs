@@ -50,7 +50,8 @@ pub(super) struct Session {
     is_deaf: bool, // it answers no pings (RFC 6120 §8.2.3 wants it to)
     sm: Option<sm::Counters>,
     enabling: Option<SmBase>,
-    answer_at: Option<u64>, // the client asked when it had sent so many
+    answer_at: Option<u64>, // the client asked when it had sent so many: its first question that is open
+    answer_upto: u64,       // and its last one
 }
 
 /// What a session's node must say of its stream, should its store forget it (session-log rule 9).
@@ -97,6 +98,7 @@ impl Session {
             sm: None,
             enabling: None,
             answer_at: None,
+            answer_upto: 0,
         }
     }
 
@@ -205,12 +207,18 @@ impl Session {
         true
     }
 
+    /// The client asks (XEP-0198 §4). A question that is open stays open: who asks again and again is answered all the same.
+    fn take_question(&mut self) {
+        self.answer_at = self.answer_at.or(Some(self.received));
+        self.answer_upto = self.received;
+    }
+
     /// Answers `<r/>` once everything that stood before it is durable (session-log rule 6).
     fn answer_if_due(&mut self, out: &mut Output) -> bool {
         if self.answer_at.is_none_or(|at| self.handled.0 < at) {
             return false;
         }
-        self.answer_at = None;
+        self.answer_at = Some(self.answer_upto).filter(|upto| self.handled.0 < *upto);
         self.write_answer(out)
     }
 }
@@ -287,7 +295,7 @@ impl Machine {
                 out.effects.push(Effect::EnableSm { resume, base });
             }
             sm::Element::Request if is_on => {
-                session.answer_at = Some(session.received);
+                session.take_question();
                 if session.answer_if_due(out) {
                     self.mark(out);
                 }

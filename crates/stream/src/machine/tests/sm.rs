@@ -79,6 +79,17 @@ fn an_answer_waits_until_everything_before_the_question_is_durable() {
 }
 
 #[test]
+fn a_question_is_answered_though_the_next_one_is_asked_before() {
+    let mut client = Client::managed();
+    assert_eq!(client.say(&format!("{}{R}{}{}{R}", id("1"), id("2"), id("3"))), "");
+    assert_eq!(client.handled(1), a(1));
+    assert_eq!(client.say(&format!("{}{R}", id("4"))), "");
+    assert_eq!(client.handled(3), a(3), "also what was asked after it is answered");
+    assert_eq!(client.handled(4), a(4));
+    assert_eq!(client.handled(4), "", "nobody asked");
+}
+
+#[test]
 fn an_h_above_what_was_sent_ends_the_stream() {
     let mut client = Client::managed();
     client.deliver(1);

@@ -28,6 +28,8 @@ pub(crate) struct Costs {
     pub(crate) at: Instant,
     pub(crate) server: Reading,
     pub(crate) each: Vec<Duration>,
+    /// What is beside the server, by name.
+    pub(crate) beside: Vec<(String, Duration)>,
     pub(crate) own: Duration,
 }
 
@@ -36,7 +38,9 @@ impl Costs {
     async fn read(servers: &Servers) -> Result<Self> {
         let (server, each) = servers.read().await?;
         let own = process::cpu(std::process::id())?;
-        Ok(Self { at: Instant::now(), server, each, own })
+        let cpu = |(name, pid): &(String, u32)| Ok((name.clone(), process::cpu(*pid)?));
+        let beside = servers.beside.iter().map(cpu).collect::<Result<Vec<_>>>()?;
+        Ok(Self { at: Instant::now(), server, each, beside, own })
     }
 }
 

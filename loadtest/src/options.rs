@@ -99,7 +99,7 @@ pub(crate) struct BenchCluster {
 }
 
 /// `NAME=PID`
-fn named(text: &str) -> Result<(String, u32)> {
+pub(crate) fn named(text: &str) -> Result<(String, u32)> {
     let (name, pid) = text.split_once('=').context("NAME=PID")?;
     Ok((name.to_owned(), pid.parse()?))
 }

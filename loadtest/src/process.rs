@@ -36,6 +36,8 @@ pub(crate) struct Servers {
     pub(crate) pids: Vec<u32>,
     /// Pages of metrics: `http://HOST:PORT/metrics`.
     pub(crate) pages: Vec<String>,
+    /// What the server needs and is not: databases, shown by name beside it.
+    pub(crate) beside: Vec<(String, u32)>,
 }
 
 impl Servers {
@@ -147,7 +149,7 @@ mod tests {
     async fn a_page_is_fetched_and_another_status_is_an_error() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/metrics", listener.local_addr().unwrap());
-        let servers = Servers { pids: Vec::new(), pages: vec![url] };
+        let servers = Servers { pids: Vec::new(), pages: vec![url], ..Servers::default() };
         let serve = async |answer: &str| {
             let (mut socket, _) = listener.accept().await.unwrap();
             let mut asked = Vec::new();

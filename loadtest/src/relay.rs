@@ -92,7 +92,7 @@ pub(crate) async fn load(
         socket.read_u8().await?;
         sockets.push(socket.into_split());
     }
-    let server = Servers { pids: vec![pid], pages: Vec::new() };
+    let server = Servers { pids: vec![pid], ..Servers::default() };
     let (before, _) = server.read().await?;
     let (began, stop) = (Instant::now(), Instant::now() + Duration::from_secs(seconds));
     let (mut writers, mut readers) = (JoinSet::new(), JoinSet::new());

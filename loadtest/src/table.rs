@@ -2,6 +2,7 @@
 
 use crate::bench::page;
 use crate::results::{self, Played, spread};
+use crate::run::BESIDE;
 use crate::stamp;
 use anyhow::Result;
 use clap::Args;
@@ -101,6 +102,12 @@ fn cell(runs: &[&Played]) -> String {
                 .map(|it| format!("**{it}**")),
         );
     }
+    let names: BTreeSet<&String> = runs.iter().flat_map(|run| run.figures.keys()).collect();
+    for name in names {
+        if let Some(store) = name.strip_suffix(BESIDE) {
+            parts.extend(figure(runs, name, 1.0, &format!("µs {store} beside")));
+        }
+    }
     parts.extend(OWN.iter().filter_map(|(name, divisor, unit)| figure(runs, name, *divisor, unit)));
     let middle = |name: &str| spread(runs, &format!("{main}.{name}")).map(|(middle, ..)| middle);
     if let (false, Some(rate), Some(p50), Some(p99)) =
@@ -134,6 +141,13 @@ fn figure(runs: &[&Played], name: &str, divisor: f64, unit: &str) -> Option<Stri
 mod tests {
     use super::*;
     use crate::results::tests::played;
+
+    #[test]
+    fn what_is_beside_a_server_is_named_apart() {
+        let figures = [("server-cpu-us-per-operation", 10.0), ("redis-beside-us-per-operation", 4.0)];
+        let rows = rows(&[played("A 1", &figures, &[], &[])]);
+        assert!(rows.ends_with("| **10.0 µs a delivery**; 4.0 µs redis beside |\n"), "{rows}");
+    }
 
     #[test]
     fn each_server_has_a_column_and_what_went_wrong_is_in_its_cell() {

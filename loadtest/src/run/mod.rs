@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 pub(crate) use register::all as register;
 #[cfg(test)]
 pub(crate) use result::encoded;
-pub(crate) use result::{Spent, Verdict};
+pub(crate) use result::{BESIDE, Spent, Verdict};
 
 /// File descriptors that are not for clients.
 const SPARE: u64 = 50;
@@ -72,6 +72,13 @@ pub(crate) struct Run {
     /// Pages of metrics of the server, `http://HOST:PORT/metrics`, which say the same of processes elsewhere.
     #[arg(long, value_delimiter = ',')]
     pub(crate) server_metrics: Vec<String>,
+    /// Processes beside the server that it needs, such as databases: `redis=PID`. Their CPU time is shown by name, and not
+    /// counted as the server's.
+    #[arg(long, value_delimiter = ',', value_parser = crate::options::named)]
+    pub(crate) beside: Vec<(String, u32)>,
+    /// What the server is called in the result, instead of what it says.
+    #[arg(long)]
+    pub(crate) server_name: Option<String>,
     /// Processes that play this run together, each its share: HOST:PORT of each `starling-loadtest worker`.
     #[arg(long, value_delimiter = ',')]
     pub(crate) workers: Vec<String>,
@@ -122,7 +129,14 @@ pub(crate) async fn play(
 ) -> Result<(Value, Verdict)> {
     adjust(run, &mut scenario);
     let (stamp, target, mark) = (stamp::json(), Arc::new(aim(run, &scenario)?), random()?);
-    let about = |version| result::About { name, text, scenario: &scenario, stamp, version, target: &target };
+    let about = |version| result::About {
+        version: run.server_name.clone().or(version),
+        name,
+        text,
+        scenario: &scenario,
+        stamp,
+        target: &target,
+    };
     if !run.workers.is_empty() {
         let (recorder, length) = (Arc::new(Recorder::default()), length(&scenario));
         let clock = Arc::new(Clock::new(1, length, scenario.operations.get(), servers(run), None));
@@ -160,7 +174,7 @@ async fn within<T>(limit: Duration, playing: impl Future<Output = Result<T>>) ->
 }
 
 fn servers(run: &Run) -> Servers {
-    Servers { pids: run.server_pid.clone(), pages: run.server_metrics.clone() }
+    Servers { pids: run.server_pid.clone(), pages: run.server_metrics.clone(), beside: run.beside.clone() }
 }
 
 /// What one process plays: the whole of a run, or its share.

@@ -22,6 +22,9 @@ const BUSY: f64 = 0.85;
 /// A plan kept worse than this (99th percentile) was not kept.
 const LATE_MS: f64 = 10.0;
 
+/// How the figures of what is beside the server end.
+pub(crate) const BESIDE: &str = "-beside-us-per-operation";
+
 /// What was run.
 pub(super) struct About<'a> {
     pub(super) name: &'a str,
@@ -77,6 +80,10 @@ pub(super) fn result(
     figures.insert("server-cpu-us".to_owned(), server);
     figures.insert("server-cpu-us-per-operation".to_owned(), server / count);
     figures.insert("generator-cpu-us-per-operation".to_owned(), own / count);
+    for ((name, after), (_, before)) in after.beside.iter().zip(&before.beside) {
+        let beside = after.saturating_sub(*before).as_secs_f64() * 1e6;
+        figures.insert(format!("{name}{BESIDE}"), beside / count);
+    }
     figures.insert("generator-cpu-share".to_owned(), *share);
     figures.extend(outcome.figures.iter().map(|(name, figure)| ((*name).to_owned(), *figure)));
     let limited = limited(&figures);
@@ -239,6 +246,9 @@ fn words(
         figure("generator-cpu-us-per-operation"),
         figure("generator-cpu-share") * 100.0
     );
+    for (name, value) in figures.iter().filter(|(name, _)| name.ends_with(BESIDE)) {
+        let _ = write!(out, "\n  {name}: {value:.1}");
+    }
     for (name, value) in outcome.figures.iter().filter(|(name, _)| *name != "unacked") {
         let _ = write!(out, "\n  {name}: {value:.1}");
     }

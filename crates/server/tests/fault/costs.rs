@@ -15,14 +15,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What all routers have asked since they run, by the name of the call.
 #[derive(Debug, Clone, Default)]
-struct Asked {
+pub(crate) struct Asked {
     scripts: u64,
     redis: BTreeMap<String, u64>,
     cql: BTreeMap<String, u64>,
 }
 
 impl Asked {
-    async fn so_far(cluster: &Cluster) -> Asked {
+    pub(crate) async fn so_far(cluster: &Cluster) -> Asked {
         let mut asked = Asked { scripts: scripts(cluster).await, ..Asked::default() };
         for address in cluster.metrics() {
             let page =
@@ -40,6 +40,11 @@ impl Asked {
             }
         }
         asked
+    }
+
+    /// How many CQL statements since then.
+    pub(crate) fn cql_since(&self, before: &Asked) -> u64 {
+        self.cql.values().sum::<u64>() - before.cql.values().sum::<u64>()
     }
 
     /// Since then, for each message; by name only what is more than one in fifty.

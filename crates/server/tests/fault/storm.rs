@@ -1,8 +1,8 @@
-//! A connection manager dies, and all its clients come to the other one at once: those that are resumed go first, and lose nothing.
+//! A connection manager dies, and all its clients come to the other one at once, and newcomers, too: those that are resumed lose nothing.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -13,11 +13,14 @@ use starling_testkit::{Cluster, ClusterOptions, Part};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
+use crate::costs::Asked;
 use crate::kit::binary;
 use crate::moment::Moments;
 
-/// Unless `STARLING_STORM_CLIENTS` says another: half of them are cut. One process has so many sockets and no more.
+/// Unless `STARLING_STORM_CLIENTS` says another: half of them are cut the first time, all the second. Each is a socket here and one there.
 const CLIENTS: usize = 2_000;
+/// For each of so many clients somebody comes who was not there before.
+const A_NEWCOMER_FOR: usize = 10;
 const SENDERS: [&str; 8] = ["anna", "ben", "cleo", "dora", "emil", "fred", "gina", "hugo"];
 /// How many sign in at once at the beginning, which is no storm.
 const ENTER: usize = 48;
@@ -36,10 +39,12 @@ struct Storm {
     hosts: Hosts,
     enter: Semaphore,
     stop: watch::Sender<bool>,
-    /// When the manager was killed.
+    /// When a manager was killed.
     killed: Mutex<Option<Instant>>,
-    /// How many have signed in the first time, and after how long the others were back.
+    /// How many have signed in the first time.
     entered: watch::Sender<usize>,
+    /// How often it was tried since then, and after how long they were back.
+    tries: AtomicUsize,
     back: Mutex<Vec<Duration>>,
 }
 
@@ -69,6 +74,7 @@ impl Storm {
 
     async fn connect(&self, phone: &mut Recipient, address: SocketAddr, is_first: bool) -> Option<Stream> {
         let _permit = if is_first { self.enter.acquire().await.ok() } else { None };
+        self.tries.fetch_add(1, Ordering::Relaxed);
         let (stream, _) = phone.try_connect(address).await.ok()?;
         if is_first {
             self.entered.send_modify(|entered| *entered += 1);
@@ -77,6 +83,43 @@ impl Storm {
         }
         Some(stream)
     }
+
+    /// Cuts the clients of a manager, waits until all of them are back, and says how long it took.
+    async fn cut(&self, cluster: &mut Cluster, manager: usize, clients: usize, what: &str) -> Duration {
+        self.back.lock().clear();
+        self.tries.store(0, Ordering::Relaxed);
+        *self.killed.lock() = Some(Instant::now());
+        cluster.kill(Part::Manager(manager)).await.unwrap();
+        until("all are back", || self.back.lock().len() >= clients).await;
+        let back = self.back.lock().clone();
+        print_times(&format!("{what}: {clients} clients were cut and resumed"), back)
+    }
+
+    /// Signs in as somebody who was not there before, as often as it takes. Says how long.
+    async fn come(hosts: Hosts, mut newcomer: Recipient) -> Duration {
+        let begun = Instant::now();
+        loop {
+            if let Ok((stream, _)) = newcomer.try_connect(hosts.nth(0)).await {
+                let took = begun.elapsed();
+                newcomer.leave(stream).await;
+                return took;
+            }
+            assert!(begun.elapsed() < LONG, "a newcomer was not let in within {LONG:?}");
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+    }
+}
+
+/// The longest.
+fn print_times(what: &str, mut times: Vec<Duration>) -> Duration {
+    times.sort();
+    println!(
+        "{what}: half of them within {:?}, 99 of 100 within {:?}, all within {:?}",
+        percent(&times, 50),
+        percent(&times, 99),
+        percent(&times, 100)
+    );
+    percent(&times, 100)
 }
 
 /// Some at a time.
@@ -112,29 +155,52 @@ fn percent(sorted: &[Duration], percent: usize) -> Duration {
     sorted.get((sorted.len() * percent / 100).min(sorted.len() - 1)).copied().unwrap_or_default()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_clients_of_a_killed_manager_are_resumed_by_the_other() {
-    let options = ClusterOptions { config: CONFIG.to_owned(), ..ClusterOptions::default() };
-    let cluster = Cluster::start(&binary(), &options).await.unwrap();
-    let names: Vec<String> = (0..clients()).map(|number| format!("phone{number}")).collect();
-    let senders: Vec<String> = SENDERS.iter().map(|&name| name.to_owned()).collect();
-    let mut cluster = add_all(cluster, [names.clone(), senders].concat()).await;
-
-    let notes = Notes::default();
+/// Everybody signs in, some at a time.
+async fn gather(cluster: &Cluster, names: &[String], notes: &Notes) -> (Arc<Storm>, JoinSet<Recipient>) {
     let storm = Arc::new(Storm {
         hosts: cluster.hosts().clone(),
         enter: Semaphore::new(ENTER),
         stop: watch::Sender::new(false),
         killed: Mutex::default(),
         entered: watch::Sender::new(0),
+        tries: AtomicUsize::new(0),
         back: Mutex::default(),
     });
     let (begun, mut phones) = (Instant::now(), JoinSet::new());
     for (number, name) in names.iter().enumerate() {
-        phones.spawn(storm.clone().live(Recipient::new(name, "phone", &notes), number));
+        phones.spawn(storm.clone().live(Recipient::new(name, "phone", notes), number));
     }
     until("everybody signs in", || *storm.entered.borrow() == names.len()).await;
     println!("{} clients signed in within {:?}", names.len(), begun.elapsed());
+    (storm, phones)
+}
+
+/// Nothing is pending: each login reads its account, and nobody's session is looked for in CQL. What comes beside is what routers do each
+/// second anyway (see `costs`).
+async fn cut_in_silence(storm: &Storm, cluster: &mut Cluster, clients: usize) {
+    let before = Asked::so_far(cluster).await;
+    let took = storm.cut(cluster, 0, clients, "in silence").await;
+    let (asked, logins) =
+        (Asked::so_far(cluster).await.cql_since(&before), storm.tries.load(Ordering::Relaxed));
+    println!("{logins} logins and {clients} resumptions in {took:?} cost {asked} CQL statements");
+    let most = logins as u64 + 40 * (2 + took.as_secs());
+    assert!(asked <= most, "{asked} CQL statements of {most}: resuming reads or writes what Redis has");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_clients_of_a_killed_manager_are_resumed_by_the_other() {
+    let options = ClusterOptions { config: CONFIG.to_owned(), ..ClusterOptions::default() };
+    let cluster = Cluster::start(&binary(), &options).await.unwrap();
+    let named = |name: &str, count: usize| (0..count).map(|number| format!("{name}{number}")).collect();
+    let (names, newcomers): (Vec<String>, Vec<String>) =
+        (named("phone", clients()), named("newcomer", clients() / A_NEWCOMER_FOR));
+    let senders: Vec<String> = SENDERS.iter().map(|&name| name.to_owned()).collect();
+    let mut cluster = add_all(cluster, [names.clone(), newcomers.clone(), senders].concat()).await;
+    let notes = Notes::default();
+    let (storm, phones) = gather(&cluster, &names, &notes).await;
+
+    cut_in_silence(&storm, &mut cluster, names.len().div_ceil(2)).await;
+    cluster.start_again(Part::Manager(0)).await.unwrap();
 
     let (stop, mut lanes) = (Arc::new(AtomicBool::new(false)), JoinSet::new());
     let receivers: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -143,24 +209,24 @@ async fn all_clients_of_a_killed_manager_are_resumed_by_the_other() {
         lanes.spawn(sender.insist(cluster.hosts().clone(), stop.clone()));
     }
     Moments::of(&notes).next().await;
-    *storm.killed.lock() = Some(Instant::now());
-    cluster.kill(Part::Manager(0)).await.unwrap();
-    let cut = names.len().div_ceil(2);
-    until("all are back", || storm.back.lock().len() >= cut).await;
-    let mut back = storm.back.lock().clone();
-    back.sort();
-    println!(
-        "{cut} clients were cut: half of them were back within {:?}, 99 of 100 within {:?}, all within {:?}",
-        percent(&back, 50),
-        percent(&back, 99),
-        percent(&back, 100)
-    );
+    // They come together with everybody who is cut.
+    let mut coming = JoinSet::new();
+    for name in &newcomers {
+        coming.spawn(Storm::come(cluster.hosts().clone(), Recipient::new(name, "phone", &notes)));
+    }
+    storm.cut(&mut cluster, 1, names.len(), "under load").await;
+    print_times(&format!("{} newcomers", newcomers.len()), coming.join_all().await);
 
     stop.store(true, Ordering::Relaxed);
     for mut sender in lanes.join_all().await {
-        let (stream, _) = sender.connect(cluster.hosts().nth(1)).await;
+        let (stream, _) = sender.connect(cluster.hosts().nth(0)).await;
         sender.finish(stream).await;
     }
+    end(&storm, phones, &notes).await;
+}
+
+/// Everything acknowledged has come, and everybody was resumed, always.
+async fn end(storm: &Storm, phones: JoinSet<Recipient>, notes: &Notes) {
     let all = Expect { all_delivered: true, all_archived: false };
     let begun = Instant::now();
     while !notes.open().faults(all).is_empty() && begun.elapsed() < PATIENCE {

@@ -27,7 +27,8 @@ impl Subject {
         let fields = serde_json::to_value(request).unwrap_or_default();
         let text = |key: &str| fields.get(key).and_then(Value::as_str).map(cut);
         let flag = |key: &str| fields.get(key).and_then(Value::as_bool);
-        Subject { jid: text("jid"), id: text("id"), suspended: flag("suspended"), now: flag("now") }
+        let jid = ["jid", "follow", "unfollow"].into_iter().find_map(text);
+        Subject { jid, id: text("id"), suspended: flag("suspended"), now: flag("now") }
     }
 }
 

@@ -121,5 +121,7 @@ commands! {
     "drain-status" drain_status DrainStatus(DrainStatusRequest) -> DrainAnswer, Read, Get "/v1/drain";
     "drain-start" drain_start DrainStart(DrainStartRequest) -> DrainAnswer, Operate, Post "/v1/drain";
     "drain-abort" drain_abort DrainAbort(DrainAbortRequest) -> DrainAnswer, Operate, Delete "/v1/drain";
+    "trace-status" trace_status TraceStatus(TraceStatusRequest) -> TraceAnswer, Operate, Get "/v1/trace";
+    "trace-change" trace_change TraceChange(TraceChangeRequest) -> TraceAnswer, Operate, Post "/v1/trace";
     "config-reload" config_reload ConfigReload(ConfigReloadRequest) -> ConfigReloadAnswer, Admin, Post "/v1/config/reload";
 }

@@ -53,6 +53,11 @@ impl Tls {
         })
     }
 
+    /// For another listener that shows the same certificates, and speaks these protocols (ALPN).
+    pub fn for_protocols(&self, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, Error> {
+        server_config(self.certificates.clone(), alpn).map(Arc::new)
+    }
+
     /// Reads the certificates again, for handshakes from now on. On an error the present ones stay.
     pub fn reload(&self, config: &TlsConfig, domains: &[BareJid]) -> Result<(), Error> {
         let loaded = load(config, domains, &self.data_dir)?;

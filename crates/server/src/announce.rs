@@ -33,7 +33,7 @@ pub(crate) async fn announce(node: &Node) -> Result<()> {
     Ok(())
 }
 
-fn ports(addresses: &Addresses) -> [(&'static str, &[SocketAddr]); 8] {
+fn ports(addresses: &Addresses) -> [(&'static str, &[SocketAddr]); 9] {
     [
         ("starttls", &addresses.c2s),
         ("tls", &addresses.direct_tls),
@@ -43,6 +43,7 @@ fn ports(addresses: &Addresses) -> [(&'static str, &[SocketAddr]); 8] {
         ("https", &addresses.https),
         ("admin", &addresses.admin),
         ("link", &addresses.link),
+        ("console", &addresses.api),
     ]
 }
 

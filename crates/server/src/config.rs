@@ -54,6 +54,8 @@ pub(crate) struct Config {
     pub cluster: rpc::Config,
     /// Health, metrics and control.
     pub admin: crate::admin::Config,
+    /// Administration over HTTP.
+    pub api: starling_admin::Config,
     /// Logs.
     pub log: starling_telemetry::Config,
     /// An OpenTelemetry receiver.
@@ -88,6 +90,7 @@ impl Default for Config {
             scylla: Default::default(),
             cluster: Default::default(),
             admin: Default::default(),
+            api: Default::default(),
             log: Default::default(),
             otlp: Default::default(),
         }
@@ -186,6 +189,7 @@ impl Config {
         crate::trace::sampling(&self.otlp)
             .map_err(|error| Wrong::new("otlp.sample-accounts", format!("{error:#}")))?;
         self.check_cluster()?;
+        self.check_api()?;
         self.check_certificates()
     }
 
@@ -197,6 +201,18 @@ impl Config {
         cluster.check().map_err(|invalid| Wrong::new(&format!("cluster.{}", invalid.field), invalid.why))?;
         let identity = rpc::Identity::open(cluster);
         identity.map(drop).map_err(|error| Wrong::new("cluster.certificate", error.to_string()))
+    }
+
+    /// It is served by whoever has the stores.
+    fn check_api(&self) -> Result<(), Wrong> {
+        self.api.check().map_err(|invalid| Wrong::new(&format!("api.{}", invalid.field), invalid.why))?;
+        if self.api.is_served() && !self.plays(Role::SessionRouter) {
+            let key = if self.api.tokens.is_empty() { "api.tokens-file" } else { "api.tokens" };
+            let why =
+                "a connection manager has no stores, so it cannot serve administration: session routers do";
+            return Err(Wrong::new(key, why).mend("give tokens to session routers, and none to this process"));
+        }
+        Ok(())
     }
 
     /// Each once, in the form in which clients' addresses are compared with it.

@@ -1,5 +1,7 @@
 //! The control socket: one JSON request a line, one JSON answer. Mode 0600: who may open it may do everything.
 
+mod commands;
+mod counts;
 mod message;
 
 use std::net::Ipv4Addr;
@@ -8,26 +10,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+use starling_admin::{Caller, Doors, Refused, Request};
 use starling_connection_manager::Hub;
 use starling_im::Pipeline;
-use starling_jid::{BareJid, FullJid};
+use starling_jid::BareJid;
 use starling_ports::authentication::{Authentication, Mechanism, Reply, Step};
+use starling_telemetry::Metrics;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::assemble::{Addresses, Routing};
 use crate::drain::Drain;
-use crate::nodes::{self, Own};
+use crate::nodes::Own;
 use crate::reload::Reload;
-use crate::trace;
 
 /// A request is one line of at most this many bytes.
 const MAX_REQUEST: u64 = 64 * 1024;
@@ -37,32 +39,6 @@ const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long nothing is accepted when the system has no descriptor left.
 const REST: Duration = Duration::from_millis(100);
-/// How many accounts or sessions one answer lists at most, and how many unless it is said.
-const MAX_LIST: usize = 10_000;
-const USUAL_LIST: usize = 1000;
-
-#[derive(Debug, Deserialize)]
-#[serde(tag = "op", rename_all = "kebab-case", deny_unknown_fields)]
-enum Request {
-    Status,
-    UserAdd { jid: String, password: String },
-    UserPasswd { jid: String, password: String },
-    UserSuspend { jid: String, suspended: bool },
-    UserRemove { jid: String },
-    UserList { after: Option<String>, limit: Option<usize> },
-    SessionList { jid: Option<String>, limit: Option<usize> },
-    SessionKick { jid: String },
-    Message { jid: String, id: String },
-    NodeList,
-    ConfigReload,
-    DrainStart { now: bool },
-    DrainStatus,
-    DrainAbort,
-    StoreBackup { to: PathBuf },
-    TraceStatus,
-    TraceChange(trace::Change),
-}
-
 /// What an administrator may do with a running server.
 pub(crate) struct Control {
     /// `None` in a mere connection manager, which knows no account.
@@ -74,20 +50,22 @@ pub(crate) struct Control {
     pub(crate) reload: Reload,
     pub(crate) drain: Arc<Drain>,
     pub(crate) since: Instant,
+    pub(crate) metrics: Metrics,
 }
 
 impl Control {
-    fn routing(&self) -> Result<&Routing> {
-        self.routing.as_ref().context("this process is a mere connection manager: ask a session router")
+    fn routing(&self) -> Result<&Routing, Refused> {
+        let why = "this process is a mere connection manager: ask a session router";
+        self.routing.as_ref().ok_or_else(|| Refused::Conflict(why.to_owned()))
     }
 
-    pub(crate) fn pipeline(&self) -> Result<&Pipeline> {
+    pub(crate) fn pipeline(&self) -> Result<&Pipeline, Refused> {
         Ok(&self.routing()?.pipeline)
     }
 
     /// Makes an account; `false` if somebody has it.
-    pub(crate) async fn create_account(&self, jid: &BareJid, password: &str) -> Result<bool> {
-        self.pipeline()?.context().create_account(jid, password).await.map_err(Into::into)
+    pub(crate) async fn create_account(&self, jid: &BareJid, password: &str) -> Result<bool, Refused> {
+        self.pipeline()?.context().create_account(jid, password).await.map_err(commands::of_account)
     }
 
     /// Whether it is the password of that account.
@@ -114,6 +92,7 @@ impl Control {
     ) -> Result<()> {
         let listener = bind(path)?;
         let connections = tasks.clone();
+        let doors = Doors::new(self.clone(), tasks.clone());
         let places = Arc::new(Semaphore::new(AT_ONCE));
         tasks.spawn(async move {
             while let Some(accepted) = stop.run_until_cancelled(accept(&listener, &places)).await {
@@ -121,9 +100,9 @@ impl Control {
                     tokio::time::sleep(REST).await;
                     continue;
                 };
-                let (control, stop) = (self.clone(), stop.clone());
+                let (control, doors, stop) = (self.clone(), doors.clone(), stop.clone());
                 connections.spawn(async move {
-                    if let Some(Err(error)) = stop.run_until_cancelled(control.serve(stream)).await {
+                    if let Some(Err(error)) = stop.run_until_cancelled(control.serve(stream, &doors)).await {
                         warn!(error = format!("{error:#}"), "control connection ended");
                     }
                     drop(place);
@@ -133,7 +112,7 @@ impl Control {
         Ok(())
     }
 
-    async fn serve(&self, stream: UnixStream) -> Result<()> {
+    async fn serve(&self, stream: UnixStream, doors: &Doors) -> Result<()> {
         let (read, mut write) = stream.into_split();
         let mut line = String::new();
         let mut request = BufReader::new(read.take(MAX_REQUEST));
@@ -141,137 +120,39 @@ impl Control {
         if line.is_empty() {
             return Ok(()); // somebody looked whether this server is there
         }
-        let answer = match serde_json::from_str::<Request>(&line) {
-            Ok(request) => {
-                self.answer(request).await.unwrap_or_else(|error| json!({"error": format!("{error:#}")}))
-            }
-            Err(error) => json!({"error": format!("not a request: {error}")}),
-        };
+        let answer =
+            self.answer(&line, doors).await.unwrap_or_else(|refused| json!({"error": refused.to_string()}));
         let answer = format!("{answer}\n");
         timeout(PATIENCE, write.write_all(answer.as_bytes())).await.context("an answer was not read")??;
         Ok(())
     }
 
-    async fn answer(&self, request: Request) -> Result<Value> {
-        match request {
-            Request::Status => self.status().await,
-            Request::UserAdd { jid, password } => {
-                let jid = account(&jid)?;
-                if !self.pipeline()?.context().domains.serves(jid.domain()) {
-                    bail!("{} is not served here: it is not among the `domains`", jid.domain());
-                }
-                if !self.create_account(&jid, &password).await? {
-                    bail!("{jid} exists already");
-                }
-                info!(event = "account_created", "account made by an administrator");
-                Ok(json!({"created": jid.as_str()}))
-            }
-            Request::UserPasswd { jid, password } => {
-                let jid = account(&jid)?;
-                found(self.pipeline()?.context().set_password(&jid, &password, None).await?, &jid)?;
-                Ok(json!({"changed": jid.as_str()}))
-            }
-            Request::UserSuspend { jid, suspended } => {
-                let jid = account(&jid)?;
-                found(self.pipeline()?.context().set_suspended(&jid, suspended).await?, &jid)?;
-                Ok(json!({"suspended": suspended, "jid": jid.as_str()}))
-            }
-            Request::UserRemove { jid } => {
-                let jid = account(&jid)?;
-                found(self.pipeline()?.context().remove_account(&jid).await?, &jid)?;
-                Ok(json!({"removed": jid.as_str()}))
-            }
-            Request::UserList { after, limit } => self.accounts(after.as_deref(), limit).await,
-            Request::SessionList { jid, limit } => self.sessions(jid.as_deref(), limit).await,
-            Request::SessionKick { jid } => {
-                let ended = match FullJid::new(&jid) {
-                    Ok(full) => self.pipeline()?.context().kick(&full.bare(), Some(full.resource())).await?,
-                    Err(_) => self.pipeline()?.context().kick(&account(&jid)?, None).await?,
-                };
-                anyhow::ensure!(ended > 0, "{jid} has no session");
-                Ok(json!({"ended": ended}))
-            }
-            Request::Message { jid, id } => self.message(&account(&jid)?, &id).await,
-            Request::NodeList => nodes::list(&self.own, &*self.routing()?.nodes).await,
-            Request::ConfigReload => {
-                self.reload.reload().map(|restart| json!({"reloaded": true, "restart": restart}))
-            }
-            Request::DrainStart { now } => {
-                self.drain.start()?;
-                if now {
-                    self.drain.hurry();
-                }
-                Ok(self.drain.status())
-            }
-            Request::DrainStatus => Ok(self.drain.status()),
-            Request::DrainAbort => {
-                anyhow::ensure!(self.drain.abort(), "nothing drains here");
-                Ok(self.drain.status())
-            }
-            Request::TraceStatus => Ok(trace::status(&self.reload.tracer)),
-            Request::TraceChange(change) => {
-                let tracer = &self.reload.tracer;
-                let why =
-                    "there is no receiver of spans: name one as otlp.endpoint, and start this process again";
-                anyhow::ensure!(tracer.has_receiver(), why);
-                trace::change(tracer, &change)
-            }
-            Request::StoreBackup { to } => {
-                let store = self.routing()?.embedded.clone();
-                let store = store.context("only an embedded store is backed up so")?;
-                let written = to.clone();
-                tokio::task::spawn_blocking(move || store.backup(&written)).await??;
-                Ok(json!({"backup": to}))
-            }
-        }
-    }
-
-    async fn status(&self) -> Result<Value> {
-        let sessions = match &self.routing {
-            Some(routing) => {
-                let counted = routing.pipeline.context().count_sessions().await?;
-                Some(counted.attached + counted.waiting)
-            }
-            None => None,
+    /// What the other doors have too, and what is for the server's own user alone.
+    async fn answer(&self, line: &str, doors: &Doors) -> Result<Value, Refused> {
+        let wrong = |error: serde_json::Error| Refused::Invalid(format!("not a request: {error}"));
+        let mut fields: Map<String, Value> = serde_json::from_str(line).map_err(wrong)?;
+        let name = match fields.remove("op") {
+            Some(Value::String(name)) => name,
+            _ => return Err(Refused::Invalid("not a request: it has no `op`".to_owned())),
         };
-        Ok(json!({
-            "pid": std::process::id(),
-            "version": env!("CARGO_PKG_VERSION"),
-            "uptime-seconds": self.since.elapsed().as_secs(),
-            "sessions": sessions,
-            "addresses": self.addresses.to_json(),
-        }))
+        fields.retain(|_, value| !value.is_null());
+        if name == "store-backup" {
+            let to = fields.get("to").and_then(Value::as_str).unwrap_or_default();
+            return self.backup(PathBuf::from(to)).await;
+        }
+        doors.answer(&Caller::local(), Request::parse(&name, Value::Object(fields))?).await
     }
 
-    /// A page of names; `more` says that `after` the last one there are others.
-    async fn accounts(&self, after: Option<&str>, limit: Option<usize>) -> Result<Value> {
-        let after = after.map(account).transpose()?;
-        let limit = limit.unwrap_or(USUAL_LIST).min(MAX_LIST);
-        let mut accounts = self.pipeline()?.context().list_accounts(after.as_ref(), limit + 1).await?;
-        let more = accounts.len() > limit;
-        accounts.truncate(limit);
-        Ok(json!({"accounts": accounts.iter().map(BareJid::as_str).collect::<Vec<_>>(), "more": more}))
-    }
-
-    /// The first sessions; `more` says that there are others.
-    async fn sessions(&self, of: Option<&str>, limit: Option<usize>) -> Result<Value> {
-        let of = of.map(account).transpose()?;
-        let limit = limit.unwrap_or(USUAL_LIST).min(MAX_LIST);
-        let mut sessions = self.pipeline()?.context().list_sessions(of.as_ref(), limit + 1).await?;
-        let more = sessions.len() > limit;
-        sessions.truncate(limit);
-        let names = nodes::names(&*self.routing()?.nodes).await?;
-        let shown = sessions.iter().map(|session| {
-            json!({
-                "jid": session.jid.as_str(),
-                "node": names.of(session.node),
-                "attached": session.attached,
-                "priority": session.priority,
-                "unacknowledged": session.unacknowledged,
-                "since": session.since.to_xep_0082(),
-            })
-        });
-        Ok(json!({"sessions": shown.collect::<Vec<_>>(), "more": more}))
+    /// It writes where it is told to, so whoever is not of this machine may not ask.
+    async fn backup(&self, to: PathBuf) -> Result<Value, Refused> {
+        let why = || Refused::Conflict("only an embedded store is backed up so".to_owned());
+        let store = self.routing()?.embedded.clone().ok_or_else(why)?;
+        let written = to.clone();
+        let done = tokio::task::spawn_blocking(move || store.backup(&written)).await;
+        match done.map_err(anyhow::Error::from).and_then(|done| Ok(done?)) {
+            Ok(_) => Ok(json!({"backup": to})),
+            Err(error) => Err(Refused::Failed(format!("{error:#}"))),
+        }
     }
 }
 
@@ -300,13 +181,4 @@ fn bind(path: &Path) -> Result<UnixListener> {
     std::fs::rename(&inner, path).with_context(wrong)?;
     std::fs::remove_dir(&private).with_context(wrong)?;
     Ok(listener)
-}
-
-fn account(text: &str) -> Result<BareJid> {
-    let jid = BareJid::new(text).with_context(|| format!("{text:?} is not a bare JID"))?;
-    if jid.is_domain() { bail!("{text:?} names a domain, not an account: name@domain") } else { Ok(jid) }
-}
-
-fn found(found: bool, jid: &BareJid) -> Result<()> {
-    if found { Ok(()) } else { bail!("there is no account {jid}") }
 }

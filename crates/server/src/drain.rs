@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use starling_admin::messages::DrainAnswer;
 use starling_connection_manager::{DrainConfig, Hub, drain, longest_drain};
 use starling_rpc::link::server::Downlinks;
 use tokio::sync::watch;
@@ -187,22 +187,18 @@ impl Drain {
     }
 
     /// For people and programs.
-    pub(crate) fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> DrainAnswer {
         let (since, within) = match *self.progress.borrow() {
             Progress::Serving => (None, None),
             Progress::Draining { since, within } => (Some(since), Some(within)),
             Progress::Drained { since } => (Some(since), None),
         };
-        let mut status = json!({"state": self.state()});
-        let mut add = |key: &str, value: Option<u64>| {
-            if let (Some(object), Some(value)) = (status.as_object_mut(), value) {
-                object.insert(key.to_owned(), value.into());
-            }
-        };
-        add("seconds", since.map(|since| since.elapsed().as_secs()));
-        add("within-seconds", within.map(|within| within.as_secs()));
-        add("sessions", self.sessions().map(|count| count as u64));
-        add("links", self.links().map(|count| count as u64));
-        status
+        DrainAnswer {
+            state: self.state().to_owned(),
+            seconds: since.map(|since| since.elapsed().as_secs()),
+            within_seconds: within.map(|within| within.as_secs()),
+            sessions: self.sessions().map(|count| count as u64),
+            links: self.links().map(|count| count as u64),
+        }
     }
 }

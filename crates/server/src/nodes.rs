@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use anyhow::Result;
-use serde_json::{Value, json};
+use starling_admin::messages::Node;
+use starling_ports::StoreError;
 use starling_ports::clock::Clock;
 use starling_ports::ids::NodeId;
 use starling_ports::nodes::{NodeReport, Nodes};
@@ -79,22 +79,20 @@ pub(crate) async fn tell(own: Arc<Own>, nodes: Arc<dyn Nodes>, stop: Cancellatio
 }
 
 /// All nodes, for people and programs.
-pub(crate) async fn list(own: &Own, nodes: &dyn Nodes) -> Result<Value> {
+pub(crate) async fn list(own: &Own, nodes: &dyn Nodes) -> Result<Vec<Node>, StoreError> {
     nodes.report(own.report()).await?;
     let listed = nodes.nodes().await?;
-    let shown = listed.into_iter().map(|(node, ago)| {
-        json!({
-            "name": node.name,
-            "roles": node.roles,
-            "version": node.version,
-            "state": state(&node, ago),
-            "sessions": node.sessions,
-            "links": node.links,
-            "since": node.since.to_xep_0082(),
-            "heard-seconds-ago": ago.as_secs(),
-        })
+    let shown = listed.into_iter().map(|(node, ago)| Node {
+        state: state(&node, ago).to_owned(),
+        name: node.name,
+        roles: node.roles,
+        version: node.version,
+        sessions: node.sessions,
+        links: node.links,
+        since: node.since.to_xep_0082(),
+        heard_seconds_ago: ago.as_secs(),
     });
-    Ok(json!({"nodes": shown.collect::<Vec<_>>()}))
+    Ok(shown.collect())
 }
 
 fn state(node: &NodeReport, ago: Duration) -> &str {
@@ -113,7 +111,7 @@ impl Names {
 }
 
 /// Of all that are listed.
-pub(crate) async fn names(nodes: &dyn Nodes) -> Result<Names> {
+pub(crate) async fn names(nodes: &dyn Nodes) -> Result<Names, StoreError> {
     let listed = nodes.nodes().await?;
     Ok(Names(listed.into_iter().map(|(report, _)| (report.node, report.name)).collect()))
 }

@@ -10,7 +10,7 @@ use starling_im::Domains;
 use starling_ports::trace::Tracer;
 use starling_telemetry::LogHandle;
 
-use crate::assemble;
+use crate::assemble::{self, Keeper};
 use crate::cli::Origin;
 use crate::config::Config;
 
@@ -22,6 +22,8 @@ const AT_ONCE: &[&str] = &[
     "limits",
     "http.origins",
     "http.public-url",
+    "api.hosts",
+    "api.tokens",
     "otlp.sample-rate",
     "otlp.sample-accounts",
     "otlp.most-per-second",
@@ -37,6 +39,8 @@ pub(crate) struct Reload {
     /// Where clients come in here.
     pub(crate) clients: Option<Arc<Clients>>,
     pub(crate) tracer: Tracer,
+    /// Where administration is served here.
+    pub(crate) api: Option<Keeper>,
 }
 
 /// The listeners, and what they tell clients.
@@ -56,6 +60,13 @@ impl Reload {
         if let Some(clients) = &self.clients {
             clients.tls.reload(&config.tls, &served).context("certificates")?;
             crate::metrics::certificates(&config);
+        }
+        if let Some(api) = &self.api {
+            if let Some(tls) = &api.tls {
+                tls.reload(&config.tls, &served).context("certificates")?;
+            }
+            let read = api.guard.reload(&config.api, &config.domains);
+            read.map_err(|invalid| anyhow::anyhow!("api.{}: {}", invalid.field, invalid.why))?;
         }
         self.log.set_level(&config.log.level)?;
         self.tracer.follow(crate::trace::sampling(&config.otlp)?);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::{Value, json};
+use starling_admin::messages::{TraceAnswer, TraceChangeRequest};
 use starling_jid::BareJid;
 use starling_ports::trace::{self, Ended, Kind, Sampling, Spans, Tracer};
 use starling_telemetry::otlp::{self, Exporter, Resource, Span, SpanKind, SpanValue};
@@ -59,17 +59,8 @@ fn account(text: &str) -> Result<BareJid> {
     BareJid::new(text).with_context(|| format!("{text:?} is not a bare JID"))
 }
 
-/// What an administrator changes of it.
-#[derive(Debug, Default, serde::Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Change {
-    rate: Option<f64>,
-    follow: Option<String>,
-    unfollow: Option<String>,
-}
-
 /// Changes what is followed, and says what is.
-pub(crate) fn change(tracer: &Tracer, change: &Change) -> Result<Value> {
+pub(crate) fn change(tracer: &Tracer, change: &TraceChangeRequest) -> Result<TraceAnswer> {
     let mut sampling = tracer.sampling();
     if let Some(rate) = change.rate {
         ensure!((0.0..=1.0).contains(&rate), "a rate is from 0 to 1");
@@ -93,13 +84,12 @@ pub(crate) fn change(tracer: &Tracer, change: &Change) -> Result<Value> {
 }
 
 /// What is followed.
-pub(crate) fn status(tracer: &Tracer) -> Value {
+pub(crate) fn status(tracer: &Tracer) -> TraceAnswer {
     let Sampling { rate, accounts, most_per_second } = tracer.sampling();
-    let accounts: Vec<&str> = accounts.iter().map(BareJid::as_str).collect();
-    json!({
-        "has-receiver": tracer.has_receiver(),
-        "rate": rate,
-        "accounts": accounts,
-        "most-per-second": most_per_second,
-    })
+    TraceAnswer {
+        has_receiver: tracer.has_receiver(),
+        rate,
+        accounts: accounts.iter().map(BareJid::to_string).collect(),
+        most_per_second,
+    }
 }

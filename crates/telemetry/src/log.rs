@@ -43,6 +43,8 @@ const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
 
 /// At `info` the libraries of the store tell of every file. Who wants to see that names them: the later directive wins.
 const LIBRARIES: &str = "fjall=warn,lsm_tree=warn";
+/// What administrators do is told at every level but `off`, unless `audit` is named.
+const AUDIT: &str = "audit=info";
 
 /// How long whoever ends waits for lines that nobody reads.
 const FLUSHED_WITHIN: Duration = Duration::from_secs(1);
@@ -139,8 +141,11 @@ fn filter(level: &str) -> Result<EnvFilter, TelemetryError> {
         return Err(wrong());
     }
     EnvFilter::try_new(level).map_err(|_| wrong())?;
-    let with_libraries = format!("{LIBRARIES},{level}");
-    let whole = if matches!(level, "off" | "error") { level } else { &with_libraries };
+    let whole = match level {
+        "off" => level.to_owned(),
+        "error" => format!("{AUDIT},{level}"),
+        _ => format!("{LIBRARIES},{AUDIT},{level}"),
+    };
     EnvFilter::try_new(whole).map_err(|_| wrong())
 }
 

@@ -1,5 +1,6 @@
 //! Where the implementations plug in: this module alone knows what stands behind each port.
 
+mod api;
 #[cfg(feature = "broken")]
 mod broken;
 mod embedded;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
+use serde_json::Value;
 use starling_connection_manager::{Hub, Kind, Listeners, mend_of_bind};
 use starling_im::{Domains, Pipeline};
 use starling_jid::BareJid;
@@ -43,6 +44,8 @@ use crate::control::Control;
 use crate::drain::{Drain, Goes, Sockets};
 use crate::nodes::{self, Own};
 use crate::reload::Reload;
+
+pub(crate) use api::Keeper;
 
 /// A running node, and what its stop needs.
 pub(crate) struct Node {
@@ -117,10 +120,11 @@ pub(crate) struct Addresses {
     pub(crate) plain_http: Vec<SocketAddr>,
     pub(crate) admin: Vec<SocketAddr>,
     pub(crate) link: Vec<SocketAddr>,
+    pub(crate) api: Vec<SocketAddr>,
 }
 
 impl Addresses {
-    fn new(listeners: Option<&Listeners>, admin: SocketAddr, link: Option<SocketAddr>) -> Addresses {
+    fn new(listeners: Option<&Listeners>, admin: SocketAddr) -> Addresses {
         let all = listeners.map_or(&[][..], Listeners::addresses);
         let of = |kind: Kind| all.iter().filter(|(one, _)| *one == kind).map(|(_, at)| *at).collect();
         Addresses {
@@ -131,15 +135,26 @@ impl Addresses {
             https: of(Kind::Https),
             plain_http: of(Kind::PlainHttp),
             admin: vec![admin],
-            link: link.into_iter().collect(),
+            ..Addresses::default()
+        }
+    }
+    /// For people and programs.
+    pub(crate) fn shown(&self) -> starling_admin::messages::Addresses {
+        let shown = |all: &[SocketAddr]| all.iter().map(SocketAddr::to_string).collect();
+        starling_admin::messages::Addresses {
+            c2s: shown(&self.c2s),
+            direct_tls: shown(&self.direct_tls),
+            plain: shown(&self.plain),
+            http: shown(&self.http),
+            https: shown(&self.https),
+            plain_http: shown(&self.plain_http),
+            admin: shown(&self.admin),
+            link: shown(&self.link),
+            api: shown(&self.api),
         }
     }
     pub(crate) fn to_json(&self) -> Value {
-        json!({
-            "c2s": self.c2s, "direct-tls": self.direct_tls, "plain": self.plain,
-            "http": self.http, "https": self.https,
-            "plain-http": self.plain_http, "admin": self.admin, "link": self.link,
-        })
+        serde_json::to_value(self.shown()).unwrap_or_default()
     }
 }
 
@@ -156,10 +171,10 @@ pub(crate) async fn assemble(
     let base = Base::new(config)?;
     let services = &base.services;
     otlp::report(&config.otlp, base.own.resource(), metrics.clone(), services, base.stop.clone());
-    let admin =
-        crate::admin::start(&config.admin, base.health.clone(), metrics, &base.services, base.stop.clone())
-            .await
-            .map_err(|refused| not_listening(config.admin.listen, "", refused, "in admin.listen"))?;
+    let (health, stop) = (base.health.clone(), base.stop.clone());
+    let admin = crate::admin::start(&config.admin, health, metrics.clone(), services, stop)
+        .await
+        .map_err(|refused| not_listening(config.admin.listen, "", refused, "in admin.listen"))?;
     let new_hub = if config.mode == Mode::Embedded { Hub::new } else { Hub::keeping };
     let hub = config.plays(Role::ConnectionManager).then(|| Arc::new(new_hub(base.node)));
     let (mut link, mut downlinks) = (None, None);
@@ -187,10 +202,18 @@ pub(crate) async fn assemble(
     let drain = Drain::new(base.health.clone(), goes, base.services.clone());
     base.own.holds(&drain);
     let listeners = clients.as_ref().map(|clients| &clients.listeners);
-    let addresses = Addresses::new(listeners, admin, link);
+    let api = match &routing {
+        Some(_) if config.api.is_served() => Some(api::bind(config, &base, clients.as_deref()).await?),
+        _ => None,
+    };
+    let addresses = Addresses {
+        link: link.into_iter().collect(),
+        api: api.iter().map(|api| api.bound.address).collect(),
+        ..Addresses::new(listeners, admin)
+    };
     let domains = routing.as_ref().map(|routing| routing.domains.clone());
-    let tracer = base.tracer.clone();
-    let reload = Reload { origin, running: config.clone(), log, domains, clients, tracer };
+    let (tracer, doorkeeper) = (base.tracer.clone(), api.as_ref().map(|api| api.keeper.clone()));
+    let reload = Reload { origin, running: config.clone(), log, domains, clients, tracer, api: doorkeeper };
     crate::metrics::certificates(config);
     base.services.spawn(crate::metrics::watch(
         routing.as_ref().map(|routing| routing.pipeline.clone()),
@@ -202,7 +225,11 @@ pub(crate) async fn assemble(
     }
     let (addresses_too, since) = (addresses.clone(), Instant::now());
     let own = base.own.clone();
-    let control = Arc::new(Control { routing, hub, own, addresses: addresses_too, reload, drain, since });
+    let control =
+        Arc::new(Control { routing, hub, own, addresses: addresses_too, reload, drain, since, metrics });
+    if let Some(api) = api {
+        api.serve(control.clone(), &base)?;
+    }
     Ok(base.into_node(config, addresses, control))
 }
 

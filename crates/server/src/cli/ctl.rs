@@ -1,4 +1,4 @@
-//! `starling ctl`: one request to a running server, over its control socket.
+//! `starling ctl`: one request to a running server, over its control socket or the network.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 use super::password::Given;
+use super::remote::{self, Remote};
 use super::{Place, block_on, complain, denied, say};
 
 /// Ask a running server.
@@ -17,6 +18,8 @@ use super::{Place, block_on, complain, denied, say};
 pub(super) struct Arguments {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    remote: Remote,
     /// Answer as JSON, errors too.
     #[arg(long, global = true)]
     json: bool,
@@ -28,6 +31,8 @@ pub(super) struct Arguments {
 enum Action {
     /// Addresses, sessions, how long it runs.
     Status,
+    /// What this process counts: connections, traffic, latency.
+    Counts,
     /// Accounts.
     #[command(subcommand)]
     User(User),
@@ -102,6 +107,9 @@ enum Session {
     List {
         /// Whose.
         jid: Option<String>,
+        /// Those of one node, by its name.
+        #[arg(long)]
+        node: Option<String>,
         /// How many.
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
         limit: u16,
@@ -163,10 +171,14 @@ enum Configuration {
 
 pub(super) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let (request, made) = arguments.action.request()?;
-    let asked = arguments
-        .place
-        .data_dir()
-        .and_then(|data_dir| block_on(ask(&data_dir.join("control.sock"), &request)));
+    let asked = match arguments.remote.client() {
+        Ok(Some(client)) => block_on(remote::ask(&client, &request)),
+        Ok(None) => {
+            let data_dir = arguments.place.data_dir();
+            data_dir.and_then(|data_dir| block_on(ask(&data_dir.join("control.sock"), &request)))
+        }
+        Err(error) => Err(error),
+    };
     let mut answer = match asked {
         Ok(answer) => answer,
         Err(error) if arguments.json => {
@@ -213,6 +225,7 @@ impl Action {
     fn request(&self) -> Result<(Value, Option<String>)> {
         Ok(match self {
             Self::Status => (json!({"op": "status"}), None),
+            Self::Counts => (json!({"op": "counts"}), None),
             Self::User(User::Add { jid, password }) => {
                 let (password, made) = password.or_made()?;
                 (json!({"op": "user-add", "jid": jid, "password": password}), made)
@@ -228,8 +241,8 @@ impl Action {
             Self::User(User::List { after, limit }) => {
                 (json!({"op": "user-list", "after": after, "limit": limit}), None)
             }
-            Self::Session(Session::List { jid, limit }) => {
-                (json!({"op": "session-list", "jid": jid, "limit": limit}), None)
+            Self::Session(Session::List { jid, node, limit }) => {
+                (json!({"op": "session-list", "jid": jid, "node": node, "limit": limit}), None)
             }
             Self::Session(Session::Kick { jid }) => (json!({"op": "session-kick", "jid": jid}), None),
             Self::Node(Node::List) => (json!({"op": "node-list"}), None),

@@ -6,7 +6,9 @@ mod ctl;
 mod doctor;
 mod import;
 mod password;
+mod remote;
 mod store;
+mod token;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -71,6 +73,7 @@ enum Command {
     Store(store::Arguments),
     Import(import::Arguments),
     Certificate(certificate::Arguments),
+    Token(token::Arguments),
 }
 
 #[derive(Debug, Subcommand)]
@@ -90,6 +93,9 @@ enum ConfigAction {
         /// Instead, the page about limits: what they are, and how each is switched off.
         #[arg(long)]
         limits: bool,
+        /// Instead, the page about administration by gRPC and REST.
+        #[arg(long, conflicts_with = "limits")]
+        api: bool,
     },
 }
 
@@ -159,8 +165,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             say(place.load()?.dump()?.trim_end());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Config { action: ConfigAction::Doc { limits } } => {
-            let page = if limits { limits::markdown()? } else { config_doc::markdown()? };
+        Command::Config { action: ConfigAction::Doc { limits, api } } => {
+            let page = match (limits, api) {
+                (true, _) => limits::markdown()?,
+                (_, true) => starling_admin::markdown(),
+                _ => config_doc::markdown()?,
+            };
             say(page.trim_end());
             Ok(ExitCode::SUCCESS)
         }
@@ -169,6 +179,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Store(arguments) => store::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
         Command::Certificate(arguments) => certificate::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Config, Wrong, words};
 
 const PREFIX: &str = "STARLING_";
 /// Tables whose keys are the operator's own words: set as a whole, as an inline table.
-const MAPS: &[&[&str]] = &[&["tls", "certificates"]];
+const MAPS: &[&[&str]] = &[&["api", "tokens"], &["tls", "certificates"]];
 
 pub(super) fn overlay(
     config: Config,

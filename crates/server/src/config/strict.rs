@@ -11,8 +11,9 @@ use super::fault::nearest;
 use super::{Config, Wrong, wrong_file};
 
 /// Parts of the server that log by a name of their own, by the names of their crates.
-pub(super) const PARTS: [&str; 15] = [
+pub(super) const PARTS: [&str; 17] = [
     "starling",
+    "starling_admin",
     "starling_connection_manager",
     "starling_im",
     "starling_jid",
@@ -27,6 +28,7 @@ pub(super) const PARTS: [&str; 15] = [
     "starling_stream",
     "starling_telemetry",
     "starling_xml",
+    "audit",
 ];
 /// Libraries that log.
 const LIBRARIES: [&str; 15] = [

@@ -146,9 +146,11 @@ fn what_is_dumped_is_a_configuration() {
 #[test]
 fn the_committed_pages_are_what_the_program_prints() {
     let reference = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference");
-    for (page, arguments) in
-        [("config.md", &["config", "doc"][..]), ("limits.md", &["config", "doc", "--limits"])]
-    {
+    for (page, arguments) in [
+        ("config.md", &["config", "doc"][..]),
+        ("limits.md", &["config", "doc", "--limits"]),
+        ("api.md", &["config", "doc", "--api"]),
+    ] {
         let committed = std::fs::read_to_string(reference.join(page)).unwrap();
         assert!(
             committed == starling(arguments).succeeded().stdout,

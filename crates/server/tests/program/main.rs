@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it fails")]
 
 mod admin;
+mod api;
 mod certbot;
 mod certificate;
 mod compose;

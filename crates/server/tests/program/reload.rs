@@ -10,7 +10,7 @@ use starling_testkit::{Connection, Received, Server, TlsOptions};
 
 use crate::starling::{PATIENCE, ctl, server, signal, starling, until};
 
-fn rewrite(server: &Server, change: impl Fn(String) -> String) {
+pub(crate) fn rewrite(server: &Server, change: impl Fn(String) -> String) {
     let path = server.data_dir().join("starling.toml");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, change(text)).unwrap();
@@ -30,7 +30,7 @@ async fn greeted(server: &Server, domain: &str) -> String {
     }
 }
 
-fn certificate(directory: &Path, domain: &str) -> (String, Vec<u8>) {
+pub(crate) fn certificate(directory: &Path, domain: &str) -> (String, Vec<u8>) {
     holding(directory, domain, 1975..4096)
 }
 

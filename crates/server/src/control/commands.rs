@@ -1,0 +1,201 @@
+//! What is done when an administrator asks, through whichever door.
+
+use async_trait::async_trait;
+use starling_admin::messages as pb;
+use starling_admin::{Administration, Refused};
+use starling_im::AccountError;
+use starling_jid::{BareJid, FullJid};
+use starling_ports::StoreError;
+use tracing::info;
+
+use super::Control;
+use crate::nodes;
+use crate::trace;
+
+/// How many accounts or sessions one answer lists at most, and how many unless it is said.
+const MAX_LIST: usize = 10_000;
+const USUAL_LIST: usize = 1000;
+
+#[async_trait]
+impl Administration for Control {
+    async fn status(&self, _: pb::StatusRequest) -> Result<pb::StatusAnswer, Refused> {
+        let sessions = match &self.routing {
+            Some(routing) => {
+                let counted = routing.pipeline.context().count_sessions().await.map_err(of_account)?;
+                Some((counted.attached + counted.waiting) as u64)
+            }
+            None => None,
+        };
+        Ok(pb::StatusAnswer {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: self.since.elapsed().as_secs(),
+            sessions,
+            addresses: Some(self.addresses.shown()),
+        })
+    }
+
+    async fn counts(&self, _: pb::CountsRequest) -> Result<pb::CountsAnswer, Refused> {
+        Ok(super::counts::read(&self.metrics.render(), self.own.name(), self.since.elapsed()))
+    }
+
+    async fn node_list(&self, _: pb::NodeListRequest) -> Result<pb::NodeListAnswer, Refused> {
+        let nodes = nodes::list(&self.own, &*self.routing()?.nodes).await.map_err(of_store)?;
+        Ok(pb::NodeListAnswer { nodes })
+    }
+
+    /// The first sessions; `more` says that there are others.
+    async fn session_list(&self, asked: pb::SessionListRequest) -> Result<pb::SessionListAnswer, Refused> {
+        let of = asked.jid.as_deref().map(account).transpose()?;
+        let limit = limit(asked.limit);
+        let looked_at = if asked.node.is_some() { MAX_LIST } else { limit };
+        let context = self.pipeline()?.context();
+        let found = context.list_sessions(of.as_ref(), looked_at + 1).await.map_err(of_account)?;
+        let names = nodes::names(&*self.routing()?.nodes).await.map_err(of_store)?;
+        let is_cut = found.len() > looked_at;
+        let shown = found.into_iter().take(looked_at).map(|session| pb::Session {
+            jid: session.jid.to_string(),
+            node: names.of(session.node),
+            attached: session.attached,
+            priority: session.priority.map(i32::from),
+            unacknowledged: session.unacknowledged as u64,
+            since: session.since.to_xep_0082(),
+        });
+        let mut sessions: Vec<pb::Session> =
+            shown.filter(|one| asked.node.as_ref().is_none_or(|node| *node == one.node)).collect();
+        let more = is_cut || sessions.len() > limit;
+        sessions.truncate(limit);
+        Ok(pb::SessionListAnswer { sessions, more })
+    }
+
+    async fn session_kick(&self, asked: pb::SessionKickRequest) -> Result<pb::SessionKickAnswer, Refused> {
+        let context = self.pipeline()?.context();
+        let ended = match FullJid::new(&asked.jid) {
+            Ok(full) => context.kick(&full.bare(), Some(full.resource())).await,
+            Err(_) => context.kick(&account(&asked.jid)?, None).await,
+        };
+        match ended.map_err(of_account)? {
+            0 => Err(Refused::NotFound(format!("{} has no session", asked.jid))),
+            ended => Ok(pb::SessionKickAnswer { ended: ended as u64 }),
+        }
+    }
+
+    /// A page of names; `more` says that `after` the last one there are others.
+    async fn user_list(&self, asked: pb::UserListRequest) -> Result<pb::UserListAnswer, Refused> {
+        let after = asked.after.as_deref().map(account).transpose()?;
+        let limit = limit(asked.limit);
+        let context = self.pipeline()?.context();
+        let mut found = context.list_accounts(after.as_ref(), limit + 1).await.map_err(of_account)?;
+        let more = found.len() > limit;
+        found.truncate(limit);
+        Ok(pb::UserListAnswer { accounts: found.iter().map(BareJid::to_string).collect(), more })
+    }
+
+    async fn user_add(&self, asked: pb::UserAddRequest) -> Result<pb::UserAddAnswer, Refused> {
+        let jid = account(&asked.jid)?;
+        if !self.pipeline()?.context().domains.serves(jid.domain()) {
+            let why = format!("{} is not served here: it is not among the `domains`", jid.domain());
+            return Err(Refused::Invalid(why));
+        }
+        if !self.create_account(&jid, &asked.password).await? {
+            return Err(Refused::Conflict(format!("{jid} exists already")));
+        }
+        info!(event = "account_created", "account made by an administrator");
+        Ok(pb::UserAddAnswer { created: jid.to_string() })
+    }
+
+    async fn user_passwd(&self, asked: pb::UserPasswdRequest) -> Result<pb::UserPasswdAnswer, Refused> {
+        let jid = account(&asked.jid)?;
+        found(self.pipeline()?.context().set_password(&jid, &asked.password, None).await, &jid)?;
+        Ok(pb::UserPasswdAnswer { changed: jid.to_string() })
+    }
+
+    async fn user_suspend(&self, asked: pb::UserSuspendRequest) -> Result<pb::UserSuspendAnswer, Refused> {
+        let (jid, suspended) = (account(&asked.jid)?, asked.suspended);
+        found(self.pipeline()?.context().set_suspended(&jid, suspended).await, &jid)?;
+        Ok(pb::UserSuspendAnswer { suspended, jid: jid.to_string() })
+    }
+
+    async fn user_remove(&self, asked: pb::UserRemoveRequest) -> Result<pb::UserRemoveAnswer, Refused> {
+        let jid = account(&asked.jid)?;
+        found(self.pipeline()?.context().remove_account(&jid).await, &jid)?;
+        Ok(pb::UserRemoveAnswer { removed: jid.to_string() })
+    }
+
+    async fn message(&self, asked: pb::MessageRequest) -> Result<pb::MessageAnswer, Refused> {
+        self.trace(&account(&asked.jid)?, &asked.id).await
+    }
+
+    async fn drain_status(&self, _: pb::DrainStatusRequest) -> Result<pb::DrainAnswer, Refused> {
+        Ok(self.drain.status())
+    }
+
+    async fn drain_start(&self, asked: pb::DrainStartRequest) -> Result<pb::DrainAnswer, Refused> {
+        self.drain.start().map_err(|why| Refused::Conflict(why.to_string()))?;
+        if asked.now {
+            self.drain.hurry();
+        }
+        Ok(self.drain.status())
+    }
+
+    async fn drain_abort(&self, _: pb::DrainAbortRequest) -> Result<pb::DrainAnswer, Refused> {
+        if !self.drain.abort() {
+            return Err(Refused::Conflict("nothing drains here".to_owned()));
+        }
+        Ok(self.drain.status())
+    }
+
+    async fn trace_status(&self, _: pb::TraceStatusRequest) -> Result<pb::TraceAnswer, Refused> {
+        Ok(trace::status(&self.reload.tracer))
+    }
+
+    async fn trace_change(&self, asked: pb::TraceChangeRequest) -> Result<pb::TraceAnswer, Refused> {
+        let tracer = &self.reload.tracer;
+        if !tracer.has_receiver() {
+            let why = "there is no receiver of spans: name one as otlp.endpoint, and start this process again";
+            return Err(Refused::Conflict(why.to_owned()));
+        }
+        trace::change(tracer, &asked).map_err(|error| Refused::Invalid(format!("{error:#}")))
+    }
+
+    async fn config_reload(&self, _: pb::ConfigReloadRequest) -> Result<pb::ConfigReloadAnswer, Refused> {
+        match self.reload.reload() {
+            Ok(restart) => Ok(pb::ConfigReloadAnswer { reloaded: true, restart }),
+            Err(error) => Err(Refused::Conflict(format!("{error:#}"))),
+        }
+    }
+}
+
+fn limit(asked: Option<u32>) -> usize {
+    asked.map_or(USUAL_LIST, |asked| usize::try_from(asked).unwrap_or(MAX_LIST)).clamp(1, MAX_LIST)
+}
+
+fn account(text: &str) -> Result<BareJid, Refused> {
+    match BareJid::new(text) {
+        Err(error) => Err(Refused::Invalid(format!("{text:?} is not a bare JID: {error}"))),
+        Ok(jid) if jid.is_domain() => {
+            Err(Refused::Invalid(format!("{text:?} names a domain, not an account: name@domain")))
+        }
+        Ok(jid) => Ok(jid),
+    }
+}
+
+fn found(done: Result<bool, AccountError>, jid: &BareJid) -> Result<(), Refused> {
+    match done.map_err(of_account)? {
+        true => Ok(()),
+        false => Err(Refused::NotFound(format!("there is no account {jid}"))),
+    }
+}
+
+/// Whose fault it was.
+pub(super) fn of_account(error: AccountError) -> Refused {
+    match error {
+        AccountError::Password => Refused::Invalid(error.to_string()),
+        AccountError::Busy => Refused::Failed(error.to_string()),
+        AccountError::Store(error) => of_store(error),
+    }
+}
+
+pub(super) fn of_store(error: StoreError) -> Refused {
+    Refused::Failed(error.to_string())
+}

@@ -23,7 +23,7 @@ parts=(
   "kill     crates/server/tests/kill/main.rs    kill -9, and what is there afterwards"
   "model    crates/model/tests/rules.rs        the session log explored, with each of its rules and without"
   "broken   scripts/broken.sh                   promises broken on purpose are noticed"
-  "interop  scripts/interop/run.sh              real clients, and the chat page"
+  "interop  scripts/interop/run.sh              real clients, the chat page and the console"
   "readme   scripts/readme-test.sh              what the README says to try"
   "loads    loadtest/scenarios                  every scenario of the load generator, for a second"
   "k8s      scripts/k8s/check.sh                the chart, its alerts and its dashboards, without a cluster"
@@ -115,6 +115,7 @@ part_interop() {
   build_server || return
   scripts/interop/run.sh "$quick"
   code=$?
+  scripts/page/console.sh "$quick" || code=1
   scripts/page/test.sh "$quick" && [ $code = 0 ]
 }
 

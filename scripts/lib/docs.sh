@@ -30,11 +30,12 @@ cli_page() {
 }
 
 # print_page PAGE: an empty page is an error.
-pages=(config.md limits.md cli.md)
+pages=(config.md limits.md api.md cli.md)
 print_page() {
   case $1 in
     config.md) starling config doc ;;
     limits.md) starling config doc --limits ;;
+    api.md) starling config doc --api ;;
     cli.md) cli_page ;;
   esac >"$made/$1" && [ -s "$made/$1" ] && return
   echo "the program does not print docs/reference/$1" >&2

@@ -152,7 +152,8 @@ impl Administration for Control {
     async fn trace_change(&self, asked: pb::TraceChangeRequest) -> Result<pb::TraceAnswer, Refused> {
         let tracer = &self.reload.tracer;
         if !tracer.has_receiver() {
-            let why = "there is no receiver of spans: name one as otlp.endpoint, and start this process again";
+            let why =
+                "there is no receiver of spans: name one as otlp.endpoint, and start this process again";
             return Err(Refused::Conflict(why.to_owned()));
         }
         trace::change(tracer, &asked).map_err(|error| Refused::Invalid(format!("{error:#}")))

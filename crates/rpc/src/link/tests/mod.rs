@@ -4,6 +4,7 @@ mod bounds;
 mod leave;
 mod recorded;
 mod refusals;
+mod renewed;
 mod report;
 mod resend;
 mod setup;

@@ -18,8 +18,8 @@ use crate::pb::link_client::LinkClient;
 use crate::pb::{self, up};
 use crate::{Identity, Role, VERSION, convert, node_id};
 
-const MANAGER: &[Role] = &[Role::ConnectionManager];
-const ROUTER: &[Role] = &[Role::SessionRouter];
+pub(super) const MANAGER: &[Role] = &[Role::ConnectionManager];
+pub(super) const ROUTER: &[Role] = &[Role::SessionRouter];
 
 /// Counts what this thread refuses: a test runs on one.
 struct Counted {
@@ -50,13 +50,13 @@ impl Counted {
 }
 
 /// An end of a link that says what a test wants.
-struct Raw {
+pub(super) struct Raw {
     upwards: mpsc::Sender<pb::Upward>,
     downwards: Streaming<pb::Downward>,
 }
 
 impl Raw {
-    async fn open(
+    pub(super) async fn open(
         router: SocketAddr,
         identity: Option<Arc<Identity>>,
         first: Vec<up::Body>,
@@ -87,7 +87,7 @@ fn hello(node: NodeId, version: u32) -> Vec<up::Body> {
     vec![up::Body::Hello(pb::Hello { node, version, roles: Vec::new() })]
 }
 
-fn known(incarnation: u64) -> Vec<up::Body> {
+pub(super) fn known(incarnation: u64) -> Vec<up::Body> {
     hello(node_id("manager-1", incarnation), VERSION)
 }
 

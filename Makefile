@@ -100,7 +100,7 @@ bench-cluster: ## figures of two managers and two routers on Redis and Cassandra
 	scripts/lib/bench-cluster.sh $(BENCH)
 
 .PHONY: bench-peers
-bench-peers: ## the same scenarios against Starling, ejabberd and Prosody: docs/benchmarks.md; BENCH='--only chat --runs 1' is less
+bench-peers: ## the same scenarios against Starling, alone and as a cluster, ejabberd and Prosody: docs/benchmarks.md; BENCH='--only chat --runs 1' is less
 	scripts/lib/bench-peers.sh $(BENCH)
 
 .PHONY: capacity

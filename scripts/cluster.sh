@@ -4,12 +4,13 @@
 #   scripts/cluster.sh start [PART]   starts what does not run, prints where it is and how to break it
 #   scripts/cluster.sh stores         starts Redis and Cassandra alone, makes the tables, prints the file that names them to routers
 #   scripts/cluster.sh kill PART      kill -9
+#   scripts/cluster.sh end PART       SIGTERM, and waits
 #   scripts/cluster.sh status         which parts run
 #   scripts/cluster.sh stop           SIGTERM to all, and waits; data stays in target/cluster
 #
 # PART is redis, cassandra, router-1, router-2, manager-1 or manager-2. Each has a directory in target/cluster: its configuration, log and
 # data; its process id is in target/cluster/PART.pid. STARLING names the program (target/quick/starling). CLUSTER_DIR, CLUSTER_REDIS
-# and CLUSTER_CQL, a directory and two ports, make another cluster beside it.
+# and CLUSTER_CQL, a directory and two ports, make another cluster beside it. CLUSTER_MORE is a file that ends each configuration.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . scripts/lib/install.sh
@@ -89,6 +90,7 @@ configure() {
         echo "page = true"
         ;;
     esac
+    [ -z "${CLUSTER_MORE-}" ] || cat "$CLUSTER_MORE"
   } >"$dir/$part/starling.toml"
 }
 cluster_of() {
@@ -214,6 +216,9 @@ case ${1-} in
   kill)
     kill -9 "$(cat "$dir/${2:?which part}.pid")"
     rm -f "$dir/$2.pid"
+    ;;
+  end)
+    end "${2:?which part}"
     ;;
   status)
     for part in "${parts[@]}"; do

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Starling, ejabberd and Prosody under the same scenarios, one after another, never two at once: docs/benchmarks.md.
+# Starling, as one process and as a cluster, ejabberd and Prosody under the same scenarios, one after another, never two at once: docs/benchmarks.md.
 #
 #   scripts/lib/bench-peers.sh                                 three runs of six seconds each; writes the table of the page
+#   scripts/lib/bench-peers.sh --servers cluster --runs 1      a cluster of Starling alone, on Redis and Cassandra, which are shown apart
 #   scripts/lib/bench-peers.sh --runs 1 --seconds 2 --count 40 --only chat --servers starling,prosody
 #                                                              less; prints the table and leaves the page alone
 #
@@ -11,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . scripts/lib/install.sh
 
-runs=3 seconds=6 count='' only='' servers=starling,ejabberd,prosody profile=release page=(--write docs/benchmarks.md)
+runs=3 seconds=6 count='' only='' servers=starling,cluster,ejabberd,prosody profile=release page=(--write docs/benchmarks.md)
 command="make bench-peers${*:+ BENCH='$*'}"
 while [ $# -gt 0 ]; do
   case $1 in
@@ -53,15 +54,41 @@ loadtest=target/$folder/starling-loadtest results=target/bench-peers
 rm -rf "$results" && mkdir -p "$results"
 root=$(mktemp -d)
 pid=
-trap 'stop; rm -rf "$root"' EXIT
+# The cluster: two managers, two routers, as scripts/cluster.sh has them, with stores that stay while the others are started anew.
+export STARLING=target/$folder/starling CLUSTER_DIR=target/bench-peers-cluster CLUSTER_REDIS=17480 CLUSTER_CQL=20142 CLUSTER_MORE=$root/more.toml
+parts=(router-1 router-2 manager-1 manager-2)
+end() {
+  stop
+  [[ $servers != *cluster* ]] || scripts/cluster.sh stop
+  rm -rf "$root" "$CLUSTER_DIR"
+}
+trap end EXIT
 
 # Two that are free, and not the same.
 ports() { python3 -c 'import socket
 two = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
 print(*(one.getsockname()[1] for one in two))'; }
 
+# process_of PART…: their ids, with commas between.
+process_of() {
+  local ids
+  ids=$(for part in "$@"; do cat "$CLUSTER_DIR/$part.pid"; done)
+  echo "${ids//$'\n'/,}"
+}
+
+start_cluster() {
+  local archive=$1 part
+  mkdir -p "$root/cluster-$archive"
+  sed -e '/^\[limits\]/,$!d' -e "s|@ARCHIVE@|$archive|" scripts/peers/starling.toml >"$CLUSTER_MORE"
+  scripts/cluster.sh stores >/dev/null
+  for part in "${parts[@]}"; do scripts/cluster.sh start "$part"; done
+  pid=$(process_of "${parts[@]}")
+  plain=15224,127.0.0.1:25224 tls=15222,127.0.0.1:25222
+}
+
 # start SERVER ARCHIVE: sets pid, plain and tls. The same data each time.
 start() {
+  [ "$1" != cluster ] || { start_cluster "$2"; return; }
   local server=$1 archive=$2 dir=$root/$1-$2 file
   read -r plain other < <(ports)
   tls=$plain
@@ -96,6 +123,12 @@ start() {
 
 stop() {
   [ -n "$pid" ] || return 0
+  if [[ $pid == *,* ]]; then
+    # Managers first: they move their sessions to nobody, and wait for what routers still answer.
+    for part in manager-1 manager-2 router-1 router-2; do scripts/cluster.sh end "$part"; done
+    pid=
+    return 0
+  fi
   kill "$pid" 2>/dev/null || true
   wait "$pid" 2>/dev/null || true
   pid=
@@ -128,6 +161,8 @@ for ((run = 1; run <= runs; run++)); do
       [[ ${more[*]} != *starttls* ]] || at=$tls
       arguments=("loadtest/scenarios/$scenario.toml" --name "$name" --target "127.0.0.1:$at" --server-pid "$pid" --seconds "$seconds")
       [ -z "$count" ] || arguments+=(--count "$count")
+      [ "$server" != cluster ] || arguments+=(--server-name "Starling, a cluster" --beside
+        "redis=$(process_of redis),cassandra=$(process_of cassandra)")
       if ! play "${arguments[@]}" "${more[@]}" --json "$results/$name-$server-$run.json"; then
         echo "$name could not be played against $server" >&2 # the table shows a gap
       fi

@@ -11,6 +11,10 @@ use starling_stanza::Wire;
 pub struct Out(Vec<u8>);
 
 impl Out {
+    /// Nothing yet, with room for so many bytes.
+    pub fn with_room(bytes: usize) -> Out {
+        Out(Vec::with_capacity(bytes))
+    }
     /// Goes on behind `head`.
     pub fn behind(head: Vec<u8>) -> Out {
         Out(head)
@@ -33,6 +37,7 @@ impl Out {
     }
     /// LEB128.
     pub fn number(&mut self, mut value: u64) {
+        self.0.reserve(10); // once, not for each byte
         while value >= 0x80 {
             self.0.push((value as u8) | 0x80);
             value >>= 7;

@@ -5,7 +5,7 @@ mod loss;
 mod queues;
 mod retries;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,7 +98,8 @@ impl World {
             None => self.bodies.clone().into_iter().collect(),
         };
         let (slot, saved) = Slot::load(self.slot.account(), &fields, &bodies, known, self.now).unwrap();
-        assert!(saved.next == self.saved.next && saved.stanzas.keys().eq(self.bodies.keys()));
+        assert_eq!(saved.next, self.saved.next);
+        assert!(saved.stanzas.keys().collect::<BTreeSet<_>>().into_iter().eq(self.bodies.keys()));
         let life = self.slot.life;
         (self.slot, self.saved) = (slot, saved);
         self.slot.live_in(life); // as whoever loads it does

@@ -3,10 +3,11 @@
 //! Bodies are apart: each stanza lies there once, under a number that is never used again, however many logs name it.
 //! Everything else is small fields that change one by one, so that a step writes what it touched and no more.
 
+mod numbers;
 mod parts;
+mod whole;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,7 +15,9 @@ use starling_jid::BareJid;
 use starling_ports::ids::{ArchiveId, Epoch, Handled, SessionId, Timestamp};
 use starling_ports::{Result, StoreError};
 
+use self::numbers::Numbers;
 use self::parts::Stanzas;
+use self::whole::{Held, MadeOf, Whole};
 pub(crate) use crate::codec::{In, Out};
 use crate::log::Stanza;
 use crate::pending::Pending;
@@ -54,10 +57,10 @@ pub type Body = (u64, Vec<u8>);
 /// What of a slot its record holds already.
 #[derive(Debug, Default)]
 pub struct Saved {
-    /// Digests of fields that are written whole whenever they differ.
-    whole: BTreeMap<Vec<u8>, u64>,
+    /// Fields that are written whole whenever they differ.
+    whole: BTreeMap<Whole, Held>,
     /// By number, with what was said of its row.
-    pub(crate) stanzas: BTreeMap<u64, (Arc<Stanza>, bool)>,
+    pub(crate) stanzas: HashMap<u64, (Arc<Stanza>, bool), Numbers>,
     /// Above every number given out.
     pub(crate) next: u64,
 }
@@ -73,7 +76,8 @@ pub struct Delta {
     pub added: Vec<Body>,
     /// Stanzas to be removed.
     pub dropped: Vec<u64>,
-    whole: BTreeMap<Vec<u8>, u64>,
+    whole: Vec<(Whole, Held)>,
+    ended: Vec<Whole>,
     stanzas: Vec<(u64, Arc<Stanza>, bool)>,
     next: u64,
 }
@@ -84,15 +88,18 @@ impl Delta {
         self.set.is_empty() && self.gone.is_empty() && self.added.is_empty() && self.dropped.is_empty()
     }
 
-    /// A field that is written if it differs from what the record has.
-    fn whole(&mut self, saved: &Saved, name: Vec<u8>, value: Vec<u8>) {
-        let mut hasher = DefaultHasher::new();
-        value.hash(&mut hasher);
-        let digest = hasher.finish();
-        if saved.whole.get(&name) != Some(&digest) {
-            self.set.push((name.clone(), value));
+    /// A field that is written if it differs from what the record has. What it is made of is looked at first.
+    fn whole(&mut self, saved: &Saved, which: Whole, made_of: MadeOf, value: impl FnOnce() -> Vec<u8>) {
+        let held = saved.whole.get(&which);
+        if held.is_some_and(|held| held.is_made_of(&made_of)) {
+            return;
         }
-        self.whole.insert(name, digest);
+        let value = value();
+        let now = Held::new(&value, made_of);
+        if !held.is_some_and(|held| held.is_like(&now)) {
+            self.set.push((which.name(), value));
+        }
+        self.whole.push((which, now));
     }
 
     /// Fields of a map, as far as they were touched.
@@ -122,7 +129,8 @@ impl Saved {
     }
     /// The record holds `delta` now.
     pub fn confirm(&mut self, delta: Delta) {
-        self.whole = delta.whole;
+        delta.ended.iter().for_each(|which| drop(self.whole.remove(which)));
+        self.whole.extend(delta.whole);
         self.next = delta.next;
         delta.dropped.iter().for_each(|name| drop(self.stanzas.remove(name)));
         let added = delta.stanzas.into_iter().map(|(name, stanza, has_row)| (name, (stanza, has_row)));
@@ -146,7 +154,7 @@ fn by_session(tag: u8) -> impl Fn(SessionId) -> Vec<u8> {
 }
 
 fn small(write: impl FnOnce(&mut Out)) -> Vec<u8> {
-    let mut out = Out::default();
+    let mut out = Out::with_room(32);
     write(&mut out);
     out.into_bytes()
 }
@@ -181,10 +189,12 @@ impl Slot {
     pub fn delta(&mut self, saved: &Saved) -> Delta {
         let mut delta = Delta { next: saved.next, ..Delta::default() };
         self.name_stanzas(saved, &mut delta);
+        let next = delta.next;
         for session in &self.sessions {
-            let identity = parts::write_identity(session);
-            delta.whole(saved, by_session(tag::IDENTITY)(session.id), identity);
-            delta.whole(saved, by_session(tag::STATE)(session.id), parts::write_state(session));
+            let identity = MadeOf::Identity(session.available.clone(), session.directed.clone());
+            delta.whole(saved, Whole::Identity(session.id), identity, || parts::write_identity(session));
+            let state = || parts::write_state(session);
+            delta.whole(saved, Whole::State(session.id), MadeOf::Anything, state);
         }
         delta.touched(&mut self.pending.ids, by_id(tag::WAITS), |bytes| {
             small(|out| out.number(u64::from(*bytes)))
@@ -203,11 +213,15 @@ impl Slot {
         });
         delta.touched(&mut self.seen.streams, by_session(tag::STREAM), parts::write_stream);
         delta.touched(&mut self.owed, by_id(tag::OWED), |stanza| small(|out| out.number(stanza.saved_as())));
-        delta.whole(saved, vec![tag::LISTS], parts::write_lists(&self.blocked, &self.preferences));
-        let frame = self.write_frame(delta.next);
-        delta.whole(saved, vec![tag::FRAME], frame);
-        let gone = saved.whole.keys().filter(|name| !delta.whole.contains_key(*name)).cloned();
-        delta.gone.extend(gone.collect::<Vec<_>>());
+        let lists = MadeOf::Lists(self.blocked.clone(), self.preferences.clone());
+        delta.whole(saved, Whole::Lists, lists, || parts::write_lists(&self.blocked, &self.preferences));
+        delta.whole(saved, Whole::Frame, MadeOf::Anything, || self.write_frame(next));
+        for which in saved.whole.keys() {
+            if which.session().is_some_and(|id| self.session(id).is_none()) {
+                delta.gone.push(which.name());
+                delta.ended.push(*which);
+            }
+        }
         delta
     }
 
@@ -233,7 +247,7 @@ impl Slot {
     }
 
     fn write_frame(&self, next: u64) -> Vec<u8> {
-        let mut out = Out::default();
+        let mut out = Out::with_room(160 + 32 * self.collected.len() + 48 * self.ended.len());
         out.byte(FORMAT);
         out.text(self.account.as_str());
         out.bits(&[self.exists, self.unsettled]);
@@ -352,16 +366,18 @@ impl Reader<'_> {
         let states: BTreeMap<_, _> = self.fields.by(tag::STATE, session, Ok)?;
         for (id, who) in self.fields.by::<_, _, Vec<_>>(tag::IDENTITY, session, Ok)? {
             let state = states.get(&id).ok_or(CORRUPT)?;
-            slot.sessions.push(parts::read_session(id, who, state, &self.stanzas)?);
+            let session = parts::read_session(id, who, state, &self.stanzas)?;
+            let made_of = MadeOf::Identity(session.available.clone(), session.directed.clone());
+            saved.whole.insert(Whole::Identity(id), Held::new(who, made_of));
+            slot.sessions.push(session);
         }
         slot.sessions.sort_by_key(|session| session.since); // in the order of binding
         slot.track(true);
-        for tag in [tag::FRAME, tag::LISTS, tag::IDENTITY, tag::STATE] {
-            for (key, value) in self.fields.of(tag) {
-                let mut hasher = DefaultHasher::new();
-                value.hash(&mut hasher);
-                saved.whole.insert(named(tag, key), hasher.finish());
-            }
+        let lists_of = MadeOf::Lists(slot.blocked.clone(), slot.preferences.clone());
+        saved.whole.insert(Whole::Lists, Held::new(lists, lists_of));
+        saved.whole.insert(Whole::Frame, Held::new(self.fields.one(tag::FRAME)?, MadeOf::Anything));
+        for (id, value) in states {
+            saved.whole.insert(Whole::State(id), Held::new(value, MadeOf::Anything));
         }
         Ok(slot)
     }

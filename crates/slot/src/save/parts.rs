@@ -21,7 +21,7 @@ use crate::session::{Backlog, Session};
 pub(super) type Stanzas = BTreeMap<u64, Arc<Stanza>>;
 
 pub(super) fn write_stanza(stanza: &Stanza) -> Vec<u8> {
-    let mut out = Out::default();
+    let mut out = Out::with_room(256 + stanza.committed.wire.len());
     out.option(stanza.id(), Out::id);
     out.number(stanza.committed.at.0);
     out.option(stanza.origin, Out::wide);
@@ -81,7 +81,8 @@ pub(super) fn write_identity(session: &Session) -> Vec<u8> {
 
 /// What changes with what it is sent. Stanzas are named, not repeated.
 pub(super) fn write_state(session: &Session) -> Vec<u8> {
-    let mut out = Out::default();
+    // A number has up to nine bytes; what may be coalesced has an address too, and is rare.
+    let mut out = Out::with_room(160 + 12 * session.queued().count());
     out.fixed(session.node.name);
     out.fixed(session.node.incarnation);
     out.number(session.epoch.0);
@@ -194,7 +195,7 @@ pub(super) fn read_lists(value: &[u8]) -> Result<(BlockList, Preferences)> {
 }
 
 pub(super) fn write_stream(stream: &Stream) -> Vec<u8> {
-    let mut out = Out::default();
+    let mut out = Out::with_room(64 + 64 * stream.records.len());
     out.number(stream.epoch);
     out.number(stream.handled);
     out.number(stream.at.0);

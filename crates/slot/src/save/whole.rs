@@ -1,0 +1,86 @@
+//! Fields that are written whole, and how it is found that one differs from what the record has.
+
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::Arc;
+
+use starling_jid::Jid;
+use starling_ports::blocklist::BlockList;
+use starling_ports::ids::SessionId;
+use starling_ports::preferences::Preferences;
+use starling_ports::sessions::Availability;
+
+use super::{by_session, tag};
+
+/// Which field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Whole {
+    Frame,
+    Lists,
+    Identity(SessionId),
+    State(SessionId),
+}
+
+impl Whole {
+    pub(super) fn name(self) -> Vec<u8> {
+        match self {
+            Whole::Frame => vec![tag::FRAME],
+            Whole::Lists => vec![tag::LISTS],
+            Whole::Identity(id) => by_session(tag::IDENTITY)(id),
+            Whole::State(id) => by_session(tag::STATE)(id),
+        }
+    }
+
+    /// Whose it is, if it is one session's.
+    pub(super) fn session(self) -> Option<SessionId> {
+        match self {
+            Whole::Frame | Whole::Lists => None,
+            Whole::Identity(id) | Whole::State(id) => Some(id),
+        }
+    }
+}
+
+/// What a value is made of, where that never changes in place: as long as it is the very same, the value need not be written
+/// to be compared.
+#[derive(Debug, Clone)]
+pub(super) enum MadeOf {
+    Lists(Arc<BlockList>, Arc<Preferences>),
+    Identity(Option<Arc<Availability>>, Arc<Vec<Jid>>),
+    /// Of what changes with every step.
+    Anything,
+}
+
+/// What the record has of a field.
+#[derive(Debug)]
+pub(super) struct Held {
+    digest: u64,
+    made_of: MadeOf,
+}
+
+impl Held {
+    pub(super) fn new(value: &[u8], made_of: MadeOf) -> Held {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(value);
+        Held { digest: hasher.finish(), made_of }
+    }
+
+    pub(super) fn is_made_of(&self, made_of: &MadeOf) -> bool {
+        match (&self.made_of, made_of) {
+            (MadeOf::Lists(blocked, preferences), MadeOf::Lists(now_blocked, now_preferences)) => {
+                Arc::ptr_eq(blocked, now_blocked) && Arc::ptr_eq(preferences, now_preferences)
+            }
+            (MadeOf::Identity(said, directed), MadeOf::Identity(says, directs)) => {
+                let is_same = match (said, says) {
+                    (None, None) => true,
+                    (Some(said), Some(says)) => Arc::ptr_eq(said, says),
+                    _ => false,
+                };
+                is_same && Arc::ptr_eq(directed, directs)
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn is_like(&self, other: &Held) -> bool {
+        self.digest == other.digest
+    }
+}

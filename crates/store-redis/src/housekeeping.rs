@@ -13,7 +13,7 @@ use crate::riders::{Due, LOOKED_EVERY, at_once};
 use crate::step::Trust;
 
 /// How often positions are saved: so much may be repeated when Redis has lost everything.
-const OFTEN: Duration = Duration::from_secs(1);
+pub(crate) const OFTEN: Duration = Duration::from_secs(1);
 /// How often idle accounts are forgotten.
 const SELDOM: Duration = Duration::from_secs(30);
 /// After this time an account is idle.

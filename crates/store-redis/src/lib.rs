@@ -17,6 +17,7 @@ mod list;
 mod metrics;
 mod node;
 mod nodes;
+mod random;
 mod record;
 mod renewals;
 mod riders;
@@ -62,6 +63,7 @@ pub struct Sessions {
     name: String,
     watched: sweep::Watched,
     waiting: riders::Waiting,
+    random: random::Random,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -86,6 +88,7 @@ impl Sessions {
             resume_within: config.resume_within,
             owed_for: std::time::Duration::from_secs(5),
         };
+        let random = random::Random::default();
         let sessions = Arc::new(Sessions {
             link: connect::Link::open(config.clone(), ports.clock.clone()).await?,
             limits,
@@ -93,9 +96,10 @@ impl Sessions {
             scripts: scripts::Scripts::new(),
             cells: cells::Cells::new(),
             metrics: metrics::Metrics::new(),
-            name: keys::router(random()),
+            name: keys::router(random.next()),
             watched: sweep::Watched::default(),
             waiting: riders::Waiting::default(),
+            random,
             tasks,
             stop,
             config,
@@ -111,12 +115,6 @@ impl Sessions {
     }
 
     pub(crate) fn random(&self) -> u64 {
-        random()
+        self.random.next()
     }
-}
-
-/// 64 bits that nobody guesses.
-#[expect(clippy::expect_used, reason = "without random bits ids can be guessed: better to stop")]
-fn random() -> u64 {
-    getrandom::u64().expect("the operating system gives random bits")
 }

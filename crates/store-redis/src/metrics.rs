@@ -2,15 +2,25 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, counter, describe_counter, describe_histogram, histogram};
+use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
 
-/// Resolved once, but for those with a label.
+/// The calls that a message makes.
+pub(crate) const WRITE: &str = "write";
+pub(crate) const READ: &str = "read";
+
+fn duration(name: &'static str) -> Histogram {
+    histogram!("starling_redis_request_duration_seconds", "operation" => name)
+}
+
+/// Resolved once, but for those with a label that are seldom needed.
 #[derive(Clone)]
 pub(crate) struct Metrics {
     /// Connections made.
     pub(crate) connections: Counter,
     /// Steps decided again, because another router had written.
     pub(crate) conflicts: Counter,
+    write: Histogram,
+    read: Histogram,
 }
 
 impl Metrics {
@@ -28,13 +38,18 @@ impl Metrics {
         Metrics {
             connections: counter!("starling_redis_connections_total"),
             conflicts: counter!("starling_redis_conflicts_total"),
+            write: duration(WRITE),
+            read: duration(READ),
         }
     }
 
     /// A call has ended.
-    #[expect(clippy::unused_self, reason = "who calls it has described the metric")]
     pub(crate) fn call(&self, name: &'static str, took: Duration, done: bool) {
-        histogram!("starling_redis_request_duration_seconds", "operation" => name).record(took);
+        match name {
+            WRITE => self.write.record(took),
+            READ => self.read.record(took),
+            _ => duration(name).record(took),
+        }
         if !done {
             counter!("starling_redis_failures_total", "operation" => name).increment(1);
         }

@@ -1,11 +1,12 @@
 //! A record as it is read and written: the script's arguments and its answers.
 
-use redis::{RedisError, Value};
+use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
 use starling_slot::{Body, Delta, Field};
 
 use crate::connect::Link;
 use crate::error::Failure;
 use crate::keys::AccountKeys;
+use crate::metrics::{READ, WRITE};
 use crate::node::Live;
 use crate::scripts::Scripts;
 
@@ -64,51 +65,71 @@ pub(crate) async fn ask(
     keys: &AccountKeys,
     request: Request<'_>,
 ) -> Result<Answer, Failure> {
-    let mut call = scripts.step.prepare_invoke();
-    call.key(&keys.record).key(&keys.bodies);
-    call.arg(request.expected.as_ref().map_or(&[][..], |stamp| &stamp[..]));
-    match &request.write {
-        Some(write) => {
-            call.arg(&write.stamp[..]).arg(write.incarnation).arg(write.rests).arg(request.known);
-            let delta = write.delta;
-            call.arg(delta.set.len());
-            for (name, value) in &delta.set {
-                call.arg(&name[..]).arg(&value[..]);
-            }
-            call.arg(delta.gone.len());
-            delta.gone.iter().for_each(|name| {
-                call.arg(&name[..]);
-            });
-            call.arg(delta.added.len());
-            for (name, bytes) in &delta.added {
-                call.arg(*name).arg(&bytes[..]);
-            }
-            call.arg(delta.dropped.len());
-            delta.dropped.iter().for_each(|name| {
-                call.arg(*name);
-            });
-        }
-        None => {
-            call.arg("").arg("").arg(0).arg(request.known);
-        }
-    }
+    let command = command(scripts, keys, &request);
     let mut connection = live.connection.clone();
-    let name = if request.write.is_some() { "write" } else { "read" };
-    let value: Value = link.call(live, name, call.invoke_async(&mut connection)).await?;
+    let name = if request.write.is_some() { WRITE } else { READ };
+    let asked = async {
+        match command.query_async::<Value>(&mut connection).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                scripts.step.prepare_invoke().load_async(&mut connection).await?;
+                command.query_async(&mut connection).await
+            }
+            answered => answered,
+        }
+    };
+    let value = link.call(live, name, asked).await?;
     let (time, answer) = read(value).map_err(Failure::of)?;
     link.told(live, time);
     Ok(answer)
 }
 
+/// The script's call, in one piece: its many small arguments are not put together anywhere else.
+fn command(scripts: &Scripts, keys: &AccountKeys, request: &Request<'_>) -> Cmd {
+    let expected = request.expected.as_ref().map_or(&[][..], |stamp| &stamp[..]);
+    let (arguments, bytes) = request.write.as_ref().map_or((0, 0), |write| room(write.delta));
+    let mut call = Cmd::with_capacity(16 + arguments, 256 + bytes);
+    call.arg("EVALSHA").arg(scripts.step.get_hash()).arg(2).arg(&keys.record).arg(&keys.bodies).arg(expected);
+    let Some(Write { stamp, incarnation, rests, delta }) = &request.write else {
+        call.arg("").arg("").arg(0).arg(request.known);
+        return call;
+    };
+    call.arg(&stamp[..]).arg(*incarnation).arg(*rests).arg(request.known);
+    call.arg(delta.set.len());
+    for (name, value) in &delta.set {
+        call.arg(&name[..]).arg(&value[..]);
+    }
+    call.arg(delta.gone.len());
+    for name in &delta.gone {
+        call.arg(&name[..]);
+    }
+    call.arg(delta.added.len());
+    for (name, bytes) in &delta.added {
+        call.arg(*name).arg(&bytes[..]);
+    }
+    call.arg(delta.dropped.len());
+    for name in &delta.dropped {
+        call.arg(*name);
+    }
+    call
+}
+
+/// How many arguments it makes, and about how many bytes. A number has up to twenty.
+fn room(delta: &Delta) -> (usize, usize) {
+    let named = |(name, value): &Field| name.len() + value.len();
+    let fields = delta.set.iter().map(named).chain(delta.gone.iter().map(Vec::len)).sum::<usize>();
+    let bodies = delta.added.iter().map(|(_, bytes)| 20 + bytes.len()).sum::<usize>();
+    let arguments = 2 * (delta.set.len() + delta.added.len()) + delta.gone.len() + delta.dropped.len();
+    (arguments, fields + bodies + 20 * delta.dropped.len())
+}
+
 fn read(value: Value) -> Result<(u64, Answer), RedisError> {
+    if let Value::Int(time) = value {
+        return Ok((u64::try_from(time).unwrap_or_default(), Answer::Same));
+    }
     let mut parts: std::vec::IntoIter<Value> = redis::from_redis_value::<Vec<Value>>(value)?.into_iter();
     let mut part = || parts.next().unwrap_or(Value::Nil);
-    let same: i64 = redis::from_redis_value(part())?;
     let (seconds, micros): (u64, u64) = (redis::from_redis_value(part())?, redis::from_redis_value(part())?);
     let time = seconds.saturating_mul(1_000_000).saturating_add(micros);
-    if same == 1 {
-        return Ok((time, Answer::Same));
-    }
     let mut record = Record::default();
     let fields: Vec<Field> = redis::from_redis_value(part())?;
     for (name, value) in fields {

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::Sessions;
 use crate::cells::Cell;
+use crate::housekeeping::OFTEN;
 use crate::step::Trust;
 
 /// How long the record may take a row for owed that is stored (session log §2): whoever reads meanwhile stores it again.
@@ -46,6 +47,8 @@ pub(crate) struct Riders {
     deleted: Vec<ArchiveId>,
     /// Since when something of it is due soon.
     soon: Option<Instant>,
+    /// Since when something waits for the next look.
+    later: Option<Instant>,
     is_listed_soon: bool,
     is_listed_later: bool,
 }
@@ -95,6 +98,7 @@ impl Riders {
         }
         self.deleted.retain(|id| !done.deleted.contains(id));
         self.soon = (!self.stored.is_empty()).then(Instant::now);
+        self.later = (!self.is_empty()).then(Instant::now);
     }
 
     /// `false`: an acknowledgement is beyond what `slot` has handed out, which may be an old one.
@@ -114,6 +118,13 @@ impl Riders {
         fits
     }
 
+    /// Whether it has waited for so long that it would be written alone before long: a call that goes to Redis anyway takes it.
+    pub(crate) fn are_due(&self) -> bool {
+        let is_over =
+            |since: Option<Instant>, half: Duration| since.is_some_and(|since| since.elapsed() >= half);
+        is_over(self.soon, SOON / 2) || is_over(self.later, OFTEN / 2)
+    }
+
     /// Whether it is to be put on that list.
     fn enlist(&mut self, due: Due) -> bool {
         let is_listed = match due {
@@ -121,7 +132,10 @@ impl Riders {
                 self.soon.get_or_insert_with(Instant::now);
                 &mut self.is_listed_soon
             }
-            Due::Later => &mut self.is_listed_later,
+            Due::Later => {
+                self.later.get_or_insert_with(Instant::now);
+                &mut self.is_listed_later
+            }
         };
         !std::mem::replace(is_listed, true)
     }

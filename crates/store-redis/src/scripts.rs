@@ -9,7 +9,7 @@ use redis::Script;
 /// rest (0: for ever); the last body that the caller knows; then four lists, each behind its length: fields to set, fields
 /// to remove, bodies to add, bodies to remove.
 ///
-/// Returns 1 and the time; or 0, the time, the record, and the bodies that the caller does not know.
+/// Returns the time in microseconds; or the time in two parts, the record, and the bodies that the caller does not know.
 const STEP: &str = r"
 local held = redis.call('HGET', KEYS[1], 'v') or ''
 local time = redis.call('TIME')
@@ -21,19 +21,15 @@ if string.sub(held, 1, 8) ~= ARGV[1] then
       bodies[#bodies + 1] = redis.call('HGET', KEYS[2], name)
     end
   end
-  return {0, time[1], time[2], redis.call('HGETALL', KEYS[1]), bodies}
+  return {time[1], time[2], redis.call('HGETALL', KEYS[1]), bodies}
 end
 if ARGV[2] ~= '' then
   redis.call('HSET', KEYS[1], 'v', ARGV[2] .. string.sub(held, 1, 248), 'i', ARGV[3])
   local at = 6
-  for _, list in ipairs({{KEYS[1], 2}, {KEYS[1], 1}, {KEYS[2], 2}, {KEYS[2], 1}}) do
-    local last = at + tonumber(ARGV[at]) * list[2]
-    for n = at + 1, last, list[2] do
-      if list[2] == 2 then
-        redis.call('HSET', list[1], ARGV[n], ARGV[n + 1])
-      else
-        redis.call('HDEL', list[1], ARGV[n])
-      end
+  for _, list in ipairs({{'HSET', KEYS[1], 2}, {'HDEL', KEYS[1], 1}, {'HSET', KEYS[2], 2}, {'HDEL', KEYS[2], 1}}) do
+    local last = at + tonumber(ARGV[at]) * list[3]
+    for n = at + 1, last, 1000 do
+      redis.call(list[1], list[2], unpack(ARGV, n, math.min(n + 999, last)))
     end
     at = last + 1
   end
@@ -41,7 +37,7 @@ if ARGV[2] ~= '' then
     if ARGV[4] == '0' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ARGV[4]) end
   end
 end
-return {1, time[1], time[2]}
+return tonumber(time[1]) * 1000000 + tonumber(time[2])
 ";
 
 /// Removes a member of a sorted set if its score is still the one that the caller saw.

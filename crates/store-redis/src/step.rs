@@ -1,10 +1,12 @@
 //! A step of a slot: run on what the router knows, written if the record is still that, run again if it is not.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use starling_jid::BareJid;
 use starling_ports::Result;
+use starling_ports::sessions::View;
 use starling_slot::{Context, Saved, Slot};
 
 use crate::Sessions;
@@ -29,6 +31,14 @@ pub(crate) enum Trust {
     Asked,
 }
 
+/// What a step may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Does {
+    Change,
+    /// It leaves the slot as it is.
+    Look,
+}
+
 /// What an attempt came to.
 enum Attempt<T> {
     Done(T),
@@ -43,6 +53,21 @@ impl Sessions {
         &self,
         account: &BareJid,
         trust: impl Fn(&T) -> Trust + Send + Sync,
+        act: impl FnMut(&mut Slot, &mut Context<'_>) -> T + Send,
+    ) -> Result<T> {
+        self.step_as(Does::Change, account, trust, act).await
+    }
+
+    /// The account's view as Redis has it now. It is a question only: what waits to be written waits on, if it can.
+    pub(crate) async fn look(&self, account: &BareJid) -> Result<Arc<View>> {
+        self.step_as(Does::Look, account, |_| Trust::Asked, |slot, _| slot.view()).await
+    }
+
+    async fn step_as<T: Send>(
+        &self,
+        does: Does,
+        account: &BareJid,
+        trust: impl Fn(&T) -> Trust + Send + Sync,
         mut act: impl FnMut(&mut Slot, &mut Context<'_>) -> T + Send,
     ) -> Result<T> {
         let cell = self.cells.get(account);
@@ -53,7 +78,7 @@ impl Sessions {
         // Writes of which it is not known whether they were done, with what they would have come to.
         let mut unsure: Vec<(Stamp, T)> = Vec::new();
         loop {
-            let error = match self.attempt(&cell, &mut inner, &mut unsure, &trust, &mut act).await {
+            let error = match self.attempt(does, &cell, &mut inner, &mut unsure, &trust, &mut act).await {
                 Ok(Attempt::Done(done)) => return Ok(done),
                 Ok(Attempt::Overtaken) => {
                     self.metrics.conflicts.increment(1);
@@ -77,6 +102,7 @@ impl Sessions {
 
     async fn attempt<T: Send>(
         &self,
+        does: Does,
         cell: &Cell,
         inner: &mut Inner,
         unsure: &mut Vec<(Stamp, T)>,
@@ -97,14 +123,19 @@ impl Sessions {
             self.keep(cell, inner, loaded, false);
             return Ok(Attempt::Done(done));
         }
-        let riders = cell.riders.lock().clone();
+        let riders = {
+            let riders = cell.riders.lock();
+            let ride = does == Does::Change || loaded.is_verified_anew || riders.are_due();
+            ride.then(|| riders.clone())
+        };
         let had_changed = loaded.slot.has_changed();
-        let fits = riders.apply(&mut loaded.slot);
+        let fits = riders.as_ref().is_none_or(|riders| riders.apply(&mut loaded.slot));
         let done = self.run(|context| act(&mut loaded.slot, context));
-        let mut delta = loaded.slot.delta(&loaded.saved);
+        // Where nobody has changed anything it is not looked for.
+        let mut delta = riders.as_ref().map(|_| loaded.slot.delta(&loaded.saved)).unwrap_or_default();
         let writes = !delta.is_empty() || loaded.is_verified_anew;
         if !writes && (loaded.is_fresh || (fits && trust(&done) == Trust::Known)) {
-            cell.riders.lock().done(&riders);
+            riders.inspect(|riders| cell.riders.lock().done(riders));
             self.keep(cell, inner, loaded, had_changed);
             return Ok(Attempt::Done(done));
         }
@@ -134,7 +165,7 @@ impl Sessions {
                     loaded.is_verified_anew = false;
                 }
                 loaded.at = asked;
-                cell.riders.lock().done(&riders);
+                riders.inspect(|riders| cell.riders.lock().done(riders));
                 self.keep(cell, inner, loaded, had_changed);
                 Ok(Attempt::Done(done))
             }

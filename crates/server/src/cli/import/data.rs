@@ -14,7 +14,7 @@ use starling_stream::sasl::scram::Hash;
 use starling_xml::{Element, Raw, ns};
 
 use super::files::PIE;
-use super::privacy;
+use super::{card, privacy};
 
 pub(super) const PIE_SCRAM: &str = "urn:xmpp:pie:0#scram";
 /// More rounds than anybody asks of a client; a server that counts them for PLAIN would stand still.
@@ -38,6 +38,8 @@ pub(super) enum Data {
     Keys(Hash, ScramKeys),
     Contacts(Vec<Contact>),
     Documents(Vec<(Document, Bytes)>),
+    /// A vCard, where there is none besides.
+    Card(Bytes),
     Blocked(Vec<Jid>),
     Preferences(Preferences),
     Nothing,
@@ -74,11 +76,13 @@ pub(super) fn read(owner: &BareJid, raw: &Raw, lost: &mut Lost) -> Data {
         }
         (ns::MAM, "prefs") => Data::Preferences(preferences(&element)),
         (ns::PUBSUB, "pubsub") => {
+            let card = card::of_nodes(&element);
+            let kept = element.children().filter(|items| card.is_some() && card::is_read(items)).count();
             lost.note(
                 "nodes of publish-subscribe (PEP), which this server does not have",
-                element.children().count(),
+                element.children().count() - kept,
             );
-            Data::Nothing
+            card.map_or(Data::Nothing, |card| Data::Card(card.to_bytes(ns::CLIENT)))
         }
         (ns::PUBSUB_OWNER, "pubsub") => Data::Nothing, // how those nodes were configured
         (space, local) => {

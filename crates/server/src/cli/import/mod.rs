@@ -3,6 +3,7 @@
 //! The files are read twice: what is not XML is refused before anything is written. An account gets its keys last, so one without
 //! keys is one that an import has not finished, and the same command finishes it.
 
+mod card;
 mod data;
 mod files;
 mod include;

@@ -162,6 +162,12 @@ impl Person {
                     }
                 }
             }
+            Data::Card(card) => {
+                counts.documents += 1;
+                if let Some(target) = target {
+                    target.put_card(owner, card).await?;
+                }
+            }
             Data::Blocked(jids) => {
                 counts.blocked += jids.len();
                 if let Some(target) = target {

@@ -117,6 +117,14 @@ impl Target {
         Ok(())
     }
 
+    /// A vCard, unless there is one.
+    pub(super) async fn put_card(&self, owner: &BareJid, card: Bytes) -> Result<()> {
+        if Documents::get(&*self.stores, owner, &Document::Vcard).await?.is_none() {
+            Documents::put(&*self.stores, owner, &Document::Vcard, card).await?;
+        }
+        Ok(())
+    }
+
     pub(super) async fn block(&self, owner: &BareJid, jids: Vec<Jid>) -> Result<()> {
         let mut list = BlockLists::get(&*self.stores, owner).await?;
         let before = list.clone();

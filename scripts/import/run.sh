@@ -29,8 +29,9 @@ listens() {
   echo "$server does not listen" >&2 && return 1
 }
 
+# Prosody itself says who it is: what runs in the background is the shell around it.
 stop() {
-  [ -z "$pid" ] || { as_root kill "$pid"; wait "$pid" || true; }
+  [ -z "$pid" ] || { as_root kill "$(cat "$root/prosody/pid")"; wait "$pid" || true; }
   pid=
 }
 

@@ -3,6 +3,7 @@
 
 mod admin;
 mod api;
+mod api_tls;
 mod certbot;
 mod certificate;
 mod compose;

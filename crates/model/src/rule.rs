@@ -114,7 +114,12 @@ pub const RULES: [Rule; 26] = [
         &["rule_12_", "a_reader_that_pages_while_others_write_misses_none"],
         "",
     ),
-    rule(13, "refused before the commit or not at all; owed rows have an owner", &["rule_13_"], ""),
+    rule(
+        13,
+        "refused before the commit or not at all; owed rows have an owner",
+        &["rule_13_", "what_one_router_has_refused_no_other_delivers"],
+        "",
+    ),
     rule(
         14,
         "timestamps of CQL come from the slot",

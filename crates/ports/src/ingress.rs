@@ -132,6 +132,9 @@ pub trait Ingress: Send + Sync + 'static {
     /// returns `Done`, what it covers survives the kill of any one process.
     async fn submit(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Answered>;
 
+    /// The same for a batch that may have been handled before, by whomever: its answer was lost.
+    async fn submit_again(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Answered>;
+
     /// XEP-0198 begins behind `base`; the client asked whether it may resume. Returns for how many seconds it may, 0 if
     /// not at all.
     async fn enable_sm(&self, session: &SessionRef, resume: bool, base: SmBase) -> Result<u32>;

@@ -274,6 +274,11 @@ pub trait Sessions: Send + Sync + 'static {
         handled: Option<(SessionId, Epoch, Handled)>,
     ) -> Result<CommitReply>;
 
+    /// The numbers of what a session has sent that was answered, as far as it may be sent again: what was refused is refused, whoever
+    /// decides now (rule 13). Asked before each batch, and `again` before one that was sent before: a store is asked then, or where this
+    /// router has not looked yet; else it knows what it has refused itself, and the answer is none.
+    async fn answered(&self, account: &BareJid, session: SessionId, again: bool) -> Result<Vec<u64>>;
+
     /// Rows are stored: they are no longer owed. `handled` of the account's own sessions is saved: it never falls. That of
     /// a session which has ended meanwhile, by its last owner, is what `claim` tells (rule 4). `false`: another claim holds the
     /// session, or it waits for its node (rule 9); nothing is saved of it then, so nothing may be told (rule 6).

@@ -152,6 +152,13 @@ impl Seen {
         self.streams.get(&key.session).is_some_and(|stream| key.number <= stream.handled)
     }
 
+    /// The numbers of what was answered, of what this session has sent and is not known to be handled.
+    pub(crate) fn answered(&self, session: SessionId) -> Vec<u64> {
+        let records = self.streams.get(&session).map(|stream| stream.records.iter());
+        let answers = records.into_iter().flatten().filter(|record| record.role == Role::Answer);
+        answers.map(|record| record.number).collect()
+    }
+
     /// Whether something was committed under this id.
     pub(crate) fn knows(&self, id: ArchiveId) -> bool {
         let has = |stream: &Stream| stream.records.iter().any(|record| record.id == Some(id));

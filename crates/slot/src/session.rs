@@ -284,6 +284,11 @@ impl Slot {
         true
     }
 
+    /// The numbers of what it has sent that was answered, and may be sent again.
+    pub fn answered(&self, id: SessionId) -> Vec<u64> {
+        self.seen.answered(id)
+    }
+
     /// What the owner of a session is to know (rule 7).
     pub fn renew(&mut self, limits: &Limits, renewal: &Renewal) -> Renewed {
         self.acknowledge(renewal.session, renewal.epoch, renewal.acknowledged);

@@ -197,6 +197,13 @@ impl Sessions for Store {
         Ok(known)
     }
 
+    async fn answered(&self, account: &BareJid, session: SessionId, again: bool) -> Result<Vec<u64>> {
+        if !again {
+            return Ok(Vec::new()); // there is one router
+        }
+        Ok(self.slot(account)?.lock().answered(session))
+    }
+
     async fn claim(&self, claim: Claim) -> Result<Claimed> {
         let account = claim.account.clone();
         self.store_owed_now(&account).await?; // rule 6: what `h` covers is stored before it is told, also by `<failed/>`

@@ -112,6 +112,8 @@ pub(crate) struct State {
     pub(crate) unacknowledged: usize,
     /// What waits is to be read anew from here.
     pub(crate) refill: Option<ArchiveId>,
+    /// Sessions of which this router knows all that was refused, unless others decide for them meanwhile.
+    pub(crate) lanes: BTreeSet<SessionId>,
 }
 
 impl State {
@@ -127,6 +129,14 @@ impl State {
             stamp: None,
             unacknowledged: 0,
             refill: None,
+            lanes: BTreeSet::new(),
+        }
+    }
+
+    /// What was refused of the session is known here now. Forgotten with the session.
+    pub(crate) fn begin_lane(&mut self, session: SessionId) {
+        if self.reached.keys().any(|(id, _)| *id == session) {
+            self.lanes.insert(session);
         }
     }
 
@@ -148,6 +158,7 @@ impl State {
             ((session.id, session.epoch), reached)
         };
         self.reached = slot.sessions().iter().map(reached).collect();
+        self.lanes.retain(|lane| slot.sessions().iter().any(|session| session.id == *lane));
         self.unacknowledged = slot.sessions().iter().map(Session::unacknowledged).sum();
         self.refill = slot.wants_refill();
     }

@@ -130,6 +130,16 @@ impl Port for Sessions {
         }
     }
 
+    async fn answered(&self, account: &BareJid, session: SessionId, again: bool) -> Result<Vec<u64>> {
+        let cell = self.cells.get(account);
+        if !again && cell.state.lock().lanes.contains(&session) {
+            return Ok(Vec::new());
+        }
+        let answered = self.step(account, asked, |slot, _| slot.answered(session)).await?;
+        cell.state.lock().begin_lane(session);
+        Ok(answered)
+    }
+
     async fn settle(
         &self,
         account: &BareJid,
@@ -170,6 +180,7 @@ impl Port for Sessions {
         let account = bind.jid.bare();
         let (id, replaced) =
             self.step(&account, known, |slot, context| slot.bind(context, bind.clone())).await?;
+        self.cells.get(&account).state.lock().begin_lane(id); // it has sent nothing yet
         let replaced = match replaced {
             Some(estate) => Some(self.settle_estate(&account, estate).await),
             None => None,

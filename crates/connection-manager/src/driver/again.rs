@@ -107,7 +107,7 @@ impl<'a> Driver<'a> {
             return true;
         }
         if self.submit.is_none() && !again.batch.is_empty() && may_try {
-            self.submit = Some(shared.ingress.submit(&held.session, again.batch.clone()));
+            self.submit = Some(shared.ingress.submit_again(&held.session, again.batch.clone()));
         }
         if again.asking.is_none() && self.call.is_none() && std::mem::take(&mut again.portrait_due) {
             again.asking = Some(shared.ingress.portrait(&held.session));

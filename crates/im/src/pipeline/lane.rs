@@ -18,7 +18,7 @@ use starling_xml::{Element, ns};
 
 use super::Pipeline;
 use super::followed::Followed;
-use super::refused::Refusals;
+use super::refused::Before;
 use crate::hooks::{Answer, At, Case, Later, Request, Side};
 use crate::identity;
 use crate::rules;
@@ -50,8 +50,8 @@ struct Lane<'a> {
     is_over: bool,
     /// Where this batch has rows.
     rows: Vec<(BareJid, ArchiveId, Born)>,
-    /// What was refused of it when it came before.
-    refused: Refusals,
+    /// What became of it when it came before.
+    before: Before,
     has_refused: bool,
     followed: Followed,
     /// Somebody else has the session, or has sent something else under these numbers.
@@ -59,7 +59,12 @@ struct Lane<'a> {
 }
 
 impl Pipeline {
-    pub(super) async fn handle(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Handling> {
+    pub(super) async fn handle(
+        &self,
+        session: &SessionRef,
+        batch: Vec<Submitted>,
+        again: bool,
+    ) -> Result<Handling> {
         let account = session.jid.bare();
         let _under_way = self.under_way.begin(session.id); // before it is known that the session is there (rule 4)
         let continuity = self.cx.stores.sessions.continuity();
@@ -81,7 +86,7 @@ impl Pipeline {
             handled: Handled(batch.first().map_or(0, |first| first.number.saturating_sub(1))),
             is_over: false,
             rows: Vec::new(),
-            refused: self.refused.of(session.id),
+            before: self.before(session, again).await?,
             has_refused: false,
             followed: Followed::default(),
             is_fenced: false,
@@ -138,7 +143,7 @@ impl Lane<'_> {
     }
 
     async fn take(&mut self, number: u64, stanza: Stanza, view: &View) -> Result<()> {
-        if let Some(error) = self.refused.get(&number).cloned() {
+        if let Some(error) = self.before.refuses(number, &stanza) {
             self.refuse(number, &stanza, &error);
             return Ok(());
         }

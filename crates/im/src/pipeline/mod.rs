@@ -142,6 +142,16 @@ impl Pipeline {
         view.ok().and_then(|view| portrait_in(&view, session))
     }
 
+    async fn take(&self, session: &SessionRef, batch: Vec<Submitted>, again: bool) -> Result<Answered> {
+        let says = batch.iter().any(|one| one.draft.kind() != Kind::Message);
+        let handling = match followed::logged(&batch) {
+            None => self.handle(session, batch, again).await?,
+            Some(span) => Box::pin(self.handle(session, batch, again)).instrument(span).await?,
+        };
+        let portrait = if says { self.drawn(session).await } else { None };
+        Ok(Answered { handling, portrait })
+    }
+
     async fn sweep(self: Arc<Pipeline>) {
         let (router, stop) = (self.cx.router.clone(), self.stop.clone());
         sweep(router, stop, |ended| {
@@ -176,13 +186,10 @@ impl Ingress for Pipeline {
         Ok(claimed)
     }
     async fn submit(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Answered> {
-        let says = batch.iter().any(|one| one.draft.kind() != Kind::Message);
-        let handling = match followed::logged(&batch) {
-            None => self.handle(session, batch).await?,
-            Some(span) => Box::pin(self.handle(session, batch)).instrument(span).await?,
-        };
-        let portrait = if says { self.drawn(session).await } else { None };
-        Ok(Answered { handling, portrait })
+        self.take(session, batch, false).await
+    }
+    async fn submit_again(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Answered> {
+        self.take(session, batch, true).await
     }
     async fn enable_sm(&self, session: &SessionRef, resume: bool, base: SmBase) -> Result<u32> {
         self.cx.begin_sm(session, resume, base).await

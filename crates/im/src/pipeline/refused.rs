@@ -6,9 +6,14 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
+use starling_jid::Jid;
+use starling_ports::Result;
 use starling_ports::ids::SessionId;
-use starling_stanza::StanzaError;
+use starling_ports::ingress::SessionRef;
+use starling_stanza::{Condition, Stanza, StanzaError};
 use tokio::time::{Duration, Instant};
+
+use super::Pipeline;
 
 /// Longer than a batch is sent again.
 const REMEMBERED: Duration = Duration::from_secs(300);
@@ -17,6 +22,42 @@ const MANY: usize = 1024;
 
 /// By the sender's number.
 pub(super) type Refusals = HashMap<u64, StanzaError>;
+
+/// What became of a batch when it came before.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    refused: Refusals,
+    /// The numbers of what was answered, by whichever router.
+    answered: Vec<u64>,
+}
+
+impl Before {
+    /// With what it is to be refused again. The error that its sender has is found under its number in the log: another one is not
+    /// told.
+    pub(super) fn refuses(&self, number: u64, stanza: &Stanza) -> Option<StanzaError> {
+        let known = self.refused.get(&number).cloned();
+        known.or_else(|| {
+            let is_told = !is_for_us(stanza) && self.answered.contains(&number);
+            is_told.then(|| StanzaError::cancel(Condition::UndefinedCondition))
+        })
+    }
+}
+
+/// A request that the server itself answers: the answer to it need not be a refusal.
+fn is_for_us(stanza: &Stanza) -> bool {
+    let is_to_session = |to: &Jid| to.resource().is_some() && to.local().is_some();
+    matches!(stanza, Stanza::Iq(_)) && !stanza.to().is_some_and(is_to_session)
+}
+
+impl Pipeline {
+    /// What is known of a batch: here, and in the slot of its session where another router may have decided on it.
+    pub(super) async fn before(&self, session: &SessionRef, again: bool) -> Result<Before> {
+        let refused = self.refused.of(session.id);
+        let sessions = &self.cx.stores.sessions;
+        let answered = sessions.answered(&session.jid.bare(), session.id, again).await?;
+        Ok(Before { refused, answered })
+    }
+}
 
 /// By session.
 #[derive(Debug, Default)]
@@ -47,8 +88,6 @@ impl Refused {
 
 #[cfg(test)]
 mod tests {
-    use starling_stanza::Condition;
-
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -17,6 +17,7 @@ use crate::pb::{self, up::Body};
 #[derive(Debug)]
 pub(crate) enum Call {
     Submit(SessionRef, Vec<Submitted>),
+    SubmitAgain(SessionRef, Vec<Submitted>),
     Acknowledge(SessionRef, LogNumber),
     Pull(SessionRef, LogNumber, usize),
     EnableSm(SessionRef, bool, SmBase),
@@ -34,6 +35,7 @@ impl Call {
     pub(crate) async fn run(self, ingress: &dyn Ingress, node: NodeId) -> Reply {
         match self {
             Call::Submit(session, batch) => Reply::Answered(ingress.submit(&session, batch).await),
+            Call::SubmitAgain(session, batch) => Reply::Answered(ingress.submit_again(&session, batch).await),
             Call::Acknowledge(session, upto) => {
                 Reply::Acknowledged(ingress.acknowledge(&session, upto).await)
             }
@@ -61,9 +63,10 @@ impl Call {
     /// As it arrived.
     pub(crate) fn read(body: Body) -> Result<Call> {
         Ok(match body {
-            Body::Submit(pb::Submit { session, drafts }) => {
+            Body::Submit(pb::Submit { session, drafts, again }) => {
                 let drafts: Result<Vec<Submitted>> = drafts.into_iter().map(of_draft).collect();
-                Call::Submit(of_session(session)?, drafts?)
+                let call = if again { Call::SubmitAgain } else { Call::Submit };
+                call(of_session(session)?, drafts?)
             }
             Body::Acknowledge(pb::Acknowledge { session, upto }) => {
                 Call::Acknowledge(of_session(session)?, LogNumber(upto))
@@ -97,8 +100,9 @@ impl Call {
         })
     }
 
-    pub(crate) fn submit(of: &SessionRef, batch: &[Submitted]) -> Body {
-        Body::Submit(pb::Submit { session: Some(session(of)), drafts: batch.iter().map(draft).collect() })
+    pub(crate) fn submit(of: &SessionRef, batch: &[Submitted], again: bool) -> Body {
+        let drafts = batch.iter().map(draft).collect();
+        Body::Submit(pb::Submit { session: Some(session(of)), drafts, again })
     }
     pub(crate) fn acknowledge(of: &SessionRef, upto: LogNumber) -> Body {
         Body::Acknowledge(pb::Acknowledge { session: Some(session(of)), upto: upto.0 })

@@ -90,7 +90,7 @@ fn a_draft_is_the_same_at_the_router() {
         children: &children,
     };
     let draft = Draft::of_carried(carried).unwrap();
-    let body = Call::submit(&alice(), &[Submitted { number: 9, draft: draft.clone(), trace: None }]);
+    let body = Call::submit(&alice(), &[Submitted { number: 9, draft: draft.clone(), trace: None }], false);
     let Call::Submit(session, batch) = Call::read(body).unwrap() else { panic!("a submit") };
     assert_eq!((session.id, batch[0].number), (alice().id, 9));
     assert_eq!(format!("{:?}", batch[0].draft), format!("{draft:?}"));

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use starling_ports::blocklist::{BlockList, BlockLists};
 use starling_ports::clock::{Clock, SystemClock};
 use starling_ports::ids::{Handled, LogNumber};
-use starling_ports::sessions::{Change, Changed, Claim, Claimed, CommitReply, Detach, Outcome, Sessions};
+use starling_ports::sessions::{
+    Change, Changed, Claim, Claimed, CommitReply, Detach, Outcome, Role, SenderKey, Sessions,
+};
 use starling_ports::suite::fresh_user;
 
 use crate::talk::{NODE, archived, commit, deliver, message, online, resumable, soon};
@@ -41,6 +43,29 @@ async fn routers_that_write_at_once_lose_and_double_nothing() {
     assert_eq!(numbers, (1..=2 * EACH).collect::<Vec<_>>());
     let rows: Vec<_> = archived(&*one, &world.store, &account).await.into_iter().map(|row| row.id).collect();
     assert_eq!(rows, all);
+}
+
+/// Rule 13: a router that takes over a lane learns once what was answered, and again when it is told that others may have decided.
+#[tokio::test]
+async fn who_takes_over_a_lane_knows_what_was_answered() {
+    let world = World::new();
+    let account = fresh_user();
+    let (one, other) = (world.router().await, world.router().await);
+    let desk = online(&*one, &account, "desk").await;
+    assert!(one.answered(&account, desk.id, false).await.unwrap().is_empty());
+    for number in [3, 4] {
+        let mut answer = message(1, number, &[desk.id]);
+        answer.key = answer.key.map(|key| SenderKey { session: desk.id, role: Role::Answer, ..key });
+        answer.keep = None;
+        commit(&*one, &account, answer).await.unwrap();
+    }
+    assert!(
+        one.answered(&account, desk.id, false).await.unwrap().is_empty(),
+        "what it has said itself it knows"
+    );
+    assert_eq!(other.answered(&account, desk.id, false).await.unwrap(), [3, 4]);
+    assert!(other.answered(&account, desk.id, false).await.unwrap().is_empty());
+    assert_eq!(one.answered(&account, desk.id, true).await.unwrap(), [3, 4]);
 }
 
 /// Two routers meet an account of which there is no record: what the slower one had in mind is forgotten.

@@ -1,6 +1,6 @@
 //! `Ingress` by way of a session router. A call whose link is lost is made again at another one: none is given up for that.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use starling_jid::BareJid;
@@ -43,6 +43,13 @@ impl Uplinks {
         }
     }
 
+    /// What is sent again at another router says so: the former one may have answered it.
+    async fn hand_over(&self, session: &SessionRef, batch: &[Submitted], again: bool) -> Result<Answered> {
+        let is_again = AtomicBool::new(again);
+        let body = || Call::submit(session, batch, is_again.swap(true, Ordering::Relaxed));
+        self.of_session(session, body).await?.answered().map_err(Unanswered::from)?
+    }
+
     async fn of_session(&self, session: &SessionRef, body: impl Fn() -> Body) -> Result<Reply, Unanswered> {
         self.call(&session.jid.bare(), body).await
     }
@@ -68,8 +75,11 @@ impl Ingress for Uplinks {
     }
 
     async fn submit(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Answered> {
-        let reply = self.of_session(session, || Call::submit(session, &batch)).await?;
-        reply.answered().map_err(Unanswered::from)?
+        self.hand_over(session, &batch, false).await
+    }
+
+    async fn submit_again(&self, session: &SessionRef, batch: Vec<Submitted>) -> Result<Answered> {
+        self.hand_over(session, &batch, true).await
     }
 
     async fn enable_sm(&self, session: &SessionRef, resume: bool, base: SmBase) -> Result<u32> {

@@ -75,7 +75,7 @@ fn upward() -> pb::Upward {
     };
     let bodies = [
         up::Body::Hello(hello),
-        Call::submit(session, &[draft()]),
+        Call::submit(session, &[draft()], false),
         Call::acknowledge(session, LogNumber(8)),
         Call::pull(session, LogNumber(8), 64),
         Call::enable_sm(session, true, base),

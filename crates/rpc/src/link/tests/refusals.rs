@@ -184,7 +184,7 @@ async fn more_than_is_taken_at_once_ends_the_link() {
     for (at, bodies) in [
         many,
         vec![up::Body::Renew(pb::Renew { sessions: renewals, report: None })],
-        vec![up::Body::Submit(pb::Submit { session: None, drafts: vec![big] })],
+        vec![up::Body::Submit(pb::Submit { session: None, drafts: vec![big], again: false })],
     ]
     .into_iter()
     .enumerate()

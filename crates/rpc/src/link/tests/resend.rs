@@ -210,3 +210,53 @@ async fn a_stop_ends_every_task() {
     manager.tasks.close();
     tokio::time::timeout(PATIENCE, manager.tasks.wait()).await.expect("nothing is left");
 }
+
+/// Session-log rule 13: its sender has heard that it was refused, so nobody who decides later takes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_one_router_has_refused_no_other_delivers() {
+    let core = Core::new();
+    let other = core.with_another_memory();
+    let (first, stop) = core.router("router-1", None).await;
+    let (second, _stop) = other.router("router-2", None).await;
+    let wires = [Wire::to(first, &core.tasks).await, Wire::to(second, &core.tasks).await];
+    let manager = Manager::new("manager-1", &[wires[0].address, wires[1].address], None);
+    manager.linked(2).await;
+    let (uplinks, bob) = (manager.uplinks.clone(), core.account("bob").await);
+    let desk = uplinks.bind(&bob, Some("desk"), Default::default()).await.unwrap();
+    uplinks.submit(&desk, vec![presence(1)]).await.unwrap();
+    let mut senders = Vec::new();
+    for sender in 0..SENDERS {
+        let account = core.account(&format!("alice{sender}")).await;
+        let session = uplinks.bind(&account, Some("phone"), Default::default()).await.unwrap();
+        uplinks.enable_sm(&session, true, SmBase::default()).await.unwrap();
+        core.block(&account, &[bob.clone().into()]).await;
+        senders.push(session);
+    }
+    wires.iter().for_each(|wire| wire.deafen());
+    let mut sending = JoinSet::new();
+    for session in senders.clone() {
+        let (uplinks, batch) = (uplinks.clone(), vec![message(1, &bob, "1")]);
+        sending.spawn(async move { uplinks.submit(&session, batch).await });
+    }
+    for session in &senders {
+        let refused = async {
+            while core.pipeline.pull(session, LogNumber(0), 10).await.unwrap().entries.is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, refused).await.expect("each hears that it was refused");
+        core.block(&session.jid.bare(), &[]).await;
+    }
+    wires[1].cut();
+    stop.cancel();
+    wires[0].cut();
+    while let Some(sent) = sending.join_next().await {
+        assert_eq!(sent.unwrap().unwrap().handling, Handling::Done(Handled(1)));
+    }
+    for session in &senders {
+        let said = core.pipeline.pull(session, LogNumber(0), 10).await.unwrap().entries;
+        assert_eq!(said.len(), 1, "one error each, and no other");
+    }
+    let came = core.pipeline.pull(&desk, LogNumber(0), 100).await.unwrap().entries;
+    assert!(!came.iter().any(|entry| entry.wire.has_attribute("type", "chat")), "bob gets none of them");
+}

@@ -10,13 +10,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
 use starling_im::{Around, Domains, Pipeline, Stores};
-use starling_jid::BareJid;
+use starling_jid::{BareJid, Jid};
+use starling_ports::blocklist::{BlockList, BlockLists};
 use starling_ports::clock::{Clock, SystemClock};
 use starling_ports::delivery::{Command, DeliverError, Delivery, Holder, Target};
 use starling_ports::ids::{Epoch, LogNumber, NodeId, SessionId};
 use starling_ports::ingress::{SessionRef, Submitted};
 use starling_ports::nodes::NodeReport;
-use starling_ports::sessions::Renewal;
+use starling_ports::sessions::{Renewal, Sessions};
 use starling_ports::trace::Tracer;
 use starling_session_router::Login;
 use starling_stanza::{Carried, Draft, Kind};
@@ -75,9 +76,25 @@ impl Core {
             sync: false,
             ..Default::default()
         };
-        let store = Store::open(&config, clock.clone(), NodeId::default()).unwrap();
+        let store = Store::open(&config, clock, NodeId::default()).unwrap();
         let (routers, tasks) = (Arc::new(Routers::default()), TaskTracker::new());
         let login = Arc::new(Login::new(store.clone(), store.clone(), [7; 32], tasks.clone()));
+        Core::on(store, login, routers, tasks, directory)
+    }
+
+    /// The same stores, where what a router remembers by itself is not known.
+    pub(super) fn with_another_memory(&self) -> Core {
+        let (store, login, routers) = (self.store.clone(), self.login.clone(), self.routers.clone());
+        Core::on(store, login, routers, self.tasks.clone(), tempfile::tempdir().unwrap())
+    }
+
+    fn on(
+        store: Arc<Store>,
+        login: Arc<Login>,
+        routers: Arc<Routers>,
+        tasks: TaskTracker,
+        directory: tempfile::TempDir,
+    ) -> Core {
         let stores = Stores {
             accounts: store.clone(),
             archive: store.clone(),
@@ -94,7 +111,12 @@ impl Core {
             starling_im::Config::default(),
             domains,
             stores,
-            Around { delivery: routers.clone(), login: login.clone(), clock, tracer: Tracer::default() },
+            Around {
+                delivery: routers.clone(),
+                login: login.clone(),
+                clock: Arc::new(SystemClock),
+                tracer: Tracer::default(),
+            },
             &tasks,
         );
         Core { store, pipeline, login, routers, tasks, _directory: directory }
@@ -104,6 +126,13 @@ impl Core {
         let account = BareJid::new(&format!("{name}@localhost")).unwrap();
         self.pipeline.context().create_account(&account, "secret").await.unwrap();
         account
+    }
+
+    /// Whom an account blocks from now on.
+    pub(super) async fn block(&self, account: &BareJid, items: &[Jid]) {
+        let list = BlockList { items: items.to_vec() };
+        BlockLists::put(&*self.store, account, list).await.unwrap();
+        Sessions::refresh(&*self.store, account).await.unwrap();
     }
 
     /// A router on a port of its own; the token stops it.

@@ -9,7 +9,7 @@ install_slixmpp() {
 }
 
 install_strophe() {
-  need_apt chromium && need_npm "$1/node" strophe.js@5.0.0 playwright-core@1.55.1
+  need_apt chromium && need_npm "$1/node" strophe.js@5.0.0 playwright-core@1.55.1 ws@8.18.3
 }
 
 # The jars are those of smack/pom.xml; the classes are compiled anew when a source is newer than they are.

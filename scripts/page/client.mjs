@@ -1,4 +1,8 @@
-// An XMPP client of a few lines over WebSocket (RFC 7395), to have something for a console to show.
+// An XMPP client of a few lines over WebSocket (RFC 7395), to have something for a console to show. Node 18 has no WebSocket of its own.
+import { createRequire } from "node:module";
+
+const { WebSocket } = createRequire(`${process.env.NODE_MODULES}/`)("ws");
+
 export class Client {
   constructor(url) {
     this.socket = new WebSocket(url, "xmpp");

@@ -29,7 +29,7 @@ export STARLING_API_LISTEN=127.0.0.1:0 STARLING_API_TOKENS_FILE=$tokens
 start_quickstart "$program"
 address() { awk -v kind="$1" '$1 == kind { print $2; exit }' "$work/log"; }
 
-NODE_MODULES=$PWD/target/interop/node/node_modules ADMIN=$admin READ=$read_only timeout --kill-after=5 240 node --experimental-websocket --no-warnings scripts/page/console.mjs \
+NODE_MODULES=$PWD/target/interop/node/node_modules ADMIN=$admin READ=$read_only timeout --kill-after=5 240 node scripts/page/console.mjs \
   "http://$(address console)" "http://$(address admin)/metrics" "${page/http/ws}ws" "$(cat "$work/data/alice.password")" "$picture"
 code=$?
 [ "$code" != 124 ] || fail "console: ends within 240 s"

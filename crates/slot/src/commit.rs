@@ -43,7 +43,12 @@ impl Slot {
             return CommitReply::Stale(self.view());
         }
         let mut outcomes = Vec::with_capacity(planned.len());
-        for stanza in planned {
+        let was_done = self.beside_what_was_done(&planned);
+        for (stanza, was_done) in planned.into_iter().zip(was_done) {
+            if was_done {
+                outcomes.push(Outcome::Seen { id: None, row: None, handed: Vec::new() });
+                continue;
+            }
             match self.commit_one(context, stanza) {
                 Some(outcome) => outcomes.push(outcome),
                 None if outcomes.is_empty() => return CommitReply::Wait,
@@ -52,6 +57,24 @@ impl Slot {
         }
         self.settle(&[], handled);
         CommitReply::Done(outcomes)
+    }
+
+    /// Which stanzas without a key were committed with the one that has one, as the results of an archive are with the answer behind
+    /// them: the same commit had both, so a retry of it writes neither (rule 3), and a fenced owner's does not either (rule 21).
+    fn beside_what_was_done(&self, planned: &[Planned]) -> Vec<bool> {
+        let is_done = |one: &Planned| Some(!matches!(self.seen.look(&one.key?, one.hash), Past::New));
+        let mut was_done = vec![false; planned.len()];
+        if planned.iter().all(|one| one.key.is_some()) {
+            return was_done;
+        }
+        let mut answer = planned.iter().rev().find_map(is_done).unwrap_or_default();
+        for (one, was_done) in planned.iter().zip(&mut was_done).rev() {
+            match is_done(one) {
+                Some(is_done) => answer = is_done,
+                None => *was_done = answer,
+            }
+        }
+        was_done
     }
 
     fn commit_one(&mut self, context: &mut Context<'_>, planned: Planned) -> Option<Outcome> {

@@ -64,6 +64,28 @@ fn rule_3_two_roles_of_one_stanza_are_two_commits() {
 }
 
 #[test]
+fn rule_3_results_of_an_archive_come_once_with_their_answer() {
+    let mut world = world();
+    let desk = world.online("desk");
+    let answer = |number| {
+        let planned = passing(number, "iq", &[desk]);
+        Planned { key: planned.key.map(|key| SenderKey { role: Role::Answer, ..key }), ..planned }
+    };
+    let result = || Planned { key: None, ..passing(0, "message", &[desk]) };
+    let mut commit = |batch: Vec<Planned>| {
+        world.step(|slot, context| {
+            let version = slot.view().version;
+            let CommitReply::Done(outcomes) = slot.commit(context, version, batch, None) else { panic!() };
+            outcomes.iter().map(|outcome| handed(outcome).len()).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(commit(vec![result(), result(), answer(1), result()]), [1, 1, 1, 1]);
+    assert_eq!(commit(vec![result(), result(), answer(1), result()]), [0, 0, 1, 0]);
+    assert_eq!(commit(vec![result(), answer(1), result(), answer(2)]), [0, 1, 1, 1], "what follows is new");
+    assert_eq!(commit(vec![result()]), [1], "what the server says of its own accord is no retry");
+}
+
+#[test]
 fn rule_3_what_the_sender_was_told_is_forgotten() {
     let mut world = world();
     for number in 1..=100 {

@@ -55,9 +55,10 @@ impl Ports {
     pub(crate) async fn facts(&self, account: &BareJid, now: Timestamp, life: Life) -> Result<Facts> {
         let (exists, blocked, preferences) = self.lists(account).await?;
         let position = self.positions.get(account).await?;
-        let (waiting, more) = self.waiting_after(account, position.low).await?;
+        let (mut waiting, more) = self.waiting_after(account, position.low).await?;
         let mut recent = self.recent_rows(Table::Archive, account, now).await?;
         recent.extend(self.recent_rows(Table::Spool, account, now).await?);
+        add_what_came_meanwhile(&mut waiting, more, &recent, position.low);
         let last = self.archive.last(account).await?;
         let facts = Facts {
             exists,
@@ -98,8 +99,7 @@ impl Ports {
         let (mut ids, mut more, mut ends) = (Vec::new(), false, None);
         for table in [Table::Archive, Table::Spool] {
             let page = self.archive.page(table, account, &query, WAITING).await?;
-            let waiting = |row: &Row| (row.id, u32::try_from(row.wire.len()).unwrap_or(u32::MAX));
-            ids.extend(page.rows.iter().map(waiting));
+            ids.extend(page.rows.iter().map(as_waiting));
             if !page.complete {
                 more = true;
                 let end = page.rows.last().map(|row| row.id);
@@ -133,5 +133,68 @@ impl Ports {
             }
         }
         Ok(ids)
+    }
+}
+
+/// A router may write a row between the two reads. The later one remembers it as committed, so its sender is told that it was: then it
+/// waits, too. One that comes after both is unknown, and is committed anew (rule 8).
+fn add_what_came_meanwhile(waiting: &mut Vec<Waiting>, more: bool, recent: &[Row], low: Option<ArchiveId>) {
+    let end = waiting.last().map(|(id, _)| *id).filter(|_| more);
+    let is_there = |row: &&Row| waiting.binary_search_by_key(&row.id, |(id, _)| *id).is_ok();
+    let came = |row: &&Row| {
+        row.deliverable && Some(row.id) > low && end.is_none_or(|end| row.id <= end) && !is_there(row)
+    };
+    let late: Vec<Waiting> = recent.iter().filter(came).map(as_waiting).collect();
+    waiting.extend(late);
+    waiting.sort_unstable();
+}
+
+fn as_waiting(row: &Row) -> Waiting {
+    (row.id, u32::try_from(row.wire.len()).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use starling_ports::archive::{Born, Direction};
+    use starling_stanza::Wire;
+    use tokio_util::bytes::Bytes;
+
+    use super::*;
+
+    fn id(number: u64) -> ArchiveId {
+        ArchiveId { number, random: 7 }
+    }
+
+    fn row(number: u64, deliverable: bool) -> Row {
+        Row {
+            id: id(number),
+            at: Timestamp(0),
+            with: BareJid::new("alice@example.org").unwrap(),
+            direction: Direction::Received,
+            resource: None,
+            deliverable,
+            copied: true,
+            origin: None,
+            born: Born::default(),
+            wire: Wire::from_bytes(Bytes::from_static(b"<message type='chat'><body>a</body>")).unwrap(),
+        }
+    }
+
+    fn waits(waiting: &[u64], more: bool, recent: &[Row]) -> Vec<u64> {
+        let mut waiting: Vec<Waiting> = waiting.iter().map(|number| (id(*number), 35)).collect();
+        add_what_came_meanwhile(&mut waiting, more, recent, Some(id(2)));
+        waiting.iter().map(|(id, _)| id.number).collect()
+    }
+
+    #[test]
+    fn rule_8_a_row_that_is_known_as_committed_waits() {
+        let recent = [row(9, true), row(5, true), row(4, true), row(3, false), row(2, true), row(1, true)];
+        assert_eq!(
+            waits(&[4], false, &recent),
+            [4, 5, 9],
+            "not what is past the position, or only the sender's copy"
+        );
+        assert_eq!(waits(&[], false, &recent), [4, 5, 9]);
+        assert_eq!(waits(&[4, 6], true, &recent), [4, 5, 6], "what is beyond the last one is read later");
     }
 }

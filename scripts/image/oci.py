@@ -230,7 +230,10 @@ def unpack(folder, root):
         sys.exit("\n".join(layout.wrong))
     for tar in tars:
         with tarfile.open(fileobj=io.BytesIO(tar)) as files:
-            files.extractall(root, filter="tar" if os.geteuid() == 0 else "data")
+            # Debian 12's Python has no filters yet.
+            has_filters = hasattr(tarfile, "data_filter")
+            how = {"filter": "tar" if os.geteuid() == 0 else "data"} if has_filters else {}
+            files.extractall(root, **how)
 
 
 def main():

@@ -101,8 +101,9 @@ impl Slot {
         scan: Scan,
         limit: usize,
     ) -> Option<Pulled> {
-        let Some(at) = self.sessions.iter().position(|session| session.id == id && session.epoch == epoch)
-        else {
+        // Its place in the store may be that of before its store came back: it waits for its node then (rule 9).
+        let is_it = |session: &Session| session.id == id && session.epoch == epoch && !session.doubtful;
+        let Some(at) = self.sessions.iter().position(is_it) else {
             return Some(NOTHING);
         };
         let start = self.sessions.get(at)?.highest();

@@ -94,3 +94,24 @@ fn rule_9_a_session_of_an_older_record_hands_out_nothing_and_is_not_resumed() {
     let expired = world.slot.expired(world.now.after(Duration::from_secs(61)));
     assert_eq!(expired, [desk], "nobody has registered it for a minute");
 }
+
+#[test]
+fn rule_9_a_page_that_was_read_before_is_numbered_by_nobody() {
+    let mut world = world();
+    let desk = world.online("desk");
+    let row = stored(1, 1);
+    let facts = Facts { last: Some(row.id), waiting: vec![(row.id, 5)], ..Facts::default() };
+    come_back(&mut world, facts);
+    assert!(world.slot.session(desk).unwrap().backlog.is_some(), "it is to get what waits");
+    let (epoch, last) = (world.epoch(desk), world.slot.last());
+    let scan = crate::Scan { rows: vec![(Table::Archive, row)], complete: true, last };
+    let pulled = world.step(|slot, context| slot.absorb(context, desk, epoch, scan, 10)).unwrap();
+    assert_eq!(pulled.entries.len(), 0);
+    let session = world.slot.session(desk).unwrap();
+    assert_eq!(
+        session.highest(),
+        0,
+        "its node may have had other entries under these numbers, and acknowledged them"
+    );
+    assert!(session.backlog.is_some());
+}

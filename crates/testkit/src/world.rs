@@ -24,6 +24,7 @@ pub struct World {
     server: Arc<tokio::sync::RwLock<Server>>,
     next: Arc<AtomicU64>,
     names: Mutex<Vec<(String, String)>>, // "alice" -> "alice3@localhost", "alice/phone" -> full JID
+    closed: Mutex<Vec<String>>,          // devices that have closed their streams
 }
 
 /// An account made for one story.
@@ -42,6 +43,7 @@ pub struct Device<'a> {
     connection: tokio::sync::Mutex<Connection>,
     early: Mutex<VecDeque<Received>>, // came before the device's own presence, and was not looked at yet
     skip_pings: bool,
+    closed: Vec<String>, // who had gone before it came: it may still be told so
 }
 
 impl World {
@@ -50,12 +52,22 @@ impl World {
         let server = Server::start_preset(binary, options, Preset::of_environment()?).await?;
         // Names that no former run has given to accounts of stores that it shares.
         let first = std::time::SystemTime::UNIX_EPOCH.elapsed()?.as_micros() as u64;
-        Ok(World { server: Arc::new(server.into()), next: Arc::new(first.into()), names: Mutex::default() })
+        Ok(World {
+            server: Arc::new(server.into()),
+            next: Arc::new(first.into()),
+            names: Mutex::default(),
+            closed: Mutex::default(),
+        })
     }
 
     /// The same server for another story: nobody is known there yet.
     pub fn again(&self) -> World {
-        World { server: self.server.clone(), next: self.next.clone(), names: Mutex::default() }
+        World {
+            server: self.server.clone(),
+            next: self.next.clone(),
+            names: Mutex::default(),
+            closed: Mutex::default(),
+        }
     }
 
     /// The server.
@@ -110,6 +122,7 @@ impl<'a> User<'a> {
             connection: connection.into(),
             early: Mutex::default(),
             skip_pings: true,
+            closed: self.world.closed.lock().unwrap().clone(),
         }
     }
 
@@ -199,6 +212,13 @@ impl Device<'_> {
         loop {
             let received = connection.poll(within).await.unwrap();
             if let Some(Received::Element(tree, _)) = &received
+                && tree.name == "presence"
+                && tree.attr("type") == Some("unavailable")
+                && self.closed.iter().any(|gone| tree.attr("from") == Some(gone))
+            {
+                continue;
+            }
+            if let Some(Received::Element(tree, _)) = &received
                 && self.skip_pings
                 && tree.name == "iq"
                 && tree.children.iter().any(|child| child.ns == "urn:xmpp:ping")
@@ -286,6 +306,7 @@ impl Device<'_> {
             }
         };
         tokio::time::timeout(PATIENCE, is_over).await.expect("the session ends");
+        self.world.closed.lock().unwrap().push(self.jid.clone());
     }
 
     /// Whether the server has the session, attached or waiting.

@@ -25,7 +25,7 @@ pub use commands::{Administration, COMMANDS, Command, Request};
 pub use config::{Config, Invalid, TokenConfig};
 pub use doors::{Caller, Doors};
 pub use guard::Guard;
-pub use listener::{Bound, bind};
+pub use listener::{Bound, accept, bind};
 pub use openapi::document;
 pub use page::markdown;
 pub use refused::Refused;

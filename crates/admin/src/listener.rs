@@ -119,8 +119,8 @@ impl Bound {
     }
 }
 
-/// The next one, when there is a place for it.
-async fn accept(
+/// The next connection, when there is a place for it. An error: the socket's, or there will be no places any more.
+pub async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {

@@ -41,13 +41,7 @@ pub(super) fn run(place: &Place, from: &Path) -> Result<ExitCode> {
     let config = place.load()?;
     let source = open(&Config { data_dir: from.to_owned(), ..config.clone() })?; // refused if a server has it
     let copied = block_on(async {
-        let is_used = redis::holds_anything(config.redis(), Arc::new(SystemClock)).await;
-        ensure!(
-            !is_used.map_err(|error| anyhow!("Redis: {error}"))?,
-            "Redis is not empty: what it knows of a cluster that has run would hide what is copied; copy before the first \
-             session router is started, or empty Redis when all are stopped"
-        );
-        let target = cql::Store::connect(&config.scylla).await.context("the CQL store")?;
+        let target = stores_of_a_cluster_that_has_not_run(&config, "copied", "copy").await?;
         copy(&source, &target).await
     });
     source.close();
@@ -58,6 +52,21 @@ pub(super) fn run(place: &Place, from: &Path) -> Result<ExitCode> {
          {waiting} messages in the spool"
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where accounts may be put (`done`, `act`): a Redis that knows something of them would hide it.
+pub(super) async fn stores_of_a_cluster_that_has_not_run(
+    config: &Config,
+    done: &str,
+    act: &str,
+) -> Result<Arc<cql::Store>> {
+    let is_used = redis::holds_anything(config.redis(), Arc::new(SystemClock)).await;
+    ensure!(
+        !is_used.map_err(|error| anyhow!("Redis: {error}"))?,
+        "Redis is not empty: what it knows of a cluster that has run would hide what is {done}; {act} before the first \
+         session router is started, or empty Redis when all are stopped"
+    );
+    cql::Store::connect(&config.scylla).await.context("the CQL store")
 }
 
 async fn copy(source: &embedded::Store, target: &cql::Store) -> Result<Counts> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, ensure};
 use bytes::Bytes;
 use starling_jid::{BareJid, Jid};
 use starling_ports::accounts::{Account, Accounts, Credentials};
@@ -16,9 +16,9 @@ use starling_ports::position::{Position, Positions};
 use starling_ports::preferences::{PreferenceStore, Preferences};
 use starling_ports::roster::{Contact, Edit, Rosters, Written};
 use starling_store_embedded as embedded;
-use starling_store_redis as redis;
 use starling_store_scylla as cql;
 
+use super::super::copy::stores_of_a_cluster_that_has_not_run;
 use super::data::merged;
 use crate::config::{Config, Mode};
 
@@ -40,13 +40,7 @@ impl Target {
     /// Nobody else may be at work there. A store is made where there is none, unless it is only looked at: then `None`.
     pub(super) async fn open(config: &Config, only_look: bool) -> Result<Option<Target>> {
         if config.mode == Mode::Cluster {
-            let is_used = redis::holds_anything(config.redis(), Arc::new(SystemClock)).await;
-            ensure!(
-                !is_used.map_err(|error| anyhow!("Redis: {error}"))?,
-                "Redis is not empty: what it knows of a cluster that has run would hide what is imported; import before the first \
-                 session router is started, or empty Redis when all are stopped"
-            );
-            let stores = cql::Store::connect(&config.scylla).await.context("the CQL store")?;
+            let stores = stores_of_a_cluster_that_has_not_run(config, "imported", "import").await?;
             return Ok(Some(Target { stores, embedded: None }));
         }
         // Nothing is erased before its owner has seen how much that is.

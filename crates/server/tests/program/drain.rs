@@ -93,8 +93,10 @@ async fn a_drain_by_hand_shows_how_far_it_is_and_can_be_called_off() {
     assert!(called_off["sessions"].as_u64().unwrap() > 0, "{called_off}");
     until("clients come again", async || Connection::open(server.address("plain").unwrap()).await.is_ok())
         .await;
-    let ready = http(server.address("admin").unwrap(), request).await.unwrap();
-    assert!(ready.starts_with("HTTP/1.1 200"), "{ready}");
+    until("it says that it is ready", async || {
+        http(server.address("admin").unwrap(), request).await.unwrap().starts_with("HTTP/1.1 200")
+    })
+    .await;
 
     ctl(&server, &["drain", "start", "--now"]);
     until("all have gone", async || ctl(&server, &["drain", "status"])["state"] == "drained").await;

@@ -103,10 +103,10 @@ async fn keep(uplinks: Arc<Uplinks>, address: SocketAddr, wanted: Wanted, gone: 
     loop {
         match stop.run_until_cancelled(open(&uplinks, address)).await {
             None => return,
-            Some(Ok((lane, downwards))) => {
+            Some(Ok(opened)) => {
                 (pause, is_told) = (FIRST_PAUSE, false);
-                info!(%address, router = lane.router.name, "linked to a session router");
-                let newer = serve(&uplinks, lane, downwards).await;
+                info!(%address, router = opened.lane.router.name, "linked to a session router");
+                let newer = serve(&uplinks, opened).await;
                 if let Some(newer) = newer {
                     // The same router by another address of its own.
                     let _ = stop.run_until_cancelled(newer.cancelled()).await;
@@ -130,16 +130,21 @@ async fn keep(uplinks: Arc<Uplinks>, address: SocketAddr, wanted: Wanted, gone: 
     }
 }
 
-/// Serves one link to its end. If another one to the same life of the router took its place: when that one ends.
-async fn serve(
-    uplinks: &Arc<Uplinks>,
+/// A link, and what the router said when it was opened.
+struct Opened {
     lane: Arc<Lane>,
     downwards: Streaming<pb::Downward>,
-) -> Option<CancellationToken> {
+    announced: Announced,
+}
+
+/// Serves one link to its end. If another one to the same life of the router took its place: when that one ends.
+async fn serve(uplinks: &Arc<Uplinks>, opened: Opened) -> Option<CancellationToken> {
+    let Opened { lane, downwards, announced } = opened;
     uplinks.metrics.links.increment(1.0);
     if let Some(former) = uplinks.routers.add(&lane) {
         former.over.cancel();
     }
+    uplinks.announce(announced); // not before: whoever waits for it finds the router then
     tokio::select! {
         () = lane.read(downwards, uplinks.node, &*uplinks.holder) => {}
         () = leave(uplinks, &lane) => debug!(router = lane.router.name, "a session router leaves"),
@@ -167,10 +172,7 @@ async fn leave(uplinks: &Uplinks, lane: &Arc<Lane>) {
 }
 
 /// Connects, says who it is, and hears who it reached.
-async fn open(
-    uplinks: &Uplinks,
-    address: SocketAddr,
-) -> Result<(Arc<Lane>, Streaming<pb::Downward>), DialError> {
+async fn open(uplinks: &Uplinks, address: SocketAddr) -> Result<Opened, DialError> {
     let channel = connect(address, uplinks.identity.clone()).await?;
     let (queue, batches) = queue();
     let _ = queue.try_send(hello(uplinks)); // an empty queue has room
@@ -191,12 +193,8 @@ async fn open(
         return Err(DialError::Own);
     }
     let announced = Announced { features: welcome.features, registration: welcome.registration };
-    uplinks.announced.send_if_modified(|present| {
-        let is_news = present.as_ref() != Some(&announced);
-        *present = Some(announced);
-        is_news
-    });
-    Ok((Arc::new(Lane::new(router, channel, queue, CancellationToken::new())), downwards))
+    let lane = Arc::new(Lane::new(router, channel, queue, CancellationToken::new()));
+    Ok(Opened { lane, downwards, announced })
 }
 
 /// The connection that the link and the calls before a session share.

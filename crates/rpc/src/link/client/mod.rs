@@ -106,6 +106,15 @@ impl Uplinks {
         self.announced.subscribe()
     }
 
+    /// The router that was reached last said so.
+    fn announce(&self, announced: Announced) {
+        self.announced.send_if_modified(|present| {
+            let is_news = present.as_ref() != Some(&announced);
+            *present = Some(announced);
+            is_news
+        });
+    }
+
     /// How many routers have a link now.
     pub fn count(&self) -> usize {
         self.routers.all().len()

@@ -3,7 +3,9 @@
 
 mod batch;
 mod figures;
+mod way;
 
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::metrics_service_client::MetricsServiceClient;
@@ -13,9 +15,10 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 pub use self::batch::{Resource, Span, SpanKind, SpanValue};
+use self::way::{Headers, Way};
 use crate::Metrics;
 use crate::metrics::{LostSpans, lost_spans, sent_spans};
 
@@ -37,8 +40,13 @@ const OFTEN: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// OTLP over gRPC, such as `http://otel-collector:4317`; empty: nothing is sent. Without TLS: an agent or collector in the same network.
+    /// OTLP over gRPC, such as `https://otel-collector:4317`; empty: nothing is sent. By `http` it goes in the open: to an agent or collector in the
+    /// same network.
     pub endpoint: String,
+    /// The authorities of an `https` endpoint, PEM; empty: those that the system believes. Read for each connection.
+    pub ca_file: PathBuf,
+    /// Headers of each request, one a line: `authorization: Bearer …`. Read for each request. Only by `https`, or to this machine.
+    pub headers_file: PathBuf,
     /// Which share of all stanzas is followed from socket to socket, from 0 to 1. May change on reload.
     pub sample_rate: f64,
     /// Bare JIDs: every stanza from or to one of them is followed, and its spans name it. May change on reload.
@@ -54,6 +62,8 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             endpoint: String::new(),
+            ca_file: PathBuf::new(),
+            headers_file: PathBuf::new(),
             sample_rate: 0.001,
             sample_accounts: Vec::new(),
             most_per_second: 100,
@@ -81,20 +91,7 @@ impl Config {
             let why = "must be 0s, or 1s or more".to_owned();
             return Err(Wrong { field: "metrics-every", why });
         }
-        self.address().map(drop).map_err(|why| Wrong { field: "endpoint", why })
-    }
-
-    fn address(&self) -> Result<Option<Endpoint>, String> {
-        if self.endpoint.is_empty() {
-            return Ok(None);
-        }
-        let why = || format!("{:?} is not like http://host:4317", self.endpoint);
-        if !self.endpoint.starts_with("http://") {
-            return Err(why());
-        }
-        let endpoint = Endpoint::from_shared(self.endpoint.clone()).map_err(|_| why())?;
-        let has_host = endpoint.uri().host().is_some_and(|host| !host.is_empty());
-        if has_host { Ok(Some(endpoint.connect_timeout(WITHIN).timeout(WITHIN))) } else { Err(why()) }
+        Way::new(self).map(drop)
     }
 }
 
@@ -118,10 +115,11 @@ pub fn start(
     tasks: &TaskTracker,
     stop: CancellationToken,
 ) -> Option<Exporter> {
-    let endpoint = config.address().ok()??;
+    let way = Way::new(config).ok()??;
     let (queue, spans) = mpsc::channel(QUEUE);
-    let client = TraceServiceClient::new(endpoint.connect_lazy());
-    tasks.spawn(run(client, resource, spans, stop));
+    let headers = way.headers.clone();
+    let receiver = Receiver { client: TraceServiceClient::new(way.connect()), headers, resource };
+    tasks.spawn(run(receiver, spans, stop));
     crate::metrics::describe_spans();
     Some(Exporter(queue))
 }
@@ -135,14 +133,15 @@ pub fn report(
     stop: CancellationToken,
 ) {
     let every = config.metrics_every;
-    let Some(endpoint) = config.address().ok().flatten().filter(|_| !every.is_zero()) else { return };
-    let mut client = MetricsServiceClient::new(endpoint.connect_lazy());
+    let Some(way) = Way::new(config).ok().flatten().filter(|_| !every.is_zero()) else { return };
+    let headers = way.headers.clone();
+    let mut client = MetricsServiceClient::new(way.connect());
     tasks.spawn(async move {
         let (begun, mut clock) = (nanoseconds(), tokio::time::interval(every));
         clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while stop.run_until_cancelled(clock.tick()).await.is_some() {
             let period = figures::Period { begun, now: nanoseconds() };
-            let request = resource.metrics(figures::metrics(&metrics.render(), period));
+            let request = headers.with(resource.metrics(figures::metrics(&metrics.render(), period))).await;
             match stop.run_until_cancelled(timeout(WITHIN, client.export(request))).await {
                 Some(Ok(Err(error))) => tracing::debug!(%error, "a receiver of metrics did not take them"),
                 Some(Err(_)) => tracing::debug!("a receiver of metrics did not answer in time"),
@@ -157,23 +156,25 @@ fn nanoseconds() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-async fn run(
-    mut client: TraceServiceClient<Channel>,
+/// Whoever takes spans.
+struct Receiver {
+    client: TraceServiceClient<Channel>,
+    headers: Headers,
     resource: Resource,
-    mut spans: mpsc::Receiver<Span>,
-    stop: CancellationToken,
-) {
+}
+
+async fn run(mut receiver: Receiver, mut spans: mpsc::Receiver<Span>, stop: CancellationToken) {
     let mut batch = Vec::with_capacity(AT_ONCE);
     while let Some(Some(first)) = stop.run_until_cancelled(spans.recv()).await {
         batch.push(first);
         let _ = timeout(GATHERED_FOR, stop.run_until_cancelled(gather(&mut spans, &mut batch))).await;
-        send(&mut client, &resource, std::mem::take(&mut batch), WITHIN).await;
+        receiver.send(std::mem::take(&mut batch), WITHIN).await;
     }
     while let Ok(span) = spans.try_recv() {
         batch.push(span);
     }
     if !batch.is_empty() {
-        send(&mut client, &resource, batch, LAST_WITHIN).await;
+        receiver.send(batch, LAST_WITHIN).await;
     }
 }
 
@@ -185,28 +186,27 @@ async fn gather(spans: &mut mpsc::Receiver<Span>, batch: &mut Vec<Span>) {
     }
 }
 
-/// A batch is sent once: what a receiver does not take in time is lost, or memory would be as well.
-async fn send(
-    client: &mut TraceServiceClient<Channel>,
-    resource: &Resource,
-    batch: Vec<Span>,
-    within: Duration,
-) {
-    let spans = batch.len() as u64;
-    match timeout(within, client.export(resource.request(batch))).await {
-        Ok(Ok(answer)) => {
-            let rejected = answer.into_inner().partial_success.map_or(0, |partial| partial.rejected_spans);
-            let rejected = u64::try_from(rejected).unwrap_or(0).min(spans);
-            lost_spans(LostSpans::Rejected, rejected);
-            sent_spans(spans - rejected);
-        }
-        Ok(Err(error)) => {
-            tracing::debug!(%error, spans, "a receiver of spans did not take a batch");
-            lost_spans(LostSpans::Receiver, spans);
-        }
-        Err(_) => {
-            tracing::debug!(spans, "a receiver of spans did not answer in time");
-            lost_spans(LostSpans::Receiver, spans);
+impl Receiver {
+    /// A batch is sent once: what a receiver does not take in time is lost, or memory would be as well.
+    async fn send(&mut self, batch: Vec<Span>, within: Duration) {
+        let spans = batch.len() as u64;
+        let request = self.headers.with(self.resource.request(batch)).await;
+        match timeout(within, self.client.export(request)).await {
+            Ok(Ok(answer)) => {
+                let rejected =
+                    answer.into_inner().partial_success.map_or(0, |partial| partial.rejected_spans);
+                let rejected = u64::try_from(rejected).unwrap_or(0).min(spans);
+                lost_spans(LostSpans::Rejected, rejected);
+                sent_spans(spans - rejected);
+            }
+            Ok(Err(error)) => {
+                tracing::debug!(%error, spans, "a receiver of spans did not take a batch");
+                lost_spans(LostSpans::Receiver, spans);
+            }
+            Err(_) => {
+                tracing::debug!(spans, "a receiver of spans did not answer in time");
+                lost_spans(LostSpans::Receiver, spans);
+            }
         }
     }
 }
@@ -216,12 +216,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_endpoint_is_a_host_by_http_or_nothing() {
+    fn an_endpoint_is_a_host_by_http_or_https_or_nothing() {
         let with = |endpoint: &str| Config { endpoint: endpoint.to_owned(), ..Config::default() };
-        for good in ["", "http://localhost:4317", "http://[::1]:4317", "http://otel.monitoring.svc:4317"] {
+        for good in [
+            "",
+            "http://localhost:4317",
+            "http://[::1]:4317",
+            "http://otel.monitoring.svc:4317",
+            "https://otel",
+        ] {
             assert_eq!(with(good).check(), Ok(()), "{good}");
         }
-        for bad in ["localhost:4317", "https://otel:4317", "http://", "http:// x", "grpc://otel"] {
+        for bad in ["localhost:4317", "https://", "http://", "http:// x", "grpc://otel"] {
             assert_eq!(with(bad).check().unwrap_err().field, "endpoint", "{bad}");
         }
         let every = |metrics_every| Config { metrics_every, ..Config::default() }.check();

@@ -203,6 +203,53 @@ async fn metrics_are_sent_as_they_are_read() {
     assert_eq!(point.bucket_counts.iter().sum::<u64>(), point.count);
 }
 
+/// A receiver behind TLS, as the configuration names it; what it is told beside is in a file of that folder.
+fn otlp_tls(receiver: &Receiver, certificate: &str, folder: &Path) -> String {
+    let (ca, headers) = (folder.join("ca.pem"), folder.join("headers"));
+    std::fs::write(&ca, certificate).unwrap();
+    std::fs::write(&headers, "authorization: Bearer first\n").unwrap();
+    format!(
+        "[otlp]\nendpoint = 'https://localhost:{}'\nca-file = {ca:?}\nheaders-file = {headers:?}\nsample-rate = 1.0\nmetrics-every = '1s'\n",
+        receiver.address.port()
+    )
+}
+
+#[tokio::test]
+async fn what_is_sent_over_tls_has_the_headers_of_a_file_that_may_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let receiver = Receiver::start_tls().await;
+    let server = server(&otlp_tls(&receiver, &receiver.certificate, folder.path())).await;
+    make_accounts(&server).await;
+    let (mut alice, mut bob) = (login(&server, "alice").await, login(&server, "bob").await);
+    send(&mut alice, &mut bob, "followed").await;
+    until("spans and metrics", async || !receiver.spans().is_empty() && !receiver.metrics().is_empty()).await;
+    let bearer = |token: &str| Some(format!("Bearer {token}"));
+    assert!(receiver.said().iter().all(|said| *said == bearer("first")), "{:?}", receiver.said());
+    std::fs::write(folder.path().join("headers"), "authorization: Bearer second\n").unwrap();
+    until("the other token", async || receiver.said().last() == Some(&bearer("second"))).await;
+    assert!(!server.log().contains("Bearer"), "{}", server.log());
+}
+
+/// Whoever answers without a certificate of the named authority could read everything.
+#[tokio::test]
+async fn a_receiver_with_the_certificate_of_somebody_else_gets_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (receiver, other) = (Receiver::start_tls().await, Receiver::start_tls().await);
+    let server = server(&otlp_tls(&receiver, &other.certificate, folder.path())).await;
+    make_accounts(&server).await;
+    let (mut alice, mut bob) = (login(&server, "alice").await, login(&server, "bob").await);
+    send(&mut alice, &mut bob, "followed").await;
+    let get = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    until("spans that are lost", async || {
+        let page = http(server.address("admin").unwrap(), get).await.unwrap();
+        page.lines().any(|line| {
+            line.starts_with("starling_spans_lost_total{reason=\"receiver\"}") && !line.ends_with(" 0")
+        })
+    })
+    .await;
+    assert!(receiver.said().is_empty(), "{:?}", receiver.said());
+}
+
 #[tokio::test]
 async fn without_a_receiver_nothing_can_be_followed() {
     let server = server("").await;

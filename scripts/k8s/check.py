@@ -8,6 +8,7 @@ import chart
 import images
 import kustomize
 import observability
+import operators
 import sending
 
 
@@ -35,7 +36,7 @@ def chosen(suite, words):
 
 def main():
     loader = unittest.defaultTestLoader
-    every = [loader.loadTestsFromModule(module) for module in (chart, images, kustomize, observability, sending)]
+    every = [loader.loadTestsFromModule(module) for module in (chart, images, kustomize, observability, operators, sending)]
     tests = list(chosen(every, sys.argv[1:]))
     runner = unittest.TextTestRunner(sys.stdout, resultclass=Told, verbosity=0)
     result = runner.run(unittest.TestSuite(tests))

@@ -70,12 +70,26 @@ them are TOML as they stand. "table", "path".
 {{- toJson $tls -}}
 {{- end -}}
 
+{{/* [api]: with TLS on every address of the pod, by the tokens of a file. */}}
+{{- define "starling.api" -}}
+{{- $service := printf "%s-api" (include "starling.fullname" .) -}}
+{{- $names := list $service (printf "%s.%s" $service .Release.Namespace) (printf "%s.%s.svc" $service .Release.Namespace) -}}
+{{- $hosts := concat $names .Values.api.hosts | uniq -}}
+{{- toJson (dict "listen" (printf "%s:5282" .Values.bindAddress) "tls" true "hosts" $hosts "tokens-file" "/etc/starling/api/tokens") -}}
+{{- end -}}
+
 {{/* starling.toml of one part. "root", "part". */}}
 {{- define "starling.config" -}}
 {{- $values := .root.Values -}}
 {{- $own := dict "domains" $values.domains "data-dir" "/var/lib/starling/data" -}}
 {{- $_ := set $own "mode" (eq .part "embedded" | ternary "embedded" "cluster") -}}
 {{- $_ := set $own "admin" (dict "listen" (printf "%s:5281" $values.bindAddress)) -}}
+{{- with $values.otlp -}}
+{{- $files := dict -}}
+{{- if .headersKey }}{{ $_ := set $files "headers-file" "/etc/starling/otlp/headers" }}{{ end -}}
+{{- if .caKey }}{{ $_ := set $files "ca-file" "/etc/starling/otlp/ca.crt" }}{{ end -}}
+{{- if $files }}{{ $_ := set $own "otlp" $files }}{{ end -}}
+{{- end -}}
 {{- if ne .part "router" -}}
 {{- $open := include "starling.clientPorts" .root | fromJson -}}
 {{- $listen := dict "c2s" list "direct-tls" list "https" list "http" list -}}
@@ -83,6 +97,8 @@ them are TOML as they stand. "table", "path".
 {{- $_ := set $listen (eq $name "directTls" | ternary "direct-tls" $name) (list (printf "%s:%d" $values.bindAddress (int $port))) -}}
 {{- end -}}
 {{- $_ := set $own "listen" $listen -}}
+{{- end -}}
+{{- if include "starling.showsCertificates" . -}}
 {{- $certificates := dict -}}
 {{- range $domain := $values.domains -}}
 {{- if include "starling.clientSecret" (dict "root" $.root "domain" $domain) -}}
@@ -91,6 +107,9 @@ them are TOML as they stand. "table", "path".
 {{- end -}}
 {{- end -}}
 {{- if $certificates }}{{ $_ := set $own "tls" (dict "certificates" $certificates) }}{{ end -}}
+{{- end -}}
+{{- if include "starling.servesApi" . -}}
+{{- $_ := set $own "api" (include "starling.api" .root | fromJson) -}}
 {{- end -}}
 {{- if ne .part "embedded" -}}
 {{- $at := "/etc/starling/node" -}}

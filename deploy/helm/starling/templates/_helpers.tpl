@@ -155,6 +155,23 @@ livenessProbe:
 {{- end -}}
 {{- end -}}
 
+{{/* Whether administrators are served there: by whoever decides about stanzas. "root", "part". */}}
+{{- define "starling.servesApi" -}}
+{{- if and .root.Values.api.enabled (ne .part "manager") }}true{{ end -}}
+{{- end -}}
+
+{{/* Whether a part has the certificates of `tls`. "root", "part". */}}
+{{- define "starling.showsCertificates" -}}
+{{- if or (ne .part "router") (include "starling.servesApi" .) }}true{{ end -}}
+{{- end -}}
+
+{{/* Whether an object of the Prometheus operator is wanted. "root", "enabled", "kind". */}}
+{{- define "starling.watches" -}}
+{{- if eq (toString .enabled) "auto" -}}
+{{- if .root.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" .kind) }}true{{ end -}}
+{{- else if .enabled }}true{{ end -}}
+{{- end -}}
+
 {{/* Which secret has the node certificate of a role. "root", "part". */}}
 {{- define "starling.nodeSecret" -}}
 {{- $tls := .root.Values.nodeTls -}}

@@ -63,6 +63,9 @@ spec:
         {{- end }}
         {{- end }}
         - {name: admin, containerPort: 5281, protocol: TCP}
+        {{- if include "starling.servesApi" . }}
+        - {name: api, containerPort: 5282, protocol: TCP}
+        {{- end }}
       {{- include "starling.probes" $root | nindent 6 }}
       {{- if $own.preStopSeconds }}
       lifecycle:
@@ -100,12 +103,21 @@ spec:
 {{- define "starling.secretFiles" -}}
 {{- $values := .root.Values -}}
 {{- $files := list -}}
-{{- if ne .part "router" -}}
+{{- if include "starling.showsCertificates" . -}}
 {{- range $index, $domain := $values.domains -}}
 {{- with include "starling.clientSecret" (dict "root" $.root "domain" $domain) -}}
 {{- $files = append $files (dict "name" (printf "tls-%d" $index) "at" (printf "tls/%s" $domain) "secret" . "keys" (list "tls.crt" "tls.key")) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- with $values.otlp -}}
+{{- $keys := list -}}
+{{- if .headersKey }}{{ $keys = append $keys (printf "%s=headers" .headersKey) }}{{ end -}}
+{{- if .caKey }}{{ $keys = append $keys (printf "%s=ca.crt" .caKey) }}{{ end -}}
+{{- if $keys }}{{ $files = append $files (dict "name" "otlp" "at" "otlp" "secret" .existingSecret "keys" $keys) }}{{ end -}}
+{{- end -}}
+{{- if include "starling.servesApi" . -}}
+{{- $files = append $files (dict "name" "api" "at" "api" "secret" $values.api.existingSecret "keys" (list (printf "%s=tokens" $values.api.tokensKey))) -}}
 {{- end -}}
 {{- if ne .part "embedded" -}}
 {{- $files = append $files (dict "name" "node" "at" "node" "secret" (include "starling.nodeSecret" .) "keys" (list "tls.crt" "tls.key" "ca.crt")) -}}

@@ -10,6 +10,7 @@ import kustomize
 import observability
 import operators
 import sending
+import tutorial
 
 
 class Told(unittest.TextTestResult):
@@ -36,7 +37,7 @@ def chosen(suite, words):
 
 def main():
     loader = unittest.defaultTestLoader
-    every = [loader.loadTestsFromModule(module) for module in (chart, images, kustomize, observability, operators, sending)]
+    every = [loader.loadTestsFromModule(module) for module in (chart, images, kustomize, observability, operators, sending, tutorial)]
     tests = list(chosen(every, sys.argv[1:]))
     runner = unittest.TextTestRunner(sys.stdout, resultclass=Told, verbosity=0)
     result = runner.run(unittest.TestSuite(tests))

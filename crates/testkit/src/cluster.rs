@@ -1,5 +1,6 @@
 //! A cluster whose parts are killed, paused and started again, one at a time.
 
+use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,7 +13,7 @@ use crate::keyspace;
 use crate::member::Member;
 use crate::numbered::Hosts;
 use crate::process::Process;
-use crate::{Redis, ServerOptions, cql_server};
+use crate::{Redis, ServerOptions, Usage, cql_server};
 
 /// What names the stores alone, in its directory.
 const MIGRATE: &str = "migrate.toml";
@@ -263,6 +264,19 @@ impl Cluster {
             }
         }
         Err(said.context("no router runs")?)
+    }
+
+    /// What each process that runs has of the system, by its name.
+    pub fn usage(&self) -> Result<BTreeMap<String, Usage>> {
+        let places = |role, places: &[Place]| -> Result<Vec<_>> {
+            let running =
+                places.iter().enumerate().filter_map(|(place, it)| Some((place, it.process.as_ref()?)));
+            running
+                .map(|(place, process)| Ok((format!("{role}-{place}"), Usage::of(process.pid())?)))
+                .collect()
+        };
+        let (managers, routers) = (places("manager", &self.managers)?, places("router", &self.routers)?);
+        Ok(managers.into_iter().chain(routers).collect())
     }
 
     /// Everything that its processes have logged, in the order of their names.

@@ -1,5 +1,6 @@
 //! A cluster under load, and the history of all that its clients saw.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,9 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use starling_history::Expect;
 use starling_testkit::numbered::{Habit, Hosts, Notes, PATIENCE, Readers, Recipient, Sender};
-use starling_testkit::{Cluster, ClusterOptions, Connection, Part, Proxy, Received, cql_server};
+use starling_testkit::{
+    Cluster, ClusterOptions, Connection, Part, Proxy, Received, Usage, cql_server, excess,
+};
 use tokio::task::JoinSet;
 
 use crate::moment::Moments;
@@ -69,6 +72,8 @@ pub(crate) struct Kit {
     recipients: JoinSet<Recipient>,
     /// Between clients and their nodes, where sockets are to be cut.
     wires: Vec<Proxy>,
+    /// What each process had when nobody was there.
+    usage: BTreeMap<String, Usage>,
 }
 
 impl Kit {
@@ -144,6 +149,7 @@ impl Kit {
             cluster.control(add).await.unwrap();
         }
         befriend(&cluster, &RECEIVERS, CONTACT).await;
+        let usage = calm(&cluster).await;
         let (notes, stop) = (Notes::default(), Arc::new(AtomicBool::new(false)));
         let (mut senders, mut recipients) = (JoinSet::new(), JoinSet::new());
         for name in RECEIVERS.into_iter().chain([CONTACT]) {
@@ -155,7 +161,8 @@ impl Kit {
             let sender = if is_impatient { sender.impatient() } else { sender };
             senders.spawn(sender.insist(hosts.clone(), stop.clone()));
         }
-        Kit { cluster, moments: Moments::of(&notes), notes, stop, senders, recipients, wires: Vec::new() }
+        let (moments, wires) = (Moments::of(&notes), Vec::new());
+        Kit { cluster, moments, notes, stop, senders, recipients, wires, usage }
     }
 
     /// Waits until so many more messages are acknowledged, and says how many that was in a second.
@@ -240,7 +247,40 @@ impl Kit {
         self.notes.check(Expect { all_delivered: true, all_archived: true }, "at the end");
         let (sent, acked, received) = self.notes.open().counts();
         println!("{sent} sent, {acked} acked, {received} received");
+        settles(&self.cluster, &self.usage).await;
         streams
+    }
+}
+
+/// What each process has while nobody is there: sockets of those who were are closed a moment later.
+async fn calm(cluster: &Cluster) -> BTreeMap<String, Usage> {
+    let mut before = cluster.usage().unwrap();
+    for _ in 0..50 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let now = cluster.usage().unwrap();
+        let same = |(name, now): (&String, &Usage)| {
+            before.get(name).is_some_and(|before| before.descriptors <= now.descriptors)
+        };
+        if now.iter().all(same) {
+            return now;
+        }
+        before = now;
+    }
+    before
+}
+
+/// Nobody is there any more: memory and descriptors of all processes are back where they were `before`.
+pub(crate) async fn settles(cluster: &Cluster, before: &BTreeMap<String, Usage>) {
+    let begun = Instant::now();
+    loop {
+        let now = cluster.usage().unwrap();
+        let more = excess(before, &now);
+        if more.is_empty() {
+            println!("after {:?} nothing is left: {before:?} then, {now:?} now", begun.elapsed());
+            return;
+        }
+        assert!(begun.elapsed() < PATIENCE, "nobody is there, and after {PATIENCE:?} {}", more.join("; "));
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

@@ -1,5 +1,5 @@
-//! Between a node and a store, or a client and its node: what is answered can be late, or lost, so that whoever asked cannot know whether
-//! it was done.
+//! Between a node and a store, a client and its node, or two nodes: what is answered can be late, or lost, so that whoever asked cannot
+//! know whether it was done.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -24,6 +24,8 @@ struct Way {
     loses: bool,
     /// What is answered comes so much later.
     late: Duration,
+    /// What is asked comes so much later.
+    asked_late: Duration,
     /// Connections of a former number are closed.
     number: u64,
 }
@@ -85,6 +87,11 @@ impl Proxy {
     pub fn delay_replies(&self, late: Duration) {
         self.way.send_modify(|way| way.late = late);
     }
+
+    /// The same of what is asked, too.
+    pub fn delay(&self, late: Duration) {
+        self.way.send_modify(|way| *way = Way { late, asked_late: late, ..*way });
+    }
 }
 
 async fn accept(listener: TcpListener, store: SocketAddr, ways: watch::Receiver<Way>, lost: Arc<AtomicU64>) {
@@ -101,27 +108,41 @@ async fn accept(listener: TcpListener, store: SocketAddr, ways: watch::Receiver<
 }
 
 /// One connection, until one side closes it, or its number is over.
-async fn pass(node: TcpStream, store: SocketAddr, mut ways: watch::Receiver<Way>, lost: Arc<AtomicU64>) {
+async fn pass(node: TcpStream, store: SocketAddr, ways: watch::Receiver<Way>, lost: Arc<AtomicU64>) {
     let number = ways.borrow().number;
     let Ok(store) = TcpStream::connect(store).await else { return };
     let _ = (node.set_nodelay(true), store.set_nodelay(true));
-    let (mut from_node, mut to_node) = node.into_split();
+    let (from_node, mut to_node) = node.into_split();
     let (from_store, mut to_store) = store.into_split();
-    let (late, answers) = mpsc::channel(LATE);
+    let ((late, answers), (asked_late, questions)) = (mpsc::channel(LATE), mpsc::channel(LATE));
     let now = ways.clone();
-    let asking = tokio::io::copy(&mut from_node, &mut to_store);
+    let asking = async {
+        tokio::join!(ask(from_node, ways.clone(), asked_late), hand_on(questions, &mut to_store));
+    };
     let answering = async {
         tokio::join!(hear(from_store, now, number, lost, late), hand_on(answers, &mut to_node));
     };
+    let mut over = ways.clone();
     tokio::select! {
-        _ = asking => {}
+        () = asking => {}
         () = answering => {}
-        _ = ways.wait_for(|way| way.number != number) => {}
+        _ = over.wait_for(|way| way.number != number) => {}
     }
 }
 
-/// What a store answers, and when it is to arrive.
+/// What a store answers, or is asked, and when it is to arrive.
 type Answer = (Instant, Vec<u8>);
+
+async fn ask(mut node: OwnedReadHalf, ways: watch::Receiver<Way>, late: mpsc::Sender<Answer>) {
+    let mut bytes = vec![0; 16 * 1024];
+    while let Ok(length @ 1..) = node.read(&mut bytes).await {
+        let at = Instant::now() + ways.borrow().asked_late;
+        let asked = bytes.get(..length).unwrap_or_default().to_vec();
+        if late.send((at, asked)).await.is_err() {
+            return;
+        }
+    }
+}
 
 async fn hear(
     mut store: OwnedReadHalf,
@@ -147,10 +168,10 @@ async fn hear(
     }
 }
 
-async fn hand_on(mut answers: mpsc::Receiver<Answer>, node: &mut OwnedWriteHalf) {
+async fn hand_on(mut answers: mpsc::Receiver<Answer>, to: &mut OwnedWriteHalf) {
     while let Some((at, answer)) = answers.recv().await {
         tokio::time::sleep_until(at).await;
-        if node.write_all(&answer).await.is_err() {
+        if to.write_all(&answer).await.is_err() {
             return;
         }
     }
@@ -212,5 +233,18 @@ mod tests {
         node.read_exact(&mut answers).await.unwrap();
         assert!(answers.iter().copied().eq(0..60), "{answers:?}");
         assert!(begun.elapsed() >= late && begun.elapsed() < 30 * late, "{:?}", begun.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_delay_is_one_of_both_directions() {
+        let late = Duration::from_millis(300);
+        let (address, _tasks) = store(Arc::default()).await;
+        let proxy = Proxy::start(address).unwrap();
+        proxy.delay(late);
+        let mut node = TcpStream::connect(proxy.address()).await.unwrap();
+        let begun = Instant::now();
+        node.write_u8(7).await.unwrap();
+        assert_eq!(node.read_u8().await.unwrap(), 7);
+        assert!(begun.elapsed() >= 2 * late, "{:?}", begun.elapsed());
     }
 }

@@ -18,6 +18,7 @@ mod full;
 mod kills;
 mod kit;
 mod late;
+mod link;
 mod logins;
 mod loss;
 mod moment;

@@ -1,6 +1,6 @@
 //! The CQL server that tests share: it takes too long to start for each of them to have its own.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -27,12 +27,13 @@ pub fn cql_server() -> String {
 /// each node.
 #[derive(Debug)]
 pub struct Cassandra {
-    directory: tempfile::TempDir,
+    directory: PathBuf,
+    _own: Option<tempfile::TempDir>,
     nodes: usize,
     address: String,
 }
 
-fn script() -> std::path::PathBuf {
+fn script() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/lib/cassandra.sh")
 }
 
@@ -44,7 +45,17 @@ impl Cassandra {
 
     /// Starts so many, and waits until all of them answer.
     pub async fn start_nodes(nodes: usize) -> Result<Cassandra> {
-        let mut cassandra = Cassandra { directory: tempfile::tempdir()?, nodes, address: String::new() };
+        let own = tempfile::tempdir()?;
+        Cassandra::begin(own.path().to_owned(), Some(own), nodes).await
+    }
+
+    /// Starts one node that keeps everything in a directory which outlives it.
+    pub async fn start_in(directory: &Path) -> Result<Cassandra> {
+        Cassandra::begin(directory.to_owned(), None, 1).await
+    }
+
+    async fn begin(directory: PathBuf, own: Option<tempfile::TempDir>, nodes: usize) -> Result<Cassandra> {
+        let mut cassandra = Cassandra { directory, _own: own, nodes, address: String::new() };
         cassandra.address = cassandra.run("start").await?;
         Ok(cassandra)
     }
@@ -81,6 +92,11 @@ impl Cassandra {
         Ok(())
     }
 
+    /// Whether its first node answers anybody.
+    pub async fn is_there(&self) -> bool {
+        tokio::net::TcpStream::connect(&self.address).await.is_ok()
+    }
+
     /// SIGTERM, and waits until it is gone. Its data stays.
     pub async fn stop(&self) -> Result<()> {
         self.run("stop").await.map(drop)
@@ -89,14 +105,14 @@ impl Cassandra {
     /// What it has kept: to be asked while it is stopped.
     pub fn copy(&self) -> Result<tempfile::TempDir> {
         let copy = tempfile::tempdir()?;
-        copy_all(self.directory.path(), copy.path())?;
+        copy_all(&self.directory, copy.path())?;
         Ok(copy)
     }
 
     /// The same port again with what a copy holds, whatever has come since.
     pub async fn start_from(&self, copy: &tempfile::TempDir) -> Result<()> {
-        std::fs::remove_dir_all(self.directory.path())?;
-        copy_all(copy.path(), self.directory.path())?;
+        std::fs::remove_dir_all(&self.directory)?;
+        copy_all(copy.path(), &self.directory)?;
         self.start_again().await
     }
 
@@ -108,13 +124,13 @@ impl Cassandra {
     }
 
     fn pid(&self, node: usize) -> Result<u32> {
-        let pid = std::fs::read_to_string(self.directory.path().join(format!("n{node}/pid")))?;
+        let pid = std::fs::read_to_string(self.directory.join(format!("n{node}/pid")))?;
         pid.trim().parse().context("its pid")
     }
 
     fn command(&self, what: &str) -> Command {
         let mut command = Command::new(script());
-        command.arg(what).env("CASSANDRA_DIR", self.directory.path()).env_remove("CASSANDRA_YAML");
+        command.arg(what).env("CASSANDRA_DIR", &self.directory).env_remove("CASSANDRA_YAML");
         if what == "start" {
             command.arg(self.nodes.to_string());
         }

@@ -21,6 +21,7 @@ pub struct Redis {
     directory: PathBuf,
     port: u16,
     more: Vec<String>,
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Redis {
@@ -43,6 +44,20 @@ impl Redis {
 
     /// The same with more arguments, each time that it starts.
     pub async fn start_with(directory: &Path, port: u16, more: &[String]) -> Result<Redis> {
+        Redis::start_as(directory, port, more, &[]).await
+    }
+
+    /// The same on a port that is free and with an environment, each time that it starts.
+    pub async fn start_in(directory: &Path, environment: &[(&'static str, String)]) -> Result<Redis> {
+        Redis::start_as(directory, free_port()?, &[], environment).await
+    }
+
+    async fn start_as(
+        directory: &Path,
+        port: u16,
+        more: &[String],
+        environment: &[(&'static str, String)],
+    ) -> Result<Redis> {
         std::fs::create_dir_all(directory)?;
         let child = Command::new("redis-server")
             .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--dir"])
@@ -50,12 +65,14 @@ impl Redis {
             .args(["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""])
             .args(["--maxmemory-policy", "noeviction", "--daemonize", "no", "--logfile", "redis.log"])
             .args(more)
+            .envs(environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .context("starting redis-server, of Debian's package of that name")?;
-        let mut redis = Redis { child, directory: directory.to_owned(), port, more: more.to_vec() };
+        let (more, environment) = (more.to_vec(), environment.to_vec());
+        let mut redis = Redis { child, directory: directory.to_owned(), port, more, environment };
         for _ in 0..600 {
             if let Some(status) = redis.child.try_wait()? {
                 bail!("redis-server ended with {status}");
@@ -171,7 +188,7 @@ impl Redis {
 
     /// The same directory and port again.
     pub async fn start_again(&mut self) -> Result<()> {
-        *self = Redis::start_with(&self.directory.clone(), self.port, &self.more.clone()).await?;
+        *self = Redis::start_as(&self.directory, self.port, &self.more, &self.environment).await?;
         Ok(())
     }
 }

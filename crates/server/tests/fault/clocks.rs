@@ -1,10 +1,9 @@
-//! The wall clock of one node jumps while messages flow (architecture §6, P4); its monotonic one goes on. Not that of Redis, with whose
-//! allocator libfaketime does not get along: see `time` in `store-redis`.
+//! The wall clock of one node, or of Redis, jumps while messages flow (architecture §6, P4); its monotonic one goes on.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use starling_testkit::{FakeClock, Part, Redis, wrapped};
+use starling_testkit::{FakeClock, Part, Redis, WallClock, wrapped};
 
 use crate::kit::{Kit, binary, rounds};
 
@@ -23,11 +22,11 @@ fn with_clock(part: Part, clock: &FakeClock, directory: &Path) -> impl Fn(Part) 
     }
 }
 
-async fn jump(kit: Kit, clock: &FakeClock, rounds: usize) {
+async fn jump(kit: Kit, set: impl Fn(i64), rounds: usize) {
     kit.flow_of_all("at the beginning").await;
     for ahead in JUMPS.into_iter().cycle().take(rounds) {
         kit.moments.next().await;
-        clock.set(ahead).unwrap();
+        set(ahead);
         let long = tokio::time::sleep(LONG);
         kit.flow_of_all(&format!("with a clock {ahead} s ahead")).await;
         long.await;
@@ -43,7 +42,7 @@ async fn jump_of(part: Part) {
     let redis = Redis::start_somewhere(&directory.path().join("redis")).await.unwrap();
     let program = with_clock(part, &clock, directory.path());
     let kit = Kit::start_each(format!("url = \"redis://{}/0\"", redis.address()), program).await;
-    jump(kit, &clock, rounds(4)).await;
+    jump(kit, |ahead| clock.set(ahead).unwrap(), rounds(4)).await;
 }
 
 /// Leases and deadlines go by the time that Redis tells; so do ids, unless the two disagree by more than a minute.
@@ -55,4 +54,22 @@ async fn the_clock_of_a_session_router_that_jumps_is_not_noticed() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_clock_of_a_connection_manager_that_jumps_is_not_noticed() {
     jump_of(Part::Manager(0)).await;
+}
+
+/// Whose time is everybody's: a lease is as long as it was, and no session is taken for one whose time is over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_clock_of_redis_that_jumps_is_not_noticed() {
+    let directory = tempfile::tempdir().unwrap();
+    let clock = WallClock::make(directory.path()).unwrap();
+    let redis = Redis::start_in(&directory.path().join("redis"), &clock.environment()).await.unwrap();
+    let kit = Kit::start_on_redis(format!("url = \"redis://{}/0\"", redis.address())).await;
+    jump(kit, |ahead| clock.set(ahead).unwrap(), rounds(JUMPS.len())).await;
+    clock.set(7200).unwrap();
+    let told = redis.cli(&["TIME"]).await.unwrap();
+    let ahead = told.lines().next().unwrap().parse::<u64>().unwrap().abs_diff(seconds());
+    assert!((7190..7260).contains(&ahead), "its clock was moved: {ahead} s");
+}
+
+fn seconds() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().unwrap().as_secs()
 }

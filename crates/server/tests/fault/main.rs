@@ -21,6 +21,7 @@ mod late;
 mod link;
 mod logins;
 mod loss;
+mod memory;
 mod moment;
 mod operator;
 mod partitions;

@@ -18,7 +18,7 @@ pub use logs::log_style;
 pub use metrics::metric_names;
 pub use pages::{Page, pages, stale};
 pub use text::{first_line_is_purpose, no_bare_allow, no_ignored_tests, no_todo, short_files};
-pub use threats::{threats, threats_page};
+pub use threats::{faults, faults_page, threats, threats_page};
 pub use tree::{File, read, root};
 pub use xep::xep_lists;
 

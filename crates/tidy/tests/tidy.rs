@@ -84,3 +84,10 @@ fn the_table_of_threats_names_tests_that_exist() {
     assert!(page.lines().count() > 20, "the page is there");
     holds(|files| tidy::threats(&page, files));
 }
+
+#[test]
+fn the_table_of_faults_names_tests_that_exist() {
+    let page = tidy::faults_page(&tidy::root()).unwrap_or_default();
+    assert!(page.lines().count() > 20, "the page is there");
+    holds(|files| tidy::faults(&page, files));
+}

@@ -12,6 +12,9 @@ const LATE: [Duration; 3] = [Duration::from_millis(200), Duration::from_millis(1
 /// For how long; shorter than sockets stay (60 s).
 const LONG: Duration = Duration::from_secs(12);
 
+/// Longer than a request to the CQL server may take (20 s here).
+const CUT_OFF: Duration = Duration::from_secs(25);
+
 /// For both routers.
 async fn delay(kit: Kit, proxies: &[Proxy; 2], rounds: usize) {
     kit.flow_of_all("at the beginning").await;
@@ -48,4 +51,27 @@ async fn a_cql_server_that_answers_late_is_slow_and_nothing_worse() {
     let program = behind(&proxies, directory.path(), "STARLING_SCYLLA_NODES", |at| format!("[\"{at}\"]"));
     let kit = Kit::start_each(String::new(), program).await;
     delay(kit, &proxies, rounds(3)).await;
+}
+
+/// What one router and its store tell each other arrives when nobody waits for it any more, as TCP sends what was lost in a partition
+/// when that is over. The other router goes on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_router_that_is_cut_off_from_the_cql_server_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let proxies = proxies(cql_server().parse().unwrap());
+    let program = behind(&proxies, directory.path(), "STARLING_SCYLLA_NODES", |at| format!("[\"{at}\"]"));
+    let kit = Kit::start_each(String::new(), program).await;
+    kit.flow_of_all("at the beginning").await;
+    for proxy in proxies.iter().cycle().take(rounds(2)) {
+        kit.moments.next().await;
+        proxy.delay(CUT_OFF);
+        let long = tokio::time::sleep(CUT_OFF);
+        kit.accept("while a router is cut off from its store").await;
+        long.await;
+        proxy.delay(Duration::ZERO);
+        kit.flow_of_all("when it is not any more").await;
+    }
+    println!("{} messages were refused with `wait`", kit.notes.open().refusals());
+    let streams = kit.end().await;
+    assert!(streams.iter().all(|streams| *streams == 1), "no session was lost: {streams:?}");
 }

@@ -11,7 +11,7 @@ use starling_testkit::{Connection, MemoryLimit, Part, Received, Redis};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::kit::{Kit, binary, rounds};
+use crate::kit::{Kit, binary};
 
 /// What each process may have, in MiB.
 const LIMIT: u64 = 256;
@@ -84,8 +84,8 @@ async fn write_to_all(mut connection: Connection, names: Vec<String>) {
 }
 
 /// They are all at the first manager; who writes to them, at the second.
-async fn press(kit: &Kit, round: usize, end: &watch::Sender<bool>) -> JoinSet<()> {
-    let names: Vec<String> = (0..GREEDY).map(|number| format!("greedy{round}x{number}")).collect();
+async fn press(kit: &Kit, end: &watch::Sender<bool>) -> JoinSet<()> {
+    let names: Vec<String> = (0..GREEDY).map(|number| format!("greedy{number}")).collect();
     for name in &names {
         let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});
         kit.cluster.control(add).await.unwrap();
@@ -100,7 +100,7 @@ async fn press(kit: &Kit, round: usize, end: &watch::Sender<bool>) -> JoinSet<()
     }
     let mut writers = JoinSet::new();
     for (number, few) in names.chunks(GREEDY.div_ceil(AT_ONCE)).enumerate() {
-        let name = format!("writer{round}x{number}");
+        let name = format!("writer{number}");
         let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});
         kit.cluster.control(add).await.unwrap();
         let mut connection = Connection::open(kit.cluster.hosts().nth(1)).await.unwrap();
@@ -112,7 +112,7 @@ async fn press(kit: &Kit, round: usize, end: &watch::Sender<bool>) -> JoinSet<()
     sponges
 }
 
-/// What is beyond the window of their logs waits in Redis.
+/// What is beyond the window of their logs waits in Redis. Once, however many rounds there are: who is gone is kept in mind for a while.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn clients_that_acknowledge_nothing_do_not_take_the_memory_of_all() {
     if !MemoryLimit::is_possible() {
@@ -126,21 +126,19 @@ async fn clients_that_acknowledge_nothing_do_not_take_the_memory_of_all() {
     let program = |part| limits.get(place(part)).unwrap().1.clone();
     let kit = Kit::start_each(format!("url = \"redis://{}/0\"", redis.address()), program).await;
     kit.flow("at the beginning").await;
-    for round in 0..rounds(1).min(3) {
-        kit.moments.next().await;
-        let begun = Instant::now();
-        let end = watch::Sender::new(false);
-        let sponges = press(&kit, round, &end).await;
-        println!(
-            "{GREEDY} clients were written to in {:?}; now {:?}",
-            begun.elapsed(),
-            kit.cluster.usage().unwrap()
-        );
-        kit.flow_of_all("beside clients that acknowledge nothing").await;
-        end.send_replace(true);
-        sponges.join_all().await;
-        kit.flow_of_all("when they are gone").await;
-    }
+    kit.moments.next().await;
+    let begun = Instant::now();
+    let end = watch::Sender::new(false);
+    let sponges = press(&kit, &end).await;
+    println!(
+        "{GREEDY} clients were written to in {:?}; now {:?}",
+        begun.elapsed(),
+        kit.cluster.usage().unwrap()
+    );
+    kit.flow_of_all("beside clients that acknowledge nothing").await;
+    end.send_replace(true);
+    sponges.join_all().await;
+    kit.flow_of_all("when they are gone").await;
     let kills: Vec<u64> = limits.iter().map(|(limit, _)| limit.kills().unwrap()).collect();
     assert_eq!(kills, [0; PARTS.len()], "no process was killed for its memory");
     let streams = kit.end().await;

@@ -102,6 +102,8 @@ BOARDS = {
     ]),
     "drain": ("Drain and rollout", [
         CONNECTIONS,
+        ("Left to send elsewhere", "short", [(f'sum by ({POD}, what) (starling_drain_left{{job=~"$job"}})', BY + " {{what}}")]),
+        ("Who drains (1), or has drained (2)", "short", [(f'max by ({POD}) (starling_drain_state{{job=~"$job"}})', BY)]),
         ("Connections that leave a second", "ops", [(f'-sum by ({POD}) (deriv(xmpp_cm_connections{{job=~"$job"}}[1m])) > 0', BY)]),
         ACCEPTS, RESUMES, SESSIONS,
         ("Sessions that begin anew, a second", "ops", [(rate("xmpp_auth_attempts_total", ',result="success"'), "logins"),

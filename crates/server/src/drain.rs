@@ -19,6 +19,8 @@ use crate::reload::Clients;
 
 /// How long clients that have come and not signed in yet may take to: they would be told of an error in the middle of it.
 const STRANGERS_WITHIN: Duration = Duration::from_secs(3);
+/// How often its metrics say how far it has come.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked whether they have gone.
 const LOOKED_EVERY: Duration = Duration::from_millis(20);
 
@@ -165,6 +167,28 @@ impl Drain {
     fn longest(&self) -> Duration {
         let sockets = self.goes.sockets.as_ref();
         sockets.map_or(Duration::ZERO, |Sockets { hub, config, .. }| longest_drain(hub.len(), config))
+    }
+
+    /// Says how far it has come, until `stop`: at once when it begins or ends, and again and again meanwhile.
+    pub(crate) async fn tell(self: Arc<Self>, stop: CancellationToken) {
+        let mut progress = self.progress.subscribe();
+        loop {
+            let state = match *progress.borrow_and_update() {
+                Progress::Serving => 0,
+                Progress::Draining { .. } => 1,
+                Progress::Drained { .. } => 2,
+            };
+            crate::metrics::drain(state, self.sessions(), self.links());
+            let next = async {
+                match state {
+                    0 => drop(progress.changed().await),
+                    _ => drop(timeout(TOLD_EVERY, progress.changed()).await),
+                }
+            };
+            if stop.run_until_cancelled(next).await.is_none() {
+                return;
+            }
+        }
     }
 
     /// How many sessions have a socket here.

@@ -48,7 +48,26 @@ pub(crate) fn certificates(config: &Config) {
     }
 }
 
+/// How far a drain has come: 0 where none is, 1 while it goes on, 2 when it is done; and what is left of what it sends elsewhere.
+pub(crate) fn drain(state: u8, sessions: Option<usize>, links: Option<usize>) {
+    gauge!("starling_drain_state").set(f64::from(state));
+    for (what, left) in [("sessions", sessions), ("links", links)] {
+        if let Some(left) = left {
+            let left = if state == 0 { 0 } else { left };
+            gauge!("starling_drain_left", "what" => what).set(left as f64);
+        }
+    }
+}
+
 fn describe() {
+    describe_gauge!(
+        "starling_drain_state",
+        "Whether the process drains: 0 it does not, 1 it does, 2 it has, and takes nobody new"
+    );
+    describe_gauge!(
+        "starling_drain_left",
+        "Sessions of a connection manager, or links of a session router, that a drain has not sent elsewhere; 0 where none is"
+    );
     describe_gauge!("starling_build_info", "Always 1; the version is a label");
     describe_gauge!(
         "xmpp_sessions",

@@ -219,6 +219,7 @@ pub(crate) async fn assemble(
         routing.as_ref().map(|routing| routing.pipeline.clone()),
         base.stop.clone(),
     ));
+    base.services.spawn(drain.clone().tell(base.stop.clone()));
     if let Some(routing) = &routing {
         base.services.spawn(stores::watch(routing.clone(), base.health.clone(), base.stop.clone()));
         base.services.spawn(nodes::tell(base.own.clone(), routing.nodes.clone(), base.stop.clone()));

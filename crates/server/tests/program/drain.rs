@@ -86,11 +86,16 @@ async fn a_drain_by_hand_shows_how_far_it_is_and_can_be_called_off() {
     let request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let ready = http(server.address("admin").unwrap(), request).await.unwrap();
     assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+    until("metrics tell of it", async || {
+        told(&server).await.is_some_and(|(state, left)| state == 1 && left > 0)
+    })
+    .await;
     until("some have gone", async || ctl(&server, &["drain", "status"])["sessions"].as_u64().unwrap() < 21)
         .await;
     let called_off = ctl(&server, &["drain", "abort"]);
     assert_eq!(called_off["state"], "serving");
     assert!(called_off["sessions"].as_u64().unwrap() > 0, "{called_off}");
+    until("metrics tell of that", async || told(&server).await == Some((0, 0))).await;
     until("clients come again", async || Connection::open(server.address("plain").unwrap()).await.is_ok())
         .await;
     until("it says that it is ready", async || {
@@ -101,8 +106,18 @@ async fn a_drain_by_hand_shows_how_far_it_is_and_can_be_called_off() {
     ctl(&server, &["drain", "start", "--now"]);
     until("all have gone", async || ctl(&server, &["drain", "status"])["state"] == "drained").await;
     assert_eq!(ctl(&server, &["drain", "status"])["sessions"], 0);
+    until("metrics tell of the end", async || told(&server).await == Some((2, 0))).await;
     first.to_the_end(PATIENCE).await.unwrap();
     resume(&server, "alice", &id).await;
+}
+
+/// The state of a drain and the sessions that are left, as `/metrics` has them.
+async fn told(server: &Server) -> Option<(u8, usize)> {
+    let request = "GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    let page = http(server.address("admin").unwrap(), request).await.unwrap();
+    let value = |name: &str| page.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let state = value("starling_drain_state ")?.parse().unwrap();
+    Some((state, value("starling_drain_left{what=\"sessions\"} ")?.parse().unwrap()))
 }
 
 #[tokio::test]

@@ -228,9 +228,11 @@ async function showMessage() {
   const [jid, id] = [$("message-jid").value.trim(), $("message-id").value.trim()];
   const found = await ask("GET", `/v1/users/${encodeURIComponent(jid)}/messages/${encodeURIComponent(id)}`);
   const holders = found["held-by"].map((one) => `${one.device} (${one.attached ? "connected to" : "left"} ${one.node})`);
-  const trail = found.trail.map((step) => [step.at, step.what, step.device].filter(Boolean).join(" "));
+  const trail = found.trail.map((step) => [step.at, step.what, step.device, `(${step.node})`].filter(Boolean).join(" "));
+  const missing = found.missing.map((one) => `${one.node}: ${one.why}`);
   const rows = [["State", found.state], ["With", found.with], ["Direction", found.direction], ["Received", found.received], ["Kept in", found["kept-in"]],
-    ["Held by", holders.join(", ") || "no session"], [`What ${found.node} did`, trail.join(", ") || "nothing that it remembers"]];
+    ["Held by", holders.join(", ") || "no session"], ["What was done", trail.join(", ") || "nothing that anybody remembers"],
+    ["Did not answer", missing.join(", ")]];
   for (const [key, value] of rows.filter(([, value]) => value)) $("message").append(element("dt", key), element("dd", value));
 }
 

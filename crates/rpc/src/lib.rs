@@ -8,6 +8,7 @@ mod io;
 pub mod link;
 mod metrics;
 mod pb;
+pub mod peers;
 mod role;
 mod tls;
 

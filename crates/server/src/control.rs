@@ -1,5 +1,6 @@
 //! The control socket: one JSON request a line, one JSON answer. Mode 0600: who may open it may do everything.
 
+mod cluster;
 mod commands;
 mod counts;
 mod message;
@@ -17,6 +18,7 @@ use starling_connection_manager::Hub;
 use starling_im::Pipeline;
 use starling_jid::BareJid;
 use starling_ports::authentication::{Authentication, Mechanism, Reply, Step};
+use starling_rpc::peers::Peers;
 use starling_telemetry::Metrics;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -28,7 +30,7 @@ use tracing::warn;
 
 use crate::assemble::{Addresses, Routing};
 use crate::drain::Drain;
-use crate::nodes::Own;
+use crate::nodes::{Listed, Listing, Names, Own};
 use crate::reload::Reload;
 
 /// A request is one line of at most this many bytes.
@@ -43,6 +45,10 @@ const REST: Duration = Duration::from_millis(100);
 pub(crate) struct Control {
     /// `None` in a mere connection manager, which knows no account.
     pub(crate) routing: Option<Routing>,
+    /// What that has heard of other processes.
+    pub(crate) listing: Option<Listing>,
+    /// All processes.
+    pub(crate) peers: Arc<Peers>,
     /// The sockets of this process, if it has any.
     pub(crate) hub: Option<Arc<Hub>>,
     pub(crate) own: Arc<Own>,
@@ -57,6 +63,20 @@ impl Control {
     fn routing(&self) -> Result<&Routing, Refused> {
         let why = "this process is a mere connection manager: ask a session router";
         self.routing.as_ref().ok_or_else(|| Refused::Conflict(why.to_owned()))
+    }
+
+    fn listing(&self) -> Result<&Listing, Refused> {
+        let why = "this process is a mere connection manager: ask a session router";
+        self.listing.as_ref().ok_or_else(|| Refused::Conflict(why.to_owned()))
+    }
+
+    /// What nodes are called.
+    async fn names(&self) -> Names {
+        let listed = match &self.listing {
+            Some(listing) => listing.read(self.own.report()).await.0,
+            None => Listed::new(),
+        };
+        Names::new(self.peers.known(), &listed)
     }
 
     pub(crate) fn pipeline(&self) -> Result<&Pipeline, Refused> {

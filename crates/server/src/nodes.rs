@@ -1,14 +1,15 @@
 //! What this process says of itself, for whoever asks a session router for all nodes.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use starling_admin::messages::Node;
-use starling_ports::StoreError;
 use starling_ports::clock::Clock;
 use starling_ports::ids::NodeId;
 use starling_ports::nodes::{NodeReport, Nodes};
 use starling_telemetry::otlp::Resource;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
@@ -18,7 +19,9 @@ use crate::drain::Drain;
 /// How often: as managers do with their renewals.
 const EVERY: Duration = Duration::from_secs(5);
 /// Who has said nothing for so long is called silent: a lease.
-const SILENT: Duration = Duration::from_secs(15);
+pub(crate) const SILENT: Duration = Duration::from_secs(15);
+/// How long the store may take to tell of the nodes.
+const READ_WITHIN: Duration = Duration::from_secs(2);
 
 /// This process.
 pub(crate) struct Own {
@@ -78,10 +81,46 @@ pub(crate) async fn tell(own: Arc<Own>, nodes: Arc<dyn Nodes>, stop: Cancellatio
     }
 }
 
+/// What a session router has heard of all nodes.
+pub(crate) struct Listing {
+    nodes: Arc<dyn Nodes>,
+    /// As it was read last, and when: where the store does not answer now, it did before.
+    last: Mutex<Option<(Listed, Instant)>>,
+}
+
+/// Nodes, and how long ago each of them was heard.
+pub(crate) type Listed = Vec<(NodeReport, Duration)>;
+
+impl Listing {
+    pub(crate) fn new(nodes: Arc<dyn Nodes>) -> Listing {
+        Listing { nodes, last: Mutex::default() }
+    }
+
+    /// All nodes, with what this process has to say now; and why that is old, if the store does not answer.
+    pub(crate) async fn read(&self, own: NodeReport) -> (Listed, Option<String>) {
+        let read = timeout(READ_WITHIN, async {
+            self.nodes.report(own.clone()).await?;
+            self.nodes.nodes().await
+        });
+        let trouble = match read.await {
+            Ok(Ok(listed)) => {
+                *self.last.lock() = Some((listed.clone(), Instant::now()));
+                return (listed, None);
+            }
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} s", READ_WITHIN.as_secs()),
+        };
+        let last = self.last.lock().clone();
+        let (mut listed, read) = last.unwrap_or((Vec::new(), Instant::now()));
+        listed.retain(|(node, _)| node.name != own.name);
+        listed.iter_mut().for_each(|(_, ago)| *ago += read.elapsed());
+        listed.push((own, Duration::ZERO));
+        (listed, Some(trouble))
+    }
+}
+
 /// All nodes, for people and programs.
-pub(crate) async fn list(own: &Own, nodes: &dyn Nodes) -> Result<Vec<Node>, StoreError> {
-    nodes.report(own.report()).await?;
-    let listed = nodes.nodes().await?;
+pub(crate) fn shown(listed: Listed) -> Vec<Node> {
     let shown = listed.into_iter().map(|(node, ago)| Node {
         state: state(&node, ago).to_owned(),
         name: node.name,
@@ -92,7 +131,7 @@ pub(crate) async fn list(own: &Own, nodes: &dyn Nodes) -> Result<Vec<Node>, Stor
         since: node.since.to_xep_0082(),
         heard_seconds_ago: ago.as_secs(),
     });
-    Ok(shown.collect())
+    shown.collect()
 }
 
 fn state(node: &NodeReport, ago: Duration) -> &str {
@@ -110,10 +149,12 @@ impl Names {
     }
 }
 
-/// Of all that are listed.
-pub(crate) async fn names(nodes: &dyn Nodes) -> Result<Names, StoreError> {
-    let listed = nodes.nodes().await?;
-    Ok(Names(listed.into_iter().map(|(report, _)| (report.node, report.name)).collect()))
+impl Names {
+    /// Of those that are reached, and those that are listed.
+    pub(crate) fn new(mut reached: Vec<(NodeId, String)>, listed: &Listed) -> Names {
+        reached.extend(listed.iter().map(|(report, _)| (report.node, report.name.clone())));
+        Names(reached)
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 pub mod client;
 mod frames;
-mod limits;
+pub(crate) mod limits;
 pub mod server;
 
 #[cfg(test)]

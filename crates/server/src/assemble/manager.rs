@@ -41,6 +41,7 @@ pub(super) async fn linked(
         identity: Identity::open(&config.cluster)?,
         holder: hub.clone(),
         report: Arc::new(move || own.report()),
+        peers: base.peers.clone(),
         tasks: base.links.clone(),
         stop: base.unlink.clone(),
     };

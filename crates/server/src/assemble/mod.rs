@@ -29,6 +29,7 @@ use starling_ports::nodes::Nodes;
 use starling_ports::position::Positions;
 use starling_ports::sessions::Sessions;
 use starling_ports::trace::Tracer;
+use starling_rpc::peers::{Peers, Respondent};
 use starling_rpc::{Role, Stores};
 use starling_session_router::Login;
 use starling_store_embedded::Store;
@@ -42,7 +43,7 @@ use crate::clock;
 use crate::config::{Config, Mode};
 use crate::control::Control;
 use crate::drain::{Drain, Goes, Sockets};
-use crate::nodes::{self, Own};
+use crate::nodes::{self, Listing, Own};
 use crate::reload::Reload;
 
 pub(crate) use api::Keeper;
@@ -96,6 +97,8 @@ pub(crate) struct Routing {
 /// What all parts of a node are built on.
 struct Base {
     node: NodeId,
+    /// All processes.
+    peers: Arc<Peers>,
     own: Arc<Own>,
     clock: Arc<dyn Clock>,
     tracer: Tracer,
@@ -225,9 +228,22 @@ pub(crate) async fn assemble(
         base.services.spawn(nodes::tell(base.own.clone(), routing.nodes.clone(), base.stop.clone()));
     }
     let (addresses_too, since) = (addresses.clone(), Instant::now());
-    let own = base.own.clone();
-    let control =
-        Arc::new(Control { routing, hub, own, addresses: addresses_too, reload, drain, since, metrics });
+    let (own, peers) = (base.own.clone(), base.peers.clone());
+    let listing = routing.as_ref().map(|routing| Listing::new(routing.nodes.clone()));
+    let control = Arc::new(Control {
+        routing,
+        listing,
+        peers,
+        hub,
+        own,
+        addresses: addresses_too,
+        reload,
+        drain,
+        since,
+        metrics,
+    });
+    let respondent: Arc<dyn Respondent> = control.clone();
+    base.peers.answered_by(Arc::downgrade(&respondent));
     if let Some(api) = api {
         api.serve(control.clone(), &base)?;
     }
@@ -247,6 +263,7 @@ impl Base {
         let tracer = crate::trace::start(&config.otlp, own.resource(), &services, stop.clone())?;
         Ok(Base {
             node,
+            peers: Peers::new(node, own.name()),
             own,
             clock,
             tracer,

@@ -34,6 +34,7 @@ pub(super) async fn start(config: &Config, base: &Base, hub: Option<Arc<Hub>>) -
         ingress: routing.pipeline.clone(),
         authentication: routing.login.clone(),
         nodes: routing.nodes.clone(),
+        peers: base.peers.clone(),
         downlinks: downlinks.clone(),
         features: features(&routing.pipeline),
         identity: Identity::open(&config.cluster)?,

@@ -42,8 +42,8 @@ enum Action {
     /// The processes of this cluster.
     #[command(subcommand)]
     Node(Node),
-    /// Where a message of an account is, by its archive id: asked of a session router, and what became of it at a socket, of the
-    /// connection manager that `held-by` or `session list` names.
+    /// Where a message of an account is, by its archive id: who stored it, which device it was written to, and whether that has
+    /// acknowledged it. All processes are asked, whichever this is; `missing` names those that did not answer.
     Message {
         /// Whose archive.
         account: String,

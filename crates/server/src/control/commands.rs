@@ -40,8 +40,11 @@ impl Administration for Control {
     }
 
     async fn node_list(&self, _: pb::NodeListRequest) -> Result<pb::NodeListAnswer, Refused> {
-        let nodes = nodes::list(&self.own, &*self.routing()?.nodes).await.map_err(of_store)?;
-        Ok(pb::NodeListAnswer { nodes })
+        let (listed, trouble) = self.listing()?.read(self.own.report()).await;
+        match trouble {
+            None => Ok(pb::NodeListAnswer { nodes: nodes::shown(listed) }),
+            Some(why) => Err(Refused::Failed(why)),
+        }
     }
 
     /// The first sessions; `more` says that there are others.
@@ -51,7 +54,7 @@ impl Administration for Control {
         let looked_at = if asked.node.is_some() { MAX_LIST } else { limit };
         let context = self.pipeline()?.context();
         let found = context.list_sessions(of.as_ref(), looked_at + 1).await.map_err(of_account)?;
-        let names = nodes::names(&*self.routing()?.nodes).await.map_err(of_store)?;
+        let names = self.names().await;
         let is_cut = found.len() > looked_at;
         let shown = found.into_iter().take(looked_at).map(|session| pb::Session {
             jid: session.jid.to_string(),
@@ -123,7 +126,7 @@ impl Administration for Control {
     }
 
     async fn message(&self, asked: pb::MessageRequest) -> Result<pb::MessageAnswer, Refused> {
-        self.trace(&account(&asked.jid)?, &asked.id).await
+        self.trace(asked).await
     }
 
     async fn drain_status(&self, _: pb::DrainStatusRequest) -> Result<pb::DrainAnswer, Refused> {
@@ -171,7 +174,7 @@ fn limit(asked: Option<u32>) -> usize {
     asked.map_or(USUAL_LIST, |asked| usize::try_from(asked).unwrap_or(MAX_LIST)).clamp(1, MAX_LIST)
 }
 
-fn account(text: &str) -> Result<BareJid, Refused> {
+pub(super) fn account(text: &str) -> Result<BareJid, Refused> {
     match BareJid::new(text) {
         Err(error) => Err(Refused::Invalid(format!("{text:?} is not a bare JID: {error}"))),
         Ok(jid) if jid.is_domain() => {

@@ -9,8 +9,9 @@ use crate::kit::binary;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const ROUTERS: [Part; 2] = [Part::Router(0), Part::Router(1)];
+const ALL: [Part; 4] = [Part::Manager(0), Part::Manager(1), Part::Router(0), Part::Router(1)];
 
-/// Asks until the answer is as it should be.
+/// Asks until the answer is as it should be; what is refused is an answer with an `error`.
 async fn until(
     what: &str,
     cluster: &Cluster,
@@ -20,7 +21,8 @@ async fn until(
 ) -> Value {
     let begun = Instant::now();
     loop {
-        let answer = cluster.ask(part, request.clone()).await.unwrap();
+        let asked = cluster.ask(part, request.clone()).await;
+        let answer = asked.unwrap_or_else(|refused| json!({"error": refused.to_string()}));
         if is_so(&answer) {
             return answer;
         }
@@ -52,19 +54,38 @@ async fn next(connection: &mut Connection, name: &str) -> Tree {
 }
 
 fn named<'a>(answer: &'a Value, name: &str) -> &'a Value {
-    let nodes = answer["nodes"].as_array().unwrap();
-    nodes.iter().find(|node| node["name"] == name).unwrap_or(&Value::Null)
+    let mut nodes = answer["nodes"].as_array().into_iter().flatten();
+    nodes.find(|node| node["name"] == name).unwrap_or(&Value::Null)
 }
 
-fn whats(answer: &Value) -> Vec<&str> {
-    answer["trail"].as_array().unwrap().iter().filter_map(|event| event["what"].as_str()).collect()
+/// What was done, and by whom: the number of the router that stored it is the store's choice.
+fn trail(answer: &Value) -> Vec<String> {
+    let shown = |event: &Value| {
+        let [what, node] = ["what", "node"].map(|key| event[key].as_str().unwrap());
+        format!("{what} by {}", if node.starts_with("router-") { "a router" } else { node })
+    };
+    answer["trail"].as_array().into_iter().flatten().map(shown).collect()
+}
+
+fn missing(answer: &Value) -> Vec<&str> {
+    answer["missing"].as_array().into_iter().flatten().filter_map(|one| one["node"].as_str()).collect()
+}
+
+/// A message from Alice to Bob, and the question where it is.
+async fn sent(alice: &mut Connection, bob: &mut Connection) -> Value {
+    let message =
+        "<message to='bob@localhost' type='chat'><body>nobody else is to read this</body></message>";
+    alice.write(message).await.unwrap();
+    let came = next(bob, "message").await;
+    let id = came.child("stanza-id").unwrap().attr("id").unwrap().to_owned();
+    json!({"op": "message", "jid": "bob@localhost", "id": id})
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_sessions_and_messages_are_found_at_any_router() {
+async fn nodes_and_sessions_are_found_at_any_router() {
     let options = ClusterOptions::default();
     let cluster = Cluster::start(&binary(), &options).await.unwrap();
-    let (mut alice, mut bob) = (enter(&cluster, "alice", 0).await, enter(&cluster, "bob", 1).await);
+    let (_alice, _bob) = (enter(&cluster, "alice", 0).await, enter(&cluster, "bob", 1).await);
 
     for router in ROUTERS {
         let is_whole = |answer: &Value| {
@@ -104,38 +125,52 @@ async fn nodes_sessions_and_messages_are_found_at_any_router() {
     let refused = cluster.ask(Part::Manager(0), json!({"op": "node-list"})).await.unwrap_err();
     assert!(refused.to_string().contains("ask a session router"), "{refused}");
 
-    let body = "nobody else is to read this";
-    let message = format!("<message to='bob@localhost' type='chat'><body>{body}</body></message>");
-    alice.write(&message).await.unwrap();
-    let came = next(&mut bob, "message").await;
-    let id = came.child("stanza-id").unwrap().attr("id").unwrap().to_owned();
-    let request = json!({"op": "message", "jid": "bob@localhost", "id": id});
-    for router in ROUTERS {
-        let found = cluster.ask(router, request.clone()).await.unwrap();
+    cluster.ask(Part::Manager(0), json!({"op": "drain-start", "now": true})).await.unwrap();
+    let is_gone = |answer: &Value| named(answer, "manager-0")["state"] == "drained";
+    until("a drain is seen", &cluster, Part::Router(1), json!({"op": "node-list"}), is_gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_is_followed_at_any_process_and_whoever_does_not_answer_is_named() {
+    let mut cluster = Cluster::start(&binary(), &ClusterOptions::default()).await.unwrap();
+    let (mut alice, mut bob) = (enter(&cluster, "alice", 0).await, enter(&cluster, "bob", 1).await);
+    let request = sent(&mut alice, &mut bob).await;
+    let written = ["stored by a router", "written by manager-1"];
+    for part in ALL {
+        let is_whole = |found: &Value| trail(found) == written && missing(found).is_empty();
+        let found = until("two of three steps", &cluster, part, request.clone(), is_whole).await;
         assert_eq!(found["state"], "waits for a device", "{found}");
         let held =
             json!([{"device": "bob@localhost/phone", "node": "manager-1", "attached": true, "number": 2}]);
         assert_eq!(found["held-by"], held, "{found}");
+        assert_eq!(found["trail"][1]["device"], "bob@localhost/phone");
         assert!(!found.to_string().contains("nobody else"), "{found}");
     }
-    let found = cluster.ask(Part::Manager(1), request.clone()).await.unwrap();
-    assert_eq!(whats(&found), ["written"], "{found}");
-    assert_eq!(found["trail"][0]["device"], "bob@localhost/phone");
-    assert!(whats(&cluster.ask(Part::Manager(0), request.clone()).await.unwrap()).is_empty());
-
     bob.write("<a xmlns='urn:xmpp:sm:3' h='2'/>").await.unwrap(); // his own presence, and the message
-    let is_acked = |found: &Value| whats(found) == ["written", "acknowledged"];
-    until("the socket's end", &cluster, Part::Manager(1), request.clone(), is_acked).await;
-    let mut trails = Vec::new();
-    for router in ROUTERS {
-        let is_done =
-            |found: &Value| found["state"] == "acknowledged by a device" && found["held-by"] == json!([]);
-        let found = until("the row's end", &cluster, router, request.clone(), is_done).await;
-        trails.extend(whats(&found).into_iter().map(str::to_owned));
+    let acknowledged = ["stored by a router", "written by manager-1", "acknowledged by manager-1"];
+    for part in ALL {
+        let is_done = |found: &Value| {
+            found["state"] == "acknowledged by a device"
+                && trail(found) == acknowledged
+                && missing(found).is_empty()
+        };
+        let found = until("all three steps", &cluster, part, request.clone(), is_done).await;
+        assert_eq!(found["held-by"], json!([]), "{found}");
     }
-    assert_eq!(trails, ["stored"], "by one of the routers, once");
 
-    cluster.ask(Part::Manager(0), json!({"op": "drain-start", "now": true})).await.unwrap();
-    let is_gone = |answer: &Value| named(answer, "manager-0")["state"] == "drained";
-    until("a drain is seen", &cluster, Part::Router(1), json!({"op": "node-list"}), is_gone).await;
+    cluster.pause(Part::Manager(1)).unwrap(); // it lives, and its connections are up
+    let done = json!("acknowledged by a device"); // the row says so
+    for part in [Part::Manager(0), Part::Router(0)] {
+        let is_named = |found: &Value| {
+            trail(found) == written[..1] && missing(found) == ["manager-1"] && found["state"] == done
+        };
+        until("who is paused is named", &cluster, part, request.clone(), is_named).await;
+    }
+    cluster.go_on(Part::Manager(1)).unwrap();
+    cluster.kill(Part::Manager(1)).await.unwrap();
+    cluster.kill(Part::Router(0)).await.unwrap();
+    for part in [Part::Manager(0), Part::Router(1)] {
+        let is_named = |found: &Value| missing(found) == ["manager-1", "router-0"] && found["state"] == done;
+        until("who is dead is named", &cluster, part, request.clone(), is_named).await;
+    }
 }

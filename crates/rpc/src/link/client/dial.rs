@@ -28,6 +28,7 @@ use crate::link::limits::{
 use crate::metrics::{Metrics, Refused, refused};
 use crate::pb::link_client::LinkClient;
 use crate::pb::{self, down, up};
+use crate::peers;
 use crate::{Identity, Role, VERSION};
 
 /// How often names are looked up.
@@ -74,6 +75,9 @@ pub(super) async fn discover(uplinks: Arc<Uplinks>, names: Vec<String>) {
             if dialled.iter().all(|(known, _)| *known != address) {
                 let gone = CancellationToken::new();
                 uplinks.tasks.spawn(keep(uplinks.clone(), address, wanted.clone(), gone.clone()));
+                let (peers, identity) = (uplinks.peers.clone(), uplinks.identity.clone());
+                let asked = peers::dial::keep(peers, address, identity, uplinks.tasks.clone());
+                uplinks.tasks.spawn(gone.clone().run_until_cancelled_owned(asked));
                 dialled.insert((address, gone));
             }
         }
@@ -224,7 +228,7 @@ fn hello(uplinks: &Uplinks) -> pb::Up {
 }
 
 /// Between one and two times as long: managers that lost a router together do not come back together.
-fn jittered(pause: Duration) -> Duration {
+pub(crate) fn jittered(pause: Duration) -> Duration {
     let mut byte = [0];
     let _ = getrandom::fill(&mut byte);
     pause + pause * u32::from(byte[0]) / 256

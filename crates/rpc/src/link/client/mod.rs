@@ -29,6 +29,7 @@ use crate::Identity;
 use crate::convert;
 use crate::metrics::Metrics;
 use crate::pb;
+use crate::peers::Peers;
 
 /// What a connection manager needs to reach session routers.
 pub struct Setup {
@@ -42,6 +43,8 @@ pub struct Setup {
     pub holder: Arc<dyn Holder>,
     /// What this node says of itself, all but its links.
     pub report: Arc<dyn Fn() -> NodeReport + Send + Sync>,
+    /// All processes, which the same routers ask and are asked.
+    pub peers: Arc<Peers>,
     /// Where tasks live.
     pub tasks: TaskTracker,
     /// Ends all links.
@@ -64,6 +67,7 @@ pub struct Uplinks {
     identity: Option<Arc<Identity>>,
     holder: Arc<dyn Holder>,
     report: Arc<dyn Fn() -> NodeReport + Send + Sync>,
+    peers: Arc<Peers>,
     announced: watch::Sender<Option<Announced>>,
     /// Where the keys of a SASL exchange are kept that has begun.
     exchanges: Mutex<HashMap<u128, Arc<Lane>>>,
@@ -80,13 +84,14 @@ impl Uplinks {
     /// Begins to dial. Where `local` is given, this process is a router too: it decides by itself, and has links only to be
     /// reached by the others.
     pub fn start(setup: Setup, local: Option<Arc<dyn Ingress>>) -> Arc<Uplinks> {
-        let Setup { node, routers: names, identity, holder, report, tasks, stop } = setup;
+        let Setup { node, routers: names, identity, holder, report, peers, tasks, stop } = setup;
         let uplinks = Arc::new(Uplinks {
             node,
             routers: Routers::new(),
             identity,
             holder,
             report,
+            peers,
             announced: watch::Sender::new(None),
             exchanges: Mutex::default(),
             lost: Arc::default(),

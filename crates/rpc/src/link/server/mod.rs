@@ -28,6 +28,9 @@ use crate::io::{Caller, Io};
 use crate::metrics::{Refused, refused};
 use crate::pb::link_server::LinkServer;
 use crate::pb::login_server::LoginServer;
+use crate::pb::peers_server::PeersServer;
+use crate::peers::Peers;
+use crate::peers::serve::PeersService;
 use crate::{Error, Identity, Role};
 
 /// Connections whose handshake is over and that wait to be served.
@@ -43,6 +46,8 @@ pub struct Setup {
     pub authentication: Arc<dyn Authentication>,
     /// Where managers leave word of themselves.
     pub nodes: Arc<dyn Nodes>,
+    /// All processes, for who is asked of them here.
+    pub peers: Arc<Peers>,
     /// Where deliveries go.
     pub downlinks: Arc<Downlinks>,
     /// More stream features after login, as canonical XML.
@@ -62,8 +67,9 @@ pub async fn start(setup: Setup) -> Result<SocketAddr, Error> {
     let wrong = |source| Error::Listen { address: setup.listen, source };
     let listener = TcpListener::bind(setup.listen).await.map_err(wrong)?;
     let address = listener.local_addr().map_err(wrong)?;
-    let Setup { node, ingress, authentication, nodes, downlinks, features, identity, listen: _, tasks, stop } =
-        setup;
+    let Setup {
+        node, ingress, authentication, nodes, peers, downlinks, features, identity, tasks, stop, ..
+    } = setup;
     let mut leaving = downlinks.leaving();
     let link = LinkService {
         node,
@@ -83,6 +89,7 @@ pub async fn start(setup: Setup) -> Result<SocketAddr, Error> {
         .initial_connection_window_size(CONNECTION_WINDOW)
         .add_service(health_service)
         .add_service(LinkServer::new(link).max_decoding_message_size(MESSAGE_BYTES))
+        .add_service(PeersServer::new(PeersService { peers, tasks: tasks.clone(), stop: stop.clone() }))
         .add_service(LoginServer::new(LoginService::new(ingress, authentication)));
     let (accepted, incoming) = mpsc::channel(ACCEPTED);
     tasks.spawn(accept(listener, identity, accepted, tasks.clone(), stop.clone()));
@@ -138,7 +145,7 @@ async fn accept(
 }
 
 /// Only a connection manager may ask anything.
-fn authorise<T>(request: &Request<T>) -> Result<(), Status> {
+pub(crate) fn authorise<T>(request: &Request<T>) -> Result<(), Status> {
     match request.extensions().get::<Caller>() {
         Some(Caller::Local) => Ok(()),
         Some(Caller::Known(roles)) if roles.contains(&Role::ConnectionManager) => Ok(()),

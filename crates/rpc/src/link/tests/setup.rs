@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::link::client::{self, Uplinks};
 use crate::link::server::{self, Downlinks};
+use crate::peers::Peers;
 use crate::{Config, Identity, Role, node_id};
 
 /// How long anything may take on a busy machine.
@@ -148,6 +149,7 @@ impl Core {
             ingress: self.pipeline.clone(),
             authentication: self.login.clone(),
             nodes: self.store.clone(),
+            peers: Peers::new(node_id(name, 1), name),
             downlinks,
             features: "<c xmlns='urn:x'/>".to_owned(),
             identity,
@@ -238,6 +240,7 @@ impl Manager {
             identity,
             holder: inbox.clone(),
             report: Arc::new(move || report.clone()),
+            peers: Peers::new(node_id(name, 1), name),
             tasks: tasks.clone(),
             stop: stop.clone(),
         };

@@ -3,6 +3,7 @@
 mod cluster;
 mod commands;
 mod counts;
+mod follow;
 mod message;
 
 use std::net::Ipv4Addr;

@@ -59,11 +59,17 @@ fn account(text: &str) -> Result<BareJid> {
     BareJid::new(text).with_context(|| format!("{text:?} is not a bare JID"))
 }
 
+/// Whether it makes sense, wherever it is done.
+pub(crate) fn check(change: &TraceChangeRequest) -> Result<()> {
+    ensure!(change.rate.is_none_or(|rate| (0.0..=1.0).contains(&rate)), "a rate is from 0 to 1");
+    change.follow.iter().chain(&change.unfollow).try_for_each(|jid| account(jid).map(drop))
+}
+
 /// Changes what is followed, and says what is.
 pub(crate) fn change(tracer: &Tracer, change: &TraceChangeRequest) -> Result<TraceAnswer> {
+    check(change)?;
     let mut sampling = tracer.sampling();
     if let Some(rate) = change.rate {
-        ensure!((0.0..=1.0).contains(&rate), "a rate is from 0 to 1");
         sampling.rate = rate;
     }
     if let Some(jid) = &change.follow {
@@ -91,5 +97,6 @@ pub(crate) fn status(tracer: &Tracer) -> TraceAnswer {
         rate,
         accounts: accounts.iter().map(BareJid::to_string).collect(),
         most_per_second,
+        ..TraceAnswer::default()
     }
 }

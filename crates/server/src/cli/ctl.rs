@@ -56,7 +56,8 @@ enum Action {
     /// The configuration of the running server.
     #[command(subcommand)]
     Config(Configuration),
-    /// Which stanzas are followed from socket to socket, their spans sent to the receiver that `[otlp]` names.
+    /// Which stanzas are followed from socket to socket, their spans sent to the receiver that `[otlp]` names: in all processes of
+    /// the cluster, whichever is asked. One that starts later follows what its configuration says.
     #[command(subcommand)]
     Trace(Trace),
 }

@@ -14,6 +14,7 @@ use starling_rpc::peers::{Absent, Heard, Respondent};
 
 use super::Control;
 use crate::nodes::SILENT;
+use crate::trace;
 
 /// What one process says to another.
 #[derive(Default, Serialize, Deserialize)]
@@ -50,6 +51,8 @@ impl Control {
     /// Connection managers ask a router this, so there is nothing here that they may not know or do.
     async fn answer_peer(&self, command: &str, request: &[u8]) -> Result<Value, Refused> {
         match command {
+            "trace-status" => to_json(trace::status(&self.reload.tracer)),
+            "trace-change" => to_json(self.follow_here(&parse(request)?)?),
             "message" => to_json(self.trace_here(&parse(request)?).await?),
             _ => Err(Refused::NotFound("its version knows no such question".to_owned())),
         }

@@ -10,7 +10,6 @@ use tracing::info;
 
 use super::Control;
 use crate::nodes;
-use crate::trace;
 
 /// How many accounts or sessions one answer lists at most, and how many unless it is said.
 const MAX_LIST: usize = 10_000;
@@ -149,17 +148,11 @@ impl Administration for Control {
     }
 
     async fn trace_status(&self, _: pb::TraceStatusRequest) -> Result<pb::TraceAnswer, Refused> {
-        Ok(trace::status(&self.reload.tracer))
+        self.followed().await
     }
 
     async fn trace_change(&self, asked: pb::TraceChangeRequest) -> Result<pb::TraceAnswer, Refused> {
-        let tracer = &self.reload.tracer;
-        if !tracer.has_receiver() {
-            let why =
-                "there is no receiver of spans: name one as otlp.endpoint, and start this process again";
-            return Err(Refused::Conflict(why.to_owned()));
-        }
-        trace::change(tracer, &asked).map_err(|error| Refused::Invalid(format!("{error:#}")))
+        self.follow(&asked).await
     }
 
     async fn config_reload(&self, _: pb::ConfigReloadRequest) -> Result<pb::ConfigReloadAnswer, Refused> {

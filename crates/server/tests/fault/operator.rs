@@ -130,6 +130,32 @@ async fn nodes_and_sessions_are_found_at_any_router() {
     until("a drain is seen", &cluster, Part::Router(1), json!({"op": "node-list"}), is_gone).await;
 }
 
+/// Spans go nowhere here: who follows what is all that matters.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_followed_changes_in_all_processes_that_are_there() {
+    let config = "[otlp]\nendpoint = \"http://127.0.0.1:9\"\nsample-rate = 0.0\n".to_owned();
+    let options = ClusterOptions { config, ..ClusterOptions::default() };
+    let mut cluster = Cluster::start(&binary(), &options).await.unwrap();
+    let follows = |answer: &Value, rate: f64, nodes: &[&str]| {
+        answer["rate"] == rate && answer["reached"] == json!(nodes)
+    };
+    let all = ["manager-0", "manager-1", "router-0", "router-1"];
+    for (part, rate) in ALL.into_iter().zip([0.1, 0.2, 0.3, 0.4]) {
+        let request = json!({"op": "trace-change", "rate": rate});
+        until("it reaches all", &cluster, part, request, |answer| follows(answer, rate, &all)).await;
+        for other in ALL {
+            let is_same = |status: &Value| follows(status, rate, &all) && missing(status).is_empty();
+            until("all say so", &cluster, other, json!({"op": "trace-status"}), is_same).await;
+        }
+    }
+    cluster.kill(Part::Manager(1)).await.unwrap();
+    let request = json!({"op": "trace-change", "follow": "alice@localhost"});
+    let is_named = |answer: &Value| {
+        follows(answer, 0.4, &["manager-0", "router-0", "router-1"]) && missing(answer) == ["manager-1"]
+    };
+    until("who is dead is named", &cluster, Part::Manager(0), request, is_named).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_is_followed_at_any_process_and_whoever_does_not_answer_is_named() {
     let mut cluster = Cluster::start(&binary(), &ClusterOptions::default()).await.unwrap();

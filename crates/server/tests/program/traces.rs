@@ -97,8 +97,15 @@ async fn a_followed_message_is_one_trace_over_all_processes() {
     let (mut alice, mut bob) = (login(&server, "alice").await, login(&server, "bob").await);
     send(&mut alice, &mut bob, "nobody follows this").await;
     let follow = json!({"op": "trace-change", "follow": "alice@localhost"});
-    let answers = server.control_each(follow).await.unwrap();
-    assert!(answers.iter().all(|answer| answer["accounts"] == json!(["alice@localhost"])), "{answers:?}");
+    until("all are reached", async || {
+        let answer = server.control(follow.clone()).await.unwrap();
+        assert_eq!(answer["accounts"], json!(["alice@localhost"]), "{answer}");
+        answer["reached"] == json!(["manager-1", "manager-2", "router-1"]) && answer["missing"] == json!([])
+    })
+    .await;
+    for answer in server.control_each(json!({"op": "trace-status"})).await.unwrap() {
+        assert_eq!(answer["reached"].as_array().unwrap().len(), 3, "each of them follows her: {answer}");
+    }
     for _ in 0..3 {
         send(&mut alice, &mut bob, SECRET).await;
     }

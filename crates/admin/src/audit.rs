@@ -20,6 +20,7 @@ pub(crate) struct Subject {
     id: Option<String>,
     suspended: Option<bool>,
     now: Option<bool>,
+    node: Option<String>,
 }
 
 impl Subject {
@@ -28,7 +29,7 @@ impl Subject {
         let text = |key: &str| fields.get(key).and_then(Value::as_str).map(cut);
         let flag = |key: &str| fields.get(key).and_then(Value::as_bool);
         let jid = ["jid", "follow", "unfollow"].into_iter().find_map(text);
-        Subject { jid, id: text("id"), suspended: flag("suspended"), now: flag("now") }
+        Subject { jid, id: text("id"), suspended: flag("suspended"), now: flag("now"), node: text("node") }
     }
 }
 
@@ -43,7 +44,7 @@ pub(crate) fn done<T>(caller: &Caller, command: &Command, subject: &Subject, out
     if command.role == Role::Read && word == "done" {
         return;
     }
-    let Subject { jid, id, suspended, now } = subject;
+    let Subject { jid, id, suspended, now, node } = subject;
     info!(
         target: "audit",
         event = command.name,
@@ -54,6 +55,7 @@ pub(crate) fn done<T>(caller: &Caller, command: &Command, subject: &Subject, out
         id = id.as_deref(),
         suspended,
         now,
+        node = node.as_deref(),
         outcome = word,
         "administration",
     );

@@ -3,6 +3,7 @@
 mod cluster;
 mod commands;
 mod counts;
+mod drains;
 mod follow;
 mod message;
 

@@ -223,6 +223,7 @@ impl Drain {
             within_seconds: within.map(|within| within.as_secs()),
             sessions: self.sessions().map(|count| count as u64),
             links: self.links().map(|count| count as u64),
+            ..DrainAnswer::default()
         }
     }
 }

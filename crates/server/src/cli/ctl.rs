@@ -50,7 +50,8 @@ enum Action {
         /// The id that clients see as stanza-id.
         id: String,
     },
-    /// Send what this process holds to others, and take nothing new: before it is stopped, or to see to its machine.
+    /// Send what a process holds to others, so that it takes nothing new: before it is stopped, or to see to its machine. Of any
+    /// process of the cluster, by the name that `node list` shows; of the one that is asked, if none is named.
     #[command(subcommand)]
     Drain(Drain),
     /// The configuration of the running server.
@@ -133,14 +134,22 @@ enum Node {
 enum Drain {
     /// Begin, at the pace of `[drain]`. `/readyz` says no, listeners close, and the process goes on with what is left.
     Start {
+        /// Which process.
+        node: Option<String>,
         /// Without a pace: all at once. Hurries a drain that has begun.
         #[arg(long)]
         now: bool,
     },
     /// How far it has come: sessions that are left here, or links of connection managers to a session router.
-    Status,
+    Status {
+        /// Of which process.
+        node: Option<String>,
+    },
     /// Take clients again. Those that have gone stay where they are.
-    Abort,
+    Abort {
+        /// Which process.
+        node: Option<String>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -248,9 +257,11 @@ impl Action {
             Self::Session(Session::Kick { jid }) => (json!({"op": "session-kick", "jid": jid}), None),
             Self::Node(Node::List) => (json!({"op": "node-list"}), None),
             Self::Message { account, id } => (json!({"op": "message", "jid": account, "id": id}), None),
-            Self::Drain(Drain::Start { now }) => (json!({"op": "drain-start", "now": now}), None),
-            Self::Drain(Drain::Status) => (json!({"op": "drain-status"}), None),
-            Self::Drain(Drain::Abort) => (json!({"op": "drain-abort"}), None),
+            Self::Drain(Drain::Start { node, now }) => {
+                (json!({"op": "drain-start", "node": node, "now": now}), None)
+            }
+            Self::Drain(Drain::Status { node }) => (json!({"op": "drain-status", "node": node}), None),
+            Self::Drain(Drain::Abort { node }) => (json!({"op": "drain-abort", "node": node}), None),
             Self::Trace(Trace::Status) => (json!({"op": "trace-status"}), None),
             Self::Trace(Trace::Rate { rate }) => (json!({"op": "trace-change", "rate": rate}), None),
             Self::Trace(Trace::Follow { jid }) => (json!({"op": "trace-change", "follow": jid}), None),

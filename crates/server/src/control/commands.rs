@@ -9,6 +9,7 @@ use starling_ports::StoreError;
 use tracing::info;
 
 use super::Control;
+use super::drains::Wish;
 use crate::nodes;
 
 /// How many accounts or sessions one answer lists at most, and how many unless it is said.
@@ -128,23 +129,16 @@ impl Administration for Control {
         self.trace(asked).await
     }
 
-    async fn drain_status(&self, _: pb::DrainStatusRequest) -> Result<pb::DrainAnswer, Refused> {
-        Ok(self.drain.status())
+    async fn drain_status(&self, asked: pb::DrainStatusRequest) -> Result<pb::DrainAnswer, Refused> {
+        self.drain_of(asked.node, Wish::Status).await
     }
 
     async fn drain_start(&self, asked: pb::DrainStartRequest) -> Result<pb::DrainAnswer, Refused> {
-        self.drain.start().map_err(|why| Refused::Conflict(why.to_string()))?;
-        if asked.now {
-            self.drain.hurry();
-        }
-        Ok(self.drain.status())
+        self.drain_of(asked.node, if asked.now { Wish::StartNow } else { Wish::Start }).await
     }
 
-    async fn drain_abort(&self, _: pb::DrainAbortRequest) -> Result<pb::DrainAnswer, Refused> {
-        if !self.drain.abort() {
-            return Err(Refused::Conflict("nothing drains here".to_owned()));
-        }
-        Ok(self.drain.status())
+    async fn drain_abort(&self, asked: pb::DrainAbortRequest) -> Result<pb::DrainAnswer, Refused> {
+        self.drain_of(asked.node, Wish::Abort).await
     }
 
     async fn trace_status(&self, _: pb::TraceStatusRequest) -> Result<pb::TraceAnswer, Refused> {

@@ -130,6 +130,42 @@ async fn nodes_and_sessions_are_found_at_any_router() {
     until("a drain is seen", &cluster, Part::Router(1), json!({"op": "node-list"}), is_gone).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_process_is_drained_from_any_other() {
+    let mut cluster = Cluster::start(&binary(), &ClusterOptions::default()).await.unwrap();
+    let _alice = enter(&cluster, "alice", 0).await;
+    let of = |op: &str, node: &str| json!({"op": op, "node": node});
+    let has_error = |answer: &Value| answer["error"].is_string();
+    let is = |state: &'static str| move |answer: &Value| answer["state"] == state;
+    // A manager from the other one, and from a router; then a router, to which nobody has a link any more.
+    for (node, other, third) in
+        [("manager-0", Part::Manager(1), Part::Router(0)), ("router-0", Part::Router(1), Part::Manager(1))]
+    {
+        for asked in [other, third] {
+            let serves =
+                until("it is reached", &cluster, asked, of("drain-status", node), is("serving")).await;
+            assert_eq!(serves["node"], node, "{serves}");
+        }
+        let start = json!({"op": "drain-start", "node": node, "now": true});
+        until("it begins", &cluster, other, start, |begun| begun["node"] == node).await;
+        let gone = until("it is empty", &cluster, third, of("drain-status", node), is("drained")).await;
+        let left = if node == "manager-0" { "sessions" } else { "links" };
+        assert_eq!(gone[left], 0, "{gone}");
+        let is_called_off =
+            |back: &Value| back["state"] == "serving" || back.to_string().contains("nothing drains");
+        until("it is called off", &cluster, other, of("drain-abort", node), is_called_off).await;
+        until("it serves", &cluster, third, of("drain-status", node), is("serving")).await;
+        let refused = until("nothing more", &cluster, third, of("drain-abort", node), has_error).await;
+        let why = refused["error"].as_str().unwrap();
+        assert!(why.contains(node) && why.contains("nothing drains"), "{refused}");
+    }
+    let unknown = until("nobody", &cluster, Part::Router(0), of("drain-start", "router-7"), has_error).await;
+    assert!(unknown["error"].as_str().unwrap().contains("no process is called"), "{unknown}");
+    cluster.kill(Part::Manager(0)).await.unwrap();
+    let dead = until("nobody", &cluster, Part::Manager(1), of("drain-status", "manager-0"), has_error).await;
+    assert!(dead["error"].as_str().unwrap().contains("manager-0: "), "{dead}");
+}
+
 /// Spans go nowhere here: who follows what is all that matters.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_followed_changes_in_all_processes_that_are_there() {

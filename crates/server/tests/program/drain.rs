@@ -77,7 +77,10 @@ async fn a_drain_by_hand_shows_how_far_it_is_and_can_be_called_off() {
         other.bind(&others.len().to_string()).await.unwrap();
         others.push(other);
     }
-    assert_eq!(ctl(&server, &["drain", "status"]), json!({"state": "serving", "sessions": 21}));
+    assert_eq!(
+        ctl(&server, &["drain", "status"]),
+        json!({"state": "serving", "sessions": 21, "node": "manager-1"})
+    );
     let begun = ctl(&server, &["drain", "start"]);
     assert_eq!(begun["state"], "draining", "{begun}");
     assert!(begun["within-seconds"].as_u64().unwrap() >= 21, "{begun}");

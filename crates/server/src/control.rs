@@ -5,6 +5,7 @@ mod commands;
 mod counts;
 mod drains;
 mod follow;
+mod listed;
 mod message;
 
 use std::net::Ipv4Addr;
@@ -65,11 +66,6 @@ impl Control {
     fn routing(&self) -> Result<&Routing, Refused> {
         let why = "this process is a mere connection manager: ask a session router";
         self.routing.as_ref().ok_or_else(|| Refused::Conflict(why.to_owned()))
-    }
-
-    fn listing(&self) -> Result<&Listing, Refused> {
-        let why = "this process is a mere connection manager: ask a session router";
-        self.listing.as_ref().ok_or_else(|| Refused::Conflict(why.to_owned()))
     }
 
     /// What nodes are called.

@@ -8,6 +8,7 @@ use starling_admin::messages::Node;
 use starling_ports::clock::Clock;
 use starling_ports::ids::NodeId;
 use starling_ports::nodes::{NodeReport, Nodes};
+use starling_rpc::link::client::Uplinks;
 use starling_telemetry::otlp::Resource;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -28,6 +29,8 @@ pub(crate) struct Own {
     said: NodeReport,
     /// What it holds and how far that has gone elsewhere; not there while it begins.
     drain: OnceLock<Arc<Drain>>,
+    /// Its links to session routers, if it has any.
+    uplinks: OnceLock<Arc<Uplinks>>,
 }
 
 impl Own {
@@ -40,12 +43,17 @@ impl Own {
         };
         let (version, since) = (env!("CARGO_PKG_VERSION").to_owned(), clock.now());
         let said = NodeReport { name, node, roles, version, since, ..NodeReport::default() };
-        Arc::new(Own { said, drain: OnceLock::new() })
+        Arc::new(Own { said, drain: OnceLock::new(), uplinks: OnceLock::new() })
     }
 
     /// From now on it tells what is held.
     pub(crate) fn holds(&self, drain: &Arc<Drain>) {
         let _ = self.drain.set(drain.clone()); // a process has one
+    }
+
+    /// From now on it tells how many links it has.
+    pub(crate) fn dials(&self, uplinks: &Arc<Uplinks>) {
+        let _ = self.uplinks.set(uplinks.clone()); // the same
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -60,10 +68,12 @@ impl Own {
 
     pub(crate) fn report(&self) -> NodeReport {
         let drain = self.drain.get();
-        let count = |of: fn(&Drain) -> Option<usize>| drain.and_then(|drain| of(drain)).unwrap_or(0) as u64;
+        let sessions = drain.and_then(|drain| drain.sessions()).unwrap_or(0);
+        let up = || self.uplinks.get().map_or(0, |uplinks| uplinks.count());
+        let links = drain.and_then(|drain| drain.links()).unwrap_or_else(up);
         NodeReport {
-            sessions: count(Drain::sessions),
-            links: count(Drain::links),
+            sessions: sessions as u64,
+            links: links as u64,
             state: drain.map_or("starting", |drain| drain.state()).to_owned(),
             ..self.said.clone()
         }
@@ -119,9 +129,9 @@ impl Listing {
     }
 }
 
-/// All nodes, for people and programs.
-pub(crate) fn shown(listed: Listed) -> Vec<Node> {
-    let shown = listed.into_iter().map(|(node, ago)| Node {
+/// A node, for people and programs.
+pub(crate) fn shown((node, ago): (NodeReport, Duration)) -> Node {
+    Node {
         state: state(&node, ago).to_owned(),
         name: node.name,
         roles: node.roles,
@@ -130,8 +140,7 @@ pub(crate) fn shown(listed: Listed) -> Vec<Node> {
         links: node.links,
         since: node.since.to_xep_0082(),
         heard_seconds_ago: ago.as_secs(),
-    });
-    shown.collect()
+    }
 }
 
 fn state(node: &NodeReport, ago: Duration) -> &str {

@@ -47,6 +47,7 @@ pub(super) async fn linked(
     };
     let local = routing.map(|routing| routing.pipeline.clone() as Arc<dyn Ingress>);
     let uplinks = Uplinks::start(setup, local);
+    base.own.dials(&uplinks);
     if let Some(routing) = routing {
         return alone(config, base, hub, routing);
     }

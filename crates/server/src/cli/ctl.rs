@@ -125,8 +125,8 @@ enum Session {
 
 #[derive(Debug, Subcommand)]
 enum Node {
-    /// Those that a session router has heard of within an hour, by name: what they are, how many sessions and links they have,
-    /// whether they drain. `silent`: not a word for 15 seconds.
+    /// Those that answer, and those that a session router has heard of within an hour, by name: what they are, how many sessions
+    /// and links they have, whether they drain. `silent`: not a word for 15 seconds.
     List,
 }
 
@@ -288,7 +288,10 @@ impl Action {
                     complain(&format!("there are more: `--after {}` shows the next", plain(last)));
                 }
             }
-            Self::Node(Node::List) => list("nodes").iter().for_each(|node| say(&in_one_line(node))),
+            Self::Node(Node::List) => {
+                list("nodes").iter().for_each(|node| say(&in_one_line(node)));
+                list("missing").iter().for_each(|one| complain(&format!("missing: {}", in_one_line(one))));
+            }
             Self::Session(Session::List { .. }) => {
                 let sessions = list("sessions");
                 sessions.iter().for_each(|session| say(&in_one_line(session)));

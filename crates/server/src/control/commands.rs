@@ -1,37 +1,44 @@
 //! What is done when an administrator asks, through whichever door.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use starling_admin::messages as pb;
 use starling_admin::{Administration, Refused};
 use starling_im::AccountError;
 use starling_jid::{BareJid, FullJid};
 use starling_ports::StoreError;
+use tokio::time::timeout;
 use tracing::info;
 
 use super::Control;
 use super::drains::Wish;
-use crate::nodes;
 
 /// How many accounts or sessions one answer lists at most, and how many unless it is said.
 const MAX_LIST: usize = 10_000;
 const USUAL_LIST: usize = 1000;
+/// How long the store of sessions may take to count them.
+const COUNTED_WITHIN: Duration = Duration::from_secs(2);
 
 #[async_trait]
 impl Administration for Control {
     async fn status(&self, _: pb::StatusRequest) -> Result<pb::StatusAnswer, Refused> {
-        let sessions = match &self.routing {
-            Some(routing) => {
-                let counted = routing.pipeline.context().count_sessions().await.map_err(of_account)?;
-                Some((counted.attached + counted.waiting) as u64)
+        let (mut sessions, mut missing) = (None, Vec::new());
+        if let Some(routing) = &self.routing {
+            let counted = timeout(COUNTED_WITHIN, routing.pipeline.context().count_sessions()).await;
+            let late = |_| Refused::Failed(format!("no answer within {} s", COUNTED_WITHIN.as_secs()));
+            match counted.map_err(late).and_then(|counted| counted.map_err(of_account)) {
+                Ok(counted) => sessions = Some((counted.attached + counted.waiting) as u64),
+                Err(why) => missing.push(self.lacks(format!("sessions: {why}"))),
             }
-            None => None,
-        };
+        }
         Ok(pb::StatusAnswer {
             pid: std::process::id(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_seconds: self.since.elapsed().as_secs(),
             sessions,
             addresses: Some(self.addresses.shown()),
+            missing,
         })
     }
 
@@ -40,11 +47,7 @@ impl Administration for Control {
     }
 
     async fn node_list(&self, _: pb::NodeListRequest) -> Result<pb::NodeListAnswer, Refused> {
-        let (listed, trouble) = self.listing()?.read(self.own.report()).await;
-        match trouble {
-            None => Ok(pb::NodeListAnswer { nodes: nodes::shown(listed) }),
-            Some(why) => Err(Refused::Failed(why)),
-        }
+        self.list_nodes().await
     }
 
     /// The first sessions; `more` says that there are others.

@@ -65,7 +65,7 @@ impl Control {
         Ok(MessageAnswer { trail: self.trail(&owner, id), ..known })
     }
 
-    fn lacks(&self, why: String) -> Missing {
+    pub(super) fn lacks(&self, why: String) -> Missing {
         Missing { node: self.own.name().to_owned(), why }
     }
 

@@ -82,12 +82,12 @@ async fn sent(alice: &mut Connection, bob: &mut Connection) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nodes_and_sessions_are_found_at_any_router() {
+async fn nodes_are_found_at_any_process_and_sessions_at_any_router() {
     let options = ClusterOptions::default();
     let cluster = Cluster::start(&binary(), &options).await.unwrap();
     let (_alice, _bob) = (enter(&cluster, "alice", 0).await, enter(&cluster, "bob", 1).await);
 
-    for router in ROUTERS {
+    for part in ALL {
         let is_whole = |answer: &Value| {
             let manager = |name| {
                 let node = named(answer, name);
@@ -96,7 +96,7 @@ async fn nodes_and_sessions_are_found_at_any_router() {
             let router = |name| named(answer, name)["links"] == 2;
             manager("manager-0") && manager("manager-1") && router("router-0") && router("router-1")
         };
-        let nodes = until("all nodes", &cluster, router, json!({"op": "node-list"}), is_whole).await;
+        let nodes = until("all nodes", &cluster, part, json!({"op": "node-list"}), is_whole).await;
         let all = nodes["nodes"].as_array().unwrap();
         assert_eq!(all.len(), 4, "{nodes}");
         assert!(
@@ -104,7 +104,9 @@ async fn nodes_and_sessions_are_found_at_any_router() {
         );
         assert_eq!(named(&nodes, "manager-1")["roles"], "connection-manager");
         assert_eq!(named(&nodes, "router-1")["roles"], "session-router");
-
+        assert!(missing(&nodes).is_empty(), "{nodes}");
+    }
+    for router in ROUTERS {
         let listed = cluster.ask(router, json!({"op": "session-list"})).await.unwrap();
         let mut sessions: Vec<_> = listed["sessions"].as_array().unwrap().clone();
         sessions.sort_by_key(|session| session["jid"].to_string());
@@ -122,9 +124,6 @@ async fn nodes_and_sessions_are_found_at_any_router() {
         let of_bob = json!({"op": "session-list", "jid": "bob@localhost"});
         assert_eq!(cluster.ask(router, of_bob).await.unwrap()["sessions"].as_array().unwrap().len(), 1);
     }
-    let refused = cluster.ask(Part::Manager(0), json!({"op": "node-list"})).await.unwrap_err();
-    assert!(refused.to_string().contains("ask a session router"), "{refused}");
-
     cluster.ask(Part::Manager(0), json!({"op": "drain-start", "now": true})).await.unwrap();
     let is_gone = |answer: &Value| named(answer, "manager-0")["state"] == "drained";
     until("a drain is seen", &cluster, Part::Router(1), json!({"op": "node-list"}), is_gone).await;
@@ -164,6 +163,37 @@ async fn any_process_is_drained_from_any_other() {
     cluster.kill(Part::Manager(0)).await.unwrap();
     let dead = until("nobody", &cluster, Part::Manager(1), of("drain-status", "manager-0"), has_error).await;
     assert!(dead["error"].as_str().unwrap().contains("manager-0: "), "{dead}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_redis_an_operator_is_told_what_is_known() {
+    let mut cluster = Cluster::start(&binary(), &ClusterOptions::default()).await.unwrap();
+    let _alice = enter(&cluster, "alice", 0).await;
+    let all = ["manager-0", "manager-1", "router-0", "router-1"];
+    let names = |answer: &Value| -> Vec<String> {
+        let nodes = answer["nodes"].as_array().into_iter().flatten();
+        nodes.filter_map(|node| node["name"].as_str()).map(str::to_owned).collect()
+    };
+    for router in ROUTERS {
+        until("all nodes", &cluster, router, json!({"op": "node-list"}), |answer| names(answer) == all).await;
+    }
+    cluster.redis().kill().await.unwrap();
+    cluster.kill(Part::Manager(1)).await.unwrap(); // of which Redis would know
+    for part in [Part::Manager(0), Part::Router(0), Part::Router(1)] {
+        let is_told = |nodes: &Value| {
+            let gone = missing(nodes);
+            let is_named = gone.contains(&"manager-1") || named(nodes, "manager-1")["state"] == "silent";
+            let is_live = named(nodes, "manager-0")["sessions"] == 1;
+            let are_blind = gone.contains(&"router-0") && gone.contains(&"router-1"); // they have no Redis
+            let are_listed = all.iter().all(|name| gone.contains(name) || !named(nodes, name).is_null());
+            are_listed && is_named && is_live && are_blind
+        };
+        until("what is known", &cluster, part, json!({"op": "node-list"}), is_told).await;
+    }
+    let status = cluster.ask(Part::Router(0), json!({"op": "status"})).await.unwrap();
+    assert!(status["pid"].is_u64() && status.get("sessions").is_none(), "{status}");
+    assert_eq!(missing(&status), ["router-0"], "{status}");
+    assert!(status["missing"][0]["why"].as_str().unwrap().starts_with("sessions: "), "{status}");
 }
 
 /// Spans go nowhere here: who follows what is all that matters.

@@ -26,6 +26,7 @@ mod socket;
 mod strangers;
 mod tls;
 mod transport;
+mod unplugged;
 mod vigil;
 
 pub use certificate::{Certificate, Refused, check_files, files_of, inspect};
@@ -39,3 +40,4 @@ pub use listeners::{Kind, Listeners, Setup};
 pub use network::Network;
 pub use outbox::Outbox;
 pub use tls::{EXPORTER_LABEL, Tls};
+pub use unplugged::{Unplugged, Wire};

@@ -95,6 +95,29 @@ pub struct Setup {
     pub stop: CancellationToken,
 }
 
+impl Setup {
+    /// What all clients have in common, who come in by that many listeners.
+    pub(crate) fn shared(&self, descriptors: Descriptors, listeners: usize) -> Shared {
+        let limits = self.config.limits.clone();
+        Shared {
+            hub: self.hub.clone(),
+            ingress: self.ingress.clone(),
+            authentication: self.authentication.clone(),
+            tls: self.tls.clone(),
+            pool: Arc::new(Pool::default()),
+            admission: Arc::default(),
+            strangers: Arc::default(),
+            room: Room::new(descriptors, limits.unauthenticated, listeners),
+            bosh: Arc::new(bosh::Sessions::new(self.tasks.clone(), self.stop.clone())),
+            stalls: Arc::default(),
+            metrics: Metrics::new(),
+            tracer: self.tracer.clone(),
+            stop: self.stop.clone(),
+            limits,
+        }
+    }
+}
+
 /// Listeners at work.
 pub struct Listeners {
     addresses: Vec<(Kind, SocketAddr)>,
@@ -113,7 +136,7 @@ pub(crate) struct Present {
 }
 
 impl Present {
-    fn new(
+    pub(crate) fn new(
         shared: Shared,
         config: Config,
         domains: Vec<BareJid>,
@@ -165,9 +188,7 @@ impl Present {
 impl Listeners {
     /// Binds all sockets, then accepts. If one cannot be bound, none is.
     pub fn start(setup: Setup) -> Result<Listeners, Error> {
-        let Setup { config, hub, ingress, authentication, domains, features, tls, page, tracer, tasks, stop } =
-            setup;
-        let listen = &config.listen;
+        let listen = &setup.config.listen;
         let wanted = [
             (Kind::C2s, &listen.c2s),
             (Kind::DirectTls, &listen.direct_tls),
@@ -186,28 +207,8 @@ impl Listeners {
         }
         let descriptors = Descriptors::raise();
         descriptors.log();
-        let limits = config.limits.clone();
-        let room = Room::new(descriptors, limits.unauthenticated, sockets.len());
-        let pool = Arc::new(Pool::default());
-        let bosh = Arc::new(bosh::Sessions::new(tasks.clone(), stop.clone()));
-        let (strangers, stalls, metrics) = (Arc::default(), Arc::default(), Metrics::new());
-        let admission = Arc::default();
-        let shared = Shared {
-            hub,
-            ingress,
-            authentication,
-            tls,
-            limits,
-            pool,
-            bosh,
-            admission,
-            strangers,
-            room,
-            stalls,
-            metrics,
-            tracer,
-            stop: stop.clone(),
-        };
+        let shared = setup.shared(descriptors, sockets.len());
+        let Setup { config, domains, features, page, tasks, stop, .. } = setup;
         let addresses: Vec<(Kind, SocketAddr)> = sockets.iter().map(|(kind, at, _)| (*kind, *at)).collect();
         let present = Present::new(shared, bound(config, &addresses), domains, features, page);
         let present = Arc::new(RwLock::new(Arc::new(present)));

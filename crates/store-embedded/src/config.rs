@@ -13,6 +13,9 @@ pub struct Config {
     /// How many of its files are kept open at once, at most.
     #[serde(skip)]
     pub max_open_files: usize,
+    /// How often positions are saved: so much may be repeated after a kill.
+    #[serde(skip)]
+    pub save_every: Duration,
     /// How many stanzas a session may leave unacknowledged before the rest waits in the store.
     pub log_max_stanzas: usize,
     /// How many bytes of stanzas a session may leave unacknowledged before the rest waits in the store.
@@ -53,6 +56,7 @@ impl Default for Config {
         Config {
             data_dir: PathBuf::from("data"),
             max_open_files: 900,
+            save_every: Duration::from_millis(250),
             log_max_stanzas: 1000,
             log_max_bytes: 1024 * 1024,
             resume_within: Duration::from_secs(300),

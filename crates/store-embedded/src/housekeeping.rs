@@ -13,8 +13,6 @@ use crate::error::OpenError;
 use crate::expiry::Cursor;
 use crate::{Store, row};
 
-/// How often positions are saved: so much may be repeated after a kill.
-const OFTEN: Duration = Duration::from_millis(250);
 /// How often slots are unloaded.
 const SELDOM: Duration = Duration::from_secs(30);
 /// How long a slot lies unused before it is unloaded.
@@ -30,9 +28,9 @@ impl Housekeeping {
 
     pub(crate) fn start(&self, store: &Arc<Store>) -> Result<(), OpenError> {
         let (stop, stopped) = mpsc::channel();
-        let weak = Arc::downgrade(store);
-        let thread =
-            std::thread::Builder::new().name("store-keeper".to_owned()).spawn(move || keep(&weak, &stopped));
+        let (weak, often) = (Arc::downgrade(store), store.config.save_every);
+        let thread = std::thread::Builder::new().name("store-keeper".to_owned());
+        let thread = thread.spawn(move || keep(&weak, often, &stopped));
         let thread =
             thread.map_err(|error| OpenError::new(store.disk.root(), error, "raise the limit of threads"))?;
         *self.0.lock() = Some((stop, thread));
@@ -49,9 +47,9 @@ impl Housekeeping {
     }
 }
 
-fn keep(store: &Weak<Store>, stopped: &mpsc::Receiver<()>) {
+fn keep(store: &Weak<Store>, often: Duration, stopped: &mpsc::Receiver<()>) {
     let (mut last, mut cursor) = (Instant::now(), Cursor::default());
-    while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(OFTEN) {
+    while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(often) {
         let Some(store) = store.upgrade() else { return };
         let _writing = store.removed.writing_blocking();
         let mut ops = store.changed_positions();

@@ -10,6 +10,8 @@ ROUNDS ?= 20
 FUZZ_SECONDS ?= 60
 # What `make bench` hands to the load generator.
 BENCH ?=
+# What `make guard` hands to the counter of instructions.
+GUARD ?=
 # What `make load` plays, and against which server.
 SCENARIO ?= chat-open
 TARGET ?= 127.0.0.1:5222
@@ -86,6 +88,12 @@ fault: ## cluster faults ROUNDS (20) times, FAULT=rolling only those with that n
 	@if [ -z "$(FAULT)" ]; then \
 		STARLING_MODEL_DEPTH=deep STARLING_KILL_ROUNDS=$${STARLING_KILL_ROUNDS:-200} scripts/test.sh model kill; fi
 	ROUNDS=$(ROUNDS) scripts/fault.sh $(FAULT)
+
+.PHONY: guard
+guard: ## instructions of the hot path, by callgrind, against bench/instructions.toml; GUARD='--only chat --runs 10' shows the spread of one
+	@. scripts/lib/install.sh && need_apt valgrind
+	cargo build --profile quick -p starling-server -p starling-bench --bin starling-bench
+	target/quick/starling-bench guard $(GUARD)
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)

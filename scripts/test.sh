@@ -25,6 +25,7 @@ parts=(
   "broken   scripts/broken.sh                   promises broken on purpose are noticed"
   "interop  scripts/interop/run.sh              real clients, the chat page and the console"
   "readme   scripts/readme-test.sh              what the README says to try"
+  "guard    bench/instructions.toml             instructions of the hot path: none takes more than is written down"
   "loads    loadtest/scenarios                  every scenario of the load generator, for a second"
   "k8s      scripts/k8s/check.sh                the chart, its alerts and its dashboards, without a cluster"
   "fuzz     fuzz/corpus                         the fuzz corpus, replayed"
@@ -121,6 +122,12 @@ part_interop() {
 
 part_readme() {
   build_server && scripts/readme-test.sh "$quick"
+}
+
+# Beside the server, so that both are built of the same parts.
+part_guard() {
+  need_apt valgrind || return
+  cargo build --profile quick -p starling-server -p starling-bench --bin starling-bench && target/quick/starling-bench guard
 }
 
 part_loads() {

@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use crate::{File, Findings};
 
 /// A crate uses crates of lower floors only.
-const FLOORS: [(&str, u8); 21] = [
+const FLOORS: [(&str, u8); 22] = [
     ("jid", 0),
     ("xml", 0),
     ("telemetry", 0),
@@ -25,6 +25,7 @@ const FLOORS: [(&str, u8); 21] = [
     ("rpc", 5),
     ("admin", 5),
     ("server", 6),
+    ("bench", 6),
     // Beside the house: what they may use stands in `BESIDE`.
     ("testkit", 7),
     ("tidy", 7),

@@ -37,10 +37,10 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// Every `.rs` and `Cargo.toml` below `crates`, `loadtest` and `fuzz`, in the order of their paths.
+/// Every `.rs` and `Cargo.toml` below `bench`, `crates`, `loadtest` and `fuzz`, in the order of their paths.
 pub fn read(root: &Path) -> io::Result<Vec<File>> {
     let mut files = Vec::new();
-    for top in ["crates", "fuzz", "loadtest"] {
+    for top in ["bench", "crates", "fuzz", "loadtest"] {
         if root.join(top).is_dir() {
             walk(root, &root.join(top), &mut files)?;
         }

@@ -13,6 +13,7 @@ use crate::run::{Run, Spent};
 use crate::scenario::{Load, Scenario};
 use anyhow::{Context as _, Result, bail};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -53,6 +54,12 @@ pub(crate) async fn conduct(
     recorder: &Arc<Recorder>,
     clock: &Arc<Clock>,
 ) -> Result<Conducted> {
+    if let Some(far) = run.workers.iter().find(|address| !is_near(address)).filter(|_| !run.plaintext_workers)
+    {
+        bail!(
+            "worker {far} is not on loopback, and nothing is encrypted: that needs --plaintext-workers, or a tunnel"
+        );
+    }
     let (sender, mut reports) = mpsc::channel(QUEUE);
     let (mut readers, mut hands) = (JoinSet::new(), Vec::new());
     let accounts = match &scenario.accounts.list {
@@ -88,6 +95,12 @@ pub(crate) async fn conduct(
         taken.with_context(|| format!("worker {address} broke the run"))?;
     }
     whole.end(scenario).await
+}
+
+/// Whether nobody on the way can read what is said there. A name may lead anywhere.
+fn is_near(address: &str) -> bool {
+    address.parse::<SocketAddr>().is_ok_and(|address| address.ip().is_loopback())
+        || address.starts_with("localhost:")
 }
 
 async fn engage(run: &Run, address: &str, plan: Plan) -> Result<(Hand, Streaming<Report>)> {

@@ -44,6 +44,9 @@ pub(crate) struct Serve {
     /// A file whose word a controller must know. Needed where others can reach it.
     #[arg(long)]
     pub(crate) token_file: Option<PathBuf>,
+    /// Listen where others can reach it, though what a controller says is not encrypted: the token, and passwords of accounts.
+    #[arg(long)]
+    pub(crate) plaintext: bool,
     /// Aim at addresses that are not loopback, if the controller says so too.
     #[arg(long)]
     pub(crate) i_own_this_target: bool,
@@ -52,8 +55,17 @@ pub(crate) struct Serve {
 /// Serves one controller after another.
 pub(crate) async fn serve(serve: &Serve) -> Result<()> {
     let token = token(serve.token_file.as_deref())?;
-    let is_open = token.is_empty() && !serve.listen.ip().is_loopback();
-    ensure!(!is_open, "{} is reached by others: that needs --token-file", serve.listen);
+    let is_public = !serve.listen.ip().is_loopback();
+    ensure!(
+        !is_public || !token.is_empty(),
+        "{} is reached by others: that needs --token-file",
+        serve.listen
+    );
+    ensure!(
+        !is_public || serve.plaintext,
+        "{} is reached by others, and nothing is encrypted: that needs --plaintext, or a tunnel to an address of loopback",
+        serve.listen
+    );
     let listener =
         TcpListener::bind(serve.listen).await.with_context(|| format!("listening on {}", serve.listen))?;
     writeln!(std::io::stdout(), "worker on {}", listener.local_addr()?)?;

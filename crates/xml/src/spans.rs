@@ -63,6 +63,9 @@ impl Span<'_> {
     }
     /// The name of the element.
     pub(crate) fn name(&self, default_ns: &str) -> Option<Name> {
+        if let Some(name) = plain(self.tag, default_ns) {
+            return Some(name);
+        }
         let mut tag = self.tag.strip_suffix(b">")?.to_vec();
         if tag.last() != Some(&b'/') {
             tag.push(b'/');
@@ -80,6 +83,26 @@ impl Span<'_> {
         }
     }
 }
+
+/// The name that a start tag of the usual kind has: without a prefix, and with no attribute but its namespace. Others need a parser.
+fn plain(tag: &[u8], default_ns: &str) -> Option<Name> {
+    let inside = tag.strip_prefix(b"<")?.strip_suffix(b">")?;
+    let inside = std::str::from_utf8(inside.strip_suffix(b"/").unwrap_or(inside)).ok()?;
+    let (local, declared) = match inside.split_once(" xmlns='") {
+        Some((local, rest)) => (local, rest.strip_suffix('\'')?),
+        None => (inside, default_ns),
+    };
+    let is_simple = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    let is_local =
+        local.starts_with(|first: char| first.is_ascii_alphabetic()) && local.bytes().all(is_simple);
+    // What stands for something else, and what may not be declared at all, is left to the parser.
+    let is_literal = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'&' | b'<' | b'\'');
+    let is_ns = !declared.is_empty() && declared.bytes().all(is_literal) && !declared.starts_with(RESERVED);
+    (is_local && is_ns).then(|| Name::new(declared, local))
+}
+
+/// Where the namespaces of XML itself are.
+const RESERVED: &str = "http://www.w3.org/";
 
 /// The first direct child `<local xmlns='ns'/>` of canonical content, as a tree.
 pub fn child(children: &[u8], default_ns: &str, ns: &str, local: &str) -> Option<Element> {
@@ -104,4 +127,49 @@ pub fn without(children: &Bytes, default_ns: &str, drop: impl Fn(&Element) -> bo
         }
     }
     dropped.then(|| kept.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(tag: &str) -> Option<Name> {
+        let closed = format!("{}/>", tag.trim_end_matches('>').trim_end_matches('/'));
+        Some(Element::parse(closed.as_bytes(), "jabber:client").ok()?.name().clone())
+    }
+
+    #[test]
+    fn a_name_that_is_read_from_its_bytes_is_the_one_that_a_parser_finds() {
+        for tag in [
+            "<body>",
+            "<body/>",
+            "<origin-id xmlns='urn:xmpp:sid:0'>",
+            "<x xmlns='http://jabber.org/protocol/muc#user'/>",
+            "<x1 xmlns='urn:example:with(some)=signs,?/%20'>",
+        ] {
+            assert!(plain(tag.as_bytes(), "jabber:client").is_some(), "{tag}");
+            assert_eq!(plain(tag.as_bytes(), "jabber:client"), read(tag), "{tag}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left_to_a_parser() {
+        for tag in [
+            "<origin-id xmlns='urn:xmpp:sid:0' id='1'/>",
+            "<origin-id id='1' xmlns='urn:xmpp:sid:0'/>",
+            "<p:x xmlns:p='urn:example'>",
+            "<x xmlns=''>",
+            "<x xmlns='a&amp;b'>",
+            "<x xmlns='a b'>",
+            "<x xmlns='http://www.w3.org/2000/xmlns/'>",
+            "<x xmlns='a' xmlns='b'>",
+            "<x xml:lang='en'>",
+            "<1x>",
+            "<x\u{e9}>",
+            "<>",
+            "</x>",
+        ] {
+            assert_eq!(plain(tag.as_bytes(), "jabber:client"), None, "{tag}");
+        }
+    }
 }

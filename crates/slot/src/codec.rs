@@ -37,12 +37,18 @@ impl Out {
     }
     /// LEB128.
     pub fn number(&mut self, mut value: u64) {
-        self.0.reserve(10); // once, not for each byte
-        while value >= 0x80 {
-            self.0.push((value as u8) | 0x80);
+        let mut bytes = [0; 10]; // put together where it costs nothing, and written at once
+        let mut len = 0;
+        for byte in &mut bytes {
+            len += 1;
+            *byte = (value as u8) | 0x80;
             value >>= 7;
+            if value == 0 {
+                *byte &= 0x7f;
+                break;
+            }
         }
-        self.0.push(value as u8);
+        self.0.extend_from_slice(bytes.get(..len).unwrap_or_default());
     }
     /// Eight bytes, the highest first.
     pub fn fixed(&mut self, value: u64) {

@@ -95,6 +95,9 @@ impl Delta {
             return;
         }
         let value = value();
+        if held.is_some_and(|held| held.is(&value)) {
+            return;
+        }
         let now = Held::new(&value, made_of);
         if !held.is_some_and(|held| held.is_like(&now)) {
             self.set.push((which.name(), value));

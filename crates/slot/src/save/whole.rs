@@ -52,15 +52,33 @@ pub(super) enum MadeOf {
 /// What the record has of a field.
 #[derive(Debug)]
 pub(super) struct Held {
-    digest: u64,
+    value: Known,
     made_of: MadeOf,
+}
+
+/// What is known of a value.
+#[derive(Debug, PartialEq, Eq)]
+enum Known {
+    /// All of it: it is small, and compared at each step.
+    Value(Box<[u8]>),
+    /// Of one that may be big, and is seldom looked at.
+    Digest(u64),
+}
+
+impl Known {
+    fn of(value: &[u8], made_of: &MadeOf) -> Known {
+        if matches!(made_of, MadeOf::Anything) {
+            return Known::Value(value.into());
+        }
+        let mut hasher = DefaultHasher::new();
+        hasher.write(value);
+        Known::Digest(hasher.finish())
+    }
 }
 
 impl Held {
     pub(super) fn new(value: &[u8], made_of: MadeOf) -> Held {
-        let mut hasher = DefaultHasher::new();
-        hasher.write(value);
-        Held { digest: hasher.finish(), made_of }
+        Held { value: Known::of(value, &made_of), made_of }
     }
 
     pub(super) fn is_made_of(&self, made_of: &MadeOf) -> bool {
@@ -81,6 +99,11 @@ impl Held {
     }
 
     pub(super) fn is_like(&self, other: &Held) -> bool {
-        self.digest == other.digest
+        self.value == other.value
+    }
+
+    /// Whether the record has just this value, where all of it is known.
+    pub(super) fn is(&self, value: &[u8]) -> bool {
+        matches!(&self.value, Known::Value(known) if **known == *value)
     }
 }

@@ -53,7 +53,7 @@ impl Cluster {
     /// Who has the key.
     pub(crate) async fn owner(&self, key: &[u8], dialler: &Arc<Dialler>) -> Result<Arc<Node>, Failure> {
         if self.is_stale.load(Ordering::Acquire) {
-            self.refresh(dialler).await;
+            Box::pin(self.refresh(dialler)).await; // seldom: no call carries the room for it
         }
         self.known_owner(key).ok_or_else(|| {
             self.suspect();

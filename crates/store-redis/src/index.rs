@@ -34,7 +34,7 @@ impl Sessions {
             inner.indexed.lacks = false;
             return Ok(());
         }
-        let said = self.link.batch_each("index", &commands, Lost::LeftAlone).await;
+        let said = Box::pin(self.link.batch_each("index", &commands, Lost::LeftAlone)).await;
         if let Some(failure) = said.failure {
             return Err(failure);
         }

@@ -80,7 +80,8 @@ impl Node {
             return Err(Failure::Again(RedisError::from(std::io::Error::from(ErrorKind::NotConnected))));
         }
         tokio::time::sleep(dialling.pause).await;
-        match self.dial(dialler).await {
+        // Boxed: else each call of Redis carries the room for a handshake, and is moved with it.
+        match Box::pin(self.dial(dialler)).await {
             Ok(live) => {
                 *dialling = Dialling::default();
                 Ok(live)

@@ -71,7 +71,7 @@ pub(crate) async fn ask(
     let asked = async {
         match command.query_async::<Value>(&mut connection).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                scripts.step.prepare_invoke().load_async(&mut connection).await?;
+                Box::pin(scripts.step.prepare_invoke().load_async(&mut connection)).await?; // once
                 command.query_async(&mut connection).await
             }
             answered => answered,

@@ -114,7 +114,7 @@ impl Sessions {
             inner.loaded.take().filter(|known| known.generation == self.link.generation(&cell.keys.record));
         let mut loaded = match known {
             Some(known) => known,
-            None => self.read(cell).await?,
+            None => Box::pin(self.read(cell)).await?, // seldom, and big
         };
         if loaded.is_fresh
             && let Some(at) = unsure.iter().position(|(stamp, _)| loaded.stamps.contains(stamp))
@@ -174,7 +174,7 @@ impl Sessions {
                 let follows = loaded.stamp.is_none_or(|stamp| record.stamps.contains(&stamp));
                 let known = loaded.stamp.map(|_| &loaded.saved);
                 if follows && live.generation == loaded.generation {
-                    inner.loaded = Some(self.load(cell, &live, record, known).await?);
+                    inner.loaded = Some(Box::pin(self.load(cell, &live, record, known)).await?);
                 }
                 Ok(Attempt::Overtaken)
             }

@@ -17,6 +17,7 @@ mod list;
 mod metrics;
 mod node;
 mod nodes;
+mod packed;
 mod random;
 mod record;
 mod renewals;

@@ -8,6 +8,7 @@ use crate::error::Failure;
 use crate::keys::AccountKeys;
 use crate::metrics::{READ, WRITE};
 use crate::node::Live;
+use crate::packed;
 use crate::scripts::Scripts;
 
 /// Names one write. No two are alike, so a record that came back older is never taken for a newer one.
@@ -131,14 +132,20 @@ fn read(value: Value) -> Result<(u64, Answer), RedisError> {
     let (seconds, micros): (u64, u64) = (redis::from_redis_value(part())?, redis::from_redis_value(part())?);
     let time = seconds.saturating_mul(1_000_000).saturating_add(micros);
     let mut record = Record::default();
-    let fields: Vec<Field> = redis::from_redis_value(part())?;
-    for (name, value) in fields {
-        match name.as_slice() {
+    let (fields, bodies): (Vec<u8>, Vec<u8>) =
+        (redis::from_redis_value(part())?, redis::from_redis_value(part())?);
+    for (name, value) in packed::pairs(&fields)? {
+        match name {
             b"v" => record.stamps = value.as_chunks().0.to_vec(),
             b"i" => record.incarnation = String::from_utf8_lossy(&value).into_owned(),
             _ => record.fields.push((name, value)),
         }
     }
-    record.bodies = redis::from_redis_value(part())?;
+    for (name, bytes) in packed::pairs(&bodies)? {
+        let number = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
+        let number =
+            number.ok_or_else(|| RedisError::from((ErrorKind::Parse, "a stanza without a number")))?;
+        record.bodies.push((number, bytes.to_vec()));
+    }
     Ok((time, Answer::Other(record)))
 }

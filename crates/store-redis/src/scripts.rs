@@ -9,7 +9,8 @@ use redis::Script;
 /// rest (0: for ever); the last body that the caller knows; then four lists, each behind its length: fields to set, fields
 /// to remove, bodies to add, bodies to remove.
 ///
-/// Returns the time in microseconds; or the time in two parts, the record, and the bodies that the caller does not know.
+/// Returns the time in microseconds; or the time in two parts, the record, and the bodies that the caller does not know, each packed into
+/// one value.
 const STEP: &str = r"
 local held = redis.call('HGET', KEYS[1], 'v') or ''
 local time = redis.call('TIME')
@@ -21,7 +22,7 @@ if string.sub(held, 1, 8) ~= ARGV[1] then
       bodies[#bodies + 1] = redis.call('HGET', KEYS[2], name)
     end
   end
-  return {time[1], time[2], redis.call('HGETALL', KEYS[1]), bodies}
+  return {time[1], time[2], cmsgpack.pack(redis.call('HGETALL', KEYS[1])), cmsgpack.pack(bodies)}
 end
 if ARGV[2] ~= '' then
   redis.call('HSET', KEYS[1], 'v', ARGV[2] .. string.sub(held, 1, 248), 'i', ARGV[3])

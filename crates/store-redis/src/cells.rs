@@ -37,6 +37,8 @@ pub(crate) struct Loaded {
     pub(crate) at: Instant,
     /// Nothing was asked since it was read: nobody can know it better.
     pub(crate) is_fresh: bool,
+    /// When it was asked last it was the present one: others write there seldom, or not just now.
+    pub(crate) is_calm: bool,
 }
 
 /// What the indexes already say of an account.

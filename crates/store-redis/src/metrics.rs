@@ -7,6 +7,7 @@ use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram,
 /// The calls that a message makes.
 pub(crate) const WRITE: &str = "write";
 pub(crate) const READ: &str = "read";
+pub(crate) const LOOK: &str = "look";
 
 fn duration(name: &'static str) -> Histogram {
     histogram!("starling_redis_request_duration_seconds", "operation" => name)
@@ -21,6 +22,7 @@ pub(crate) struct Metrics {
     pub(crate) conflicts: Counter,
     write: Histogram,
     read: Histogram,
+    look: Histogram,
 }
 
 impl Metrics {
@@ -40,6 +42,7 @@ impl Metrics {
             conflicts: counter!("starling_redis_conflicts_total"),
             write: duration(WRITE),
             read: duration(READ),
+            look: duration(LOOK),
         }
     }
 
@@ -48,6 +51,7 @@ impl Metrics {
         match name {
             WRITE => self.write.record(took),
             READ => self.read.record(took),
+            LOOK => self.look.record(took),
             _ => duration(name).record(took),
         }
         if !done {

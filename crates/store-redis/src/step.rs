@@ -156,7 +156,8 @@ impl Sessions {
         let write = Write { stamp, incarnation: &loaded.incarnation, rests, delta: &delta };
         // Where there was no record, what this router would have called its stanzas means nothing to others.
         let known = loaded.stamp.map_or(0, |_| loaded.saved.known());
-        let request = Request { expected: loaded.stamp, write: writes.then_some(write), known };
+        let (expected, is_calm) = (loaded.stamp, loaded.is_calm);
+        let request = Request { expected, write: writes.then_some(write), known, is_calm };
         match record::ask(&self.link, &live, &self.scripts, &cell.keys, request).await {
             Ok(Answer::Same) => {
                 if writes {
@@ -164,7 +165,7 @@ impl Sessions {
                     loaded.stamp = Some(stamp);
                     loaded.is_verified_anew = false;
                 }
-                loaded.at = asked;
+                (loaded.at, loaded.is_calm) = (asked, true);
                 riders.inspect(|riders| cell.riders.lock().done(riders));
                 self.keep(cell, inner, loaded, had_changed);
                 Ok(Attempt::Done(done))
@@ -252,6 +253,7 @@ impl Sessions {
             is_verified_anew,
             at: Instant::now(),
             is_fresh: true,
+            is_calm: false,
         })
     }
 }

@@ -29,7 +29,11 @@ async fn a_view_costs_one_call_and_a_commit_on_it_another() {
     commit(&*other, &account, message(2, 2, &[desk.id])).await.unwrap();
     let begun = one.calls();
     commit(&*one, &account, message(1, 13, &[desk.id])).await.unwrap();
-    assert_eq!(one.calls() - begun, 2, "what another router wrote comes with the view");
+    assert_eq!(one.calls() - begun, 3, "a look, what another router wrote, and the commit");
+    commit(&*other, &account, message(2, 3, &[desk.id])).await.unwrap();
+    let begun = one.calls();
+    commit(&*one, &account, message(1, 14, &[desk.id])).await.unwrap();
+    assert_eq!(one.calls() - begun, 3, "it was the present one again when it was written");
     let begun = one.calls();
     for _ in 0..10 {
         one.view(&account).await.unwrap();

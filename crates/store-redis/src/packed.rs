@@ -49,7 +49,7 @@ pub(crate) fn pairs(packed: &[u8]) -> Result<Vec<(&[u8], &[u8])>, RedisError> {
         let mut rest = Rest(packed);
         let count = rest.len()?;
         let pairs: Option<Vec<_>> = (0..count / 2).map(|_| Some((rest.text()?, rest.text()?))).collect();
-        pairs.filter(|_| count % 2 == 0 && rest.0.is_empty())
+        pairs.filter(|_| count.is_multiple_of(2) && rest.0.is_empty())
     };
     read().ok_or_else(|| RedisError::from((ErrorKind::Parse, "not a packed list of pairs")))
 }

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod leave;
+mod peers;
 mod recorded;
 mod refusals;
 mod renewed;

@@ -41,6 +41,8 @@ pub(super) struct Core {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) login: Arc<Login>,
     pub(super) routers: Arc<Routers>,
+    /// Of the routers, in the order of their start.
+    pub(super) peers: Mutex<Vec<Arc<Peers>>>,
     pub(super) tasks: TaskTracker,
     _directory: tempfile::TempDir,
 }
@@ -120,7 +122,7 @@ impl Core {
             },
             &tasks,
         );
-        Core { store, pipeline, login, routers, tasks, _directory: directory }
+        Core { store, pipeline, login, routers, peers: Mutex::default(), tasks, _directory: directory }
     }
 
     pub(super) async fn account(&self, name: &str) -> BareJid {
@@ -144,12 +146,14 @@ impl Core {
     ) -> (SocketAddr, CancellationToken) {
         let (downlinks, stop) = (Downlinks::new(None), CancellationToken::new());
         self.routers.0.lock().push(downlinks.clone());
+        let peers = Peers::new(node_id(name, 1), name);
+        self.peers.lock().push(peers.clone());
         let address = server::start(server::Setup {
             node: node_id(name, 1),
             ingress: self.pipeline.clone(),
             authentication: self.login.clone(),
             nodes: self.store.clone(),
-            peers: Peers::new(node_id(name, 1), name),
+            peers,
             downlinks,
             features: "<c xmlns='urn:x'/>".to_owned(),
             identity,
@@ -225,6 +229,7 @@ impl Inbox {
 pub(super) struct Manager {
     pub(super) uplinks: Arc<Uplinks>,
     pub(super) inbox: Arc<Inbox>,
+    pub(super) peers: Arc<Peers>,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
 }
@@ -234,17 +239,18 @@ impl Manager {
         let (inbox, tasks, stop) = (Arc::new(Inbox::default()), TaskTracker::new(), CancellationToken::new());
         let report =
             NodeReport { name: name.to_owned(), version: "1.2.3".to_owned(), ..NodeReport::default() };
+        let peers = Peers::new(node_id(name, 1), name);
         let setup = client::Setup {
             node: node_id(name, 1),
             routers: routers.iter().map(SocketAddr::to_string).collect(),
             identity,
             holder: inbox.clone(),
             report: Arc::new(move || report.clone()),
-            peers: Peers::new(node_id(name, 1), name),
+            peers: peers.clone(),
             tasks: tasks.clone(),
             stop: stop.clone(),
         };
-        Manager { uplinks: Uplinks::start(setup, None), inbox, tasks, stop }
+        Manager { uplinks: Uplinks::start(setup, None), inbox, peers, tasks, stop }
     }
 
     pub(super) async fn linked(&self, routers: usize) {

@@ -1,55 +1,27 @@
 //! Lists of texts that a script packs into one value (MessagePack, which every Redis has): a client reads one much faster than many.
 
 use redis::{ErrorKind, RedisError};
+use rmp::decode;
 
-/// What is left to be read.
-struct Rest<'a>(&'a [u8]);
+/// A name and its value.
+pub(crate) type Pair<'a> = (&'a [u8], &'a [u8]);
 
-impl<'a> Rest<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(count)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    /// A number of so many bytes, the highest first.
-    fn size(&mut self, bytes: usize) -> Option<usize> {
-        let number = self.take(bytes)?.iter().fold(0_u64, |all, byte| all << 8 | u64::from(*byte));
-        usize::try_from(number).ok()
-    }
-
-    fn byte(&mut self) -> Option<u8> {
-        self.take(1)?.first().copied()
-    }
-
-    fn len(&mut self) -> Option<usize> {
-        match self.byte()? {
-            short @ 0x90..=0x9f => Some(usize::from(short & 0x0f)),
-            0xdc => self.size(2),
-            0xdd => self.size(4),
-            _ => None,
-        }
-    }
-
-    fn text(&mut self) -> Option<&'a [u8]> {
-        let len = match self.byte()? {
-            short @ 0xa0..=0xbf => usize::from(short & 0x1f),
-            0xd9 => self.size(1)?,
-            0xda => self.size(2)?,
-            0xdb => self.size(4)?,
-            _ => return None,
-        };
-        self.take(len)
-    }
+/// Takes one text from the front of `rest`.
+fn text<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let len = usize::try_from(decode::read_str_len(rest).ok()?).ok()?;
+    let (text, behind) = rest.split_at_checked(len)?;
+    *rest = behind;
+    Some(text)
 }
 
 /// The texts of a list, two by two, as `HGETALL` has them.
-pub(crate) fn pairs(packed: &[u8]) -> Result<Vec<(&[u8], &[u8])>, RedisError> {
+pub(crate) fn pairs(packed: &[u8]) -> Result<Vec<Pair<'_>>, RedisError> {
     let read = || {
-        let mut rest = Rest(packed);
-        let count = rest.len()?;
-        let pairs: Option<Vec<_>> = (0..count / 2).map(|_| Some((rest.text()?, rest.text()?))).collect();
-        pairs.filter(|_| count.is_multiple_of(2) && rest.0.is_empty())
+        let mut rest = packed;
+        let count = decode::read_array_len(&mut rest).ok()?;
+        let pairs: Option<Vec<_>> =
+            (0..count / 2).map(|_| Some((text(&mut rest)?, text(&mut rest)?))).collect();
+        pairs.filter(|_| count.is_multiple_of(2) && rest.is_empty())
     };
     read().ok_or_else(|| RedisError::from((ErrorKind::Parse, "not a packed list of pairs")))
 }
@@ -57,10 +29,6 @@ pub(crate) fn pairs(packed: &[u8]) -> Result<Vec<(&[u8], &[u8])>, RedisError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn text(len: usize) -> Vec<u8> {
-        vec![b'x'; len]
-    }
 
     /// As Redis 7 packs it.
     fn packed(text: &[u8]) -> Vec<u8> {
@@ -80,7 +48,7 @@ mod tests {
         assert_eq!(pairs(b"\x90").unwrap(), []);
         assert_eq!(pairs(b"\x92\xa1a\xa1b").unwrap(), [(&b"a"[..], &b"b"[..])]);
         for len in [0, 31, 32, 255, 256, 65_535, 65_536] {
-            let (name, value) = (b"name".to_vec(), text(len));
+            let (name, value) = (b"name".to_vec(), vec![b'x'; len]);
             let list = [vec![0x92], packed(&name), packed(&value)].concat();
             assert_eq!(pairs(&list).unwrap(), [(&name[..], &value[..])], "{len}");
         }

@@ -71,7 +71,7 @@ impl Home {
         let pipeline = Pipeline::new(
             starling_im::Config { archive, ..starling_im::Config::default() },
             Domains::new([domain.clone()]),
-            stores(&store),
+            Stores::of(&store),
             Around { delivery: hub.clone(), login: login.clone(), clock, tracer: tracer.clone() },
             &tasks,
         );
@@ -144,20 +144,6 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.directory); // it lies among the files of the moment
-    }
-}
-
-fn stores(store: &Arc<Store>) -> Stores {
-    Stores {
-        accounts: store.clone(),
-        archive: store.clone(),
-        positions: store.clone(),
-        rosters: store.clone(),
-        blocklists: store.clone(),
-        preferences: store.clone(),
-        documents: store.clone(),
-        last_activities: store.clone(),
-        sessions: store.clone(),
     }
 }
 

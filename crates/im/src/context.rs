@@ -46,6 +46,27 @@ pub struct Stores {
     pub sessions: Arc<dyn Sessions>,
 }
 
+impl Stores {
+    /// All of them are one.
+    pub fn of<S>(store: &Arc<S>) -> Stores
+    where
+        S: Accounts + Archive + Positions + Rosters + BlockLists,
+        S: PreferenceStore + Documents + LastActivities + Sessions + 'static,
+    {
+        Stores {
+            accounts: store.clone(),
+            archive: store.clone(),
+            positions: store.clone(),
+            rosters: store.clone(),
+            blocklists: store.clone(),
+            preferences: store.clone(),
+            documents: store.clone(),
+            last_activities: store.clone(),
+            sessions: store.clone(),
+        }
+    }
+}
+
 /// What handlers may use.
 pub struct Context {
     /// What is set.

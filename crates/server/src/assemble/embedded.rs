@@ -25,17 +25,7 @@ pub(super) fn open(config: &Config, base: &Base, delivery: Arc<dyn Delivery>) ->
     if let Some(ClockGap::Behind(_)) = store.clock_gap() {
         clock::warn_of(clock::trouble_of_store(&store)); // of the opposite the store itself speaks
     }
-    let stores = Stores {
-        accounts: store.clone(),
-        archive: store.clone(),
-        positions: store.clone(),
-        rosters: store.clone(),
-        blocklists: store.clone(),
-        preferences: store.clone(),
-        documents: store.clone(),
-        last_activities: store.clone(),
-        sessions: store.clone(),
-    };
+    let stores = Stores::of(&store);
     let given = &config.cluster.secret;
     let secret = if given.as_os_str().is_empty() { config.data_dir.join("secret") } else { given.clone() };
     let backing = Backing { stores, nodes: store.clone(), attempts: store.clone(), secret };

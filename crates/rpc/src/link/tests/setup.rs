@@ -98,17 +98,7 @@ impl Core {
         tasks: TaskTracker,
         directory: tempfile::TempDir,
     ) -> Core {
-        let stores = Stores {
-            accounts: store.clone(),
-            archive: store.clone(),
-            positions: store.clone(),
-            rosters: store.clone(),
-            blocklists: store.clone(),
-            preferences: store.clone(),
-            documents: store.clone(),
-            last_activities: store.clone(),
-            sessions: store.clone(),
-        };
+        let stores = Stores::of(&store);
         let domains = Domains::new(vec![BareJid::new("localhost").unwrap()]);
         let pipeline = Pipeline::new(
             starling_im::Config::default(),

@@ -35,7 +35,7 @@ export class Client {
   async enter(name, password, resource) {
     await new Promise((resolve, reject) => {
       this.socket.addEventListener("open", resolve);
-      this.socket.addEventListener("error", () => reject(new Error("no WebSocket")));
+      this.socket.addEventListener("error", ({ message }) => reject(new Error(`no WebSocket: ${message}`)));
     });
     const open = "<open xmlns='urn:ietf:params:xml:ns:xmpp-framing' to='localhost' version='1.0'/>";
     this.send(open);

@@ -1,5 +1,5 @@
 // The console: asks the REST interface of the server that served it, with a token that is kept in this variable and nowhere else.
-import { bytes, perSecond, quantile, rate, time } from "./figures.js";
+import { between, bytes, perSecond, quantile, rate, time } from "./figures.js";
 
 const EVERY = 2000;
 const KEPT = 31; // answers: a minute
@@ -8,6 +8,7 @@ const RATES = [
   ["stanzas-received", "Stanzas from clients"], ["stanzas-sent", "Stanzas to clients"], ["messages", "Messages taken"],
   ["messages-refused", "Messages refused"], ["logins", "Logins"], ["logins-failed", "Failed logins"], ["clients-refused", "Clients turned away"],
 ];
+const OF_ALL = ["sessions-attached", "sessions-waiting"]; // each session router counts those of the whole cluster
 const LATENCIES = [["acknowledge", "durable, and acknowledged"], ["deliver", "at the receiver's node"]];
 
 const $ = (id) => document.getElementById(id);
@@ -15,6 +16,7 @@ let token = null;
 let answers = [];
 let timer = null;
 let lastUser = null;
+const nodeRows = new Map(); // by name; each stays where it is, and so does the focus
 
 /** Every answer of the server is text to this page: nothing of it is read as markup. */
 function element(name, text, attributes = {}) {
@@ -43,6 +45,9 @@ async function ask(method, path, body) {
 
 const query = (fields) => new URLSearchParams(Object.entries(fields).filter(([, value]) => value)).toString();
 const complain = (words) => ($("complaint").textContent = words);
+const scope = () => $("scope").value;
+/** Only what changes is read aloud. */
+const say = (box, words) => box.textContent === words || (box.textContent = words);
 
 /** What a button or a form does; what the server says against it is shown. */
 async function attempt(action) {
@@ -76,7 +81,7 @@ function fill(body, rows, empty) {
 
 /** The course of a rate: what it says stands beside it as a number. */
 function course(figure) {
-  const values = answers.slice(1).map((now, at) => rate(answers[at], now, figure) ?? 0);
+  const values = answers.slice(1).map((now, at) => rate(answers[at], now, figure, scope()) ?? 0);
   const most = Math.max(...values, 1);
   const points = values.map((value, at) => `${(at * 100) / (KEPT - 2)},${(23 - (value * 22) / most).toFixed(1)}`).join(" ");
   const picture = document.createElementNS("http://www.w3.org/2000/svg", "svg");
@@ -90,56 +95,112 @@ function course(figure) {
 }
 
 const instant = (text) => text.slice(0, 19).replace("T", " ");
-const number = (value) => value.toLocaleString("en");
+const number = (value) => value?.toLocaleString("en") ?? "–";
 const marked = (text, key, value) => element("span", text, { "data-figure": key, "data-value": value ?? "" });
 
 function showCounts() {
   const now = answers.at(-1);
   const before = answers.at(-2) ?? now;
   const earlier = answers.at(-6) ?? answers[0];
-  $("node").textContent = now.node;
+  const counts = scope() ? now.nodes.get(scope()) : now.total; // none of a process that does not answer
   for (const box of document.querySelectorAll("#figures [data-figure]")) {
-    const value = now[box.dataset.figure];
-    box.dataset.value = value;
-    box.textContent = box.dataset.figure === "memory-bytes" ? bytes(value) : number(value);
+    const { figure } = box.dataset;
+    const value = (OF_ALL.includes(figure) ? now.total : counts)?.[figure];
+    box.dataset.value = value ?? "";
+    box.textContent = (figure === "memory-bytes" ? bytes : number)(value);
   }
   fill($("rates"), RATES.map(([figure, words]) => {
-    const speed = before === now ? null : rate(before, now, figure);
-    return [words, marked(perSecond(speed), `${figure}-rate`, speed), marked(number(now[figure]), figure, now[figure]), course(figure)];
+    const speed = rate(before, now, figure, scope());
+    return [words, marked(perSecond(speed), `${figure}-rate`, speed), marked(number(counts?.[figure]), figure, counts?.[figure]), course(figure)];
   }));
   fill($("latencies"), LATENCIES.map(([figure, words]) => {
-    const [half, most] = [0.5, 0.99].map((share) => quantile(earlier[figure], now[figure], share));
-    const came = now[figure].count - earlier[figure].count;
-    return [words, marked(time(half), `${figure}-p50`, half), marked(time(most), `${figure}-p99`, most), number(came),
-      marked(number(now[figure].count), `${figure}-count`, now[figure].count)];
+    const came = between(earlier, now, figure, scope());
+    const [half, most] = [0.5, 0.99].map((share) => quantile(came, share));
+    return [words, marked(time(half), `${figure}-p50`, half), marked(time(most), `${figure}-p99`, most), number(came.count),
+      marked(number(counts?.[figure].count), `${figure}-count`, counts?.[figure].count)];
   }));
 }
 
-function showNodes(nodes) {
-  fill($("nodes"), nodes.map((node) => [
-    node.name, node.roles, element("span", node.state, { "data-state": node.state }), number(node.sessions), number(node.links),
-    node.version, instant(node.since), `${node["heard-seconds-ago"]} s ago`,
-  ]));
+/** One that is chosen stays chosen while it is away. */
+function showScopes(names, chosen = scope()) {
+  const there = [...$("scope").options].map((option) => option.value).slice(1);
+  const wanted = [...new Set([...names, ...(chosen ? [chosen] : [])])].sort();
+  if (there.join("\n") === wanted.join("\n")) return;
+  $("scope").replaceChildren(element("option", "all processes", { value: "" }), ...wanted.map((name) => element("option", name, { value: name })));
+  $("scope").value = chosen;
 }
 
-function showDrain(drain) {
-  const left = [["sessions", "sessions left"], ["links", "links left"]].filter(([key]) => drain[key] !== undefined && drain.state !== "serving");
-  $("drain-state").textContent = [drain.state, ...left.map(([key, words]) => `${drain[key]} ${words}`)].join(", ");
-  $("drain-state").dataset.state = drain.state;
-  $("drain-start").disabled = drain.state !== "serving";
-  $("drain-now").disabled = drain.state === "drained";
-  $("drain-abort").disabled = drain.state === "serving";
+function nodeRow(name) {
+  const row = element("tr", null, { "data-node": name });
+  const cells = Array.from({ length: 11 }, (_, at) => (at === 0 ? element("th", name, { scope: "row" }) : element("td")));
+  const actions = element("td");
+  const drain = (method, path, body) => ask(method, path, body).then(look);
+  const asks = (words, question, now) => button(words, name, async () => {
+    if (await decide(question, words)) await drain("POST", "/v1/drain", { node: name, now });
+  });
+  const buttons = [
+    asks("Drain", `Drain ${name}? What it holds goes to others.`, false),
+    asks("Drain at once", `Drain ${name}, and send everything away at once?`, true),
+    button("Call it off", name, () => drain("DELETE", `/v1/drain?${query({ node: name })}`)),
+  ];
+  const box = element("span", null, { class: "buttons" });
+  box.append(...buttons);
+  actions.append(box);
+  row.append(...cells, actions);
+  return { row, cells, buttons };
+}
+
+function showNodes(nodes, missing) {
+  const [now, before, focused] = [answers.at(-1), answers.at(-2) ?? answers.at(-1), document.activeElement];
+  for (const [name, { row }] of nodeRows) {
+    if (nodes.some((node) => node.name === name)) continue;
+    row.remove();
+    nodeRows.delete(name);
+  }
+  nodes.forEach((node, at) => {
+    if (!nodeRows.has(node.name)) nodeRows.set(node.name, nodeRow(node.name));
+    const { row, cells, buttons } = nodeRows.get(node.name);
+    if ($("nodes").children[at] !== row) $("nodes").insertBefore(row, $("nodes").children[at] ?? null);
+    const counts = now.nodes.get(node.name);
+    const speed = (figure) => rate(before, now, figure, node.name);
+    const silence = counts ? "" : `, no answer (heard ${node["heard-seconds-ago"]} s ago)`;
+    const shown = [
+      node.roles, `${node.state}${silence}`, [number(counts?.connections), "connections", counts?.connections], number(node.sessions), number(node.links),
+      [perSecond(speed("stanzas-received")), "stanzas-received-rate", speed("stanzas-received")],
+      [perSecond(speed("messages")), "messages-rate", speed("messages")],
+      [bytes(counts?.["memory-bytes"]), "memory-bytes", counts?.["memory-bytes"]], node.version, instant(node.since),
+    ];
+    shown.forEach((cell, n) => {
+      const [text, figure, value] = [cell].flat();
+      say(cells[n + 1], text);
+      if (figure) Object.assign(cells[n + 1].dataset, { figure, value: value ?? "" });
+    });
+    cells[2].dataset.state = counts ? node.state : "silent";
+    const may = [node.state === "serving", node.state !== "drained", node.state !== "serving"];
+    buttons.forEach((one, n) => (one.disabled = !counts || !may[n]));
+    // Who has pressed a button that is of no more use goes on beside it.
+    if (buttons.includes(focused) && focused.disabled) buttons.find((one) => !one.disabled)?.focus();
+  });
+  const lacks = missing.map(({ node, why }) => `${node} (${why})`);
+  say($("missing"), lacks.length ? `Not all is here: ${lacks.join(", ")}` : "");
+}
+
+/** Silent ones are in the list as such. */
+function missed(nodes, ...lists) {
+  const silent = nodes.filter((node) => node.state === "silent").map((node) => node.name);
+  const known = new Map(lists.flat().map((one) => [one.node, one]));
+  return [...known.values()].filter((one) => !silent.includes(one.node));
 }
 
 async function look() {
   try {
-    const [counts, { nodes }, drain] = await Promise.all([ask("GET", "/v1/counts"), ask("GET", "/v1/nodes"), ask("GET", "/v1/drain")]);
-    counts.at = performance.now();
-    if (answers.length && counts["uptime-seconds"] < answers.at(-1)["uptime-seconds"]) answers = [];
-    answers = [...answers, counts].slice(-KEPT);
+    const [counted, listed] = await Promise.all([ask("GET", "/v1/nodes/counts"), ask("GET", "/v1/nodes")]);
+    if (token === null) return;
+    const nodes = new Map(counted.nodes.map((one) => [one.node, one]));
+    answers = [...answers, { at: performance.now(), nodes, total: counted.total }].slice(-KEPT);
+    showScopes(listed.nodes.map((node) => node.name));
     showCounts();
-    showNodes(nodes);
-    showDrain(drain);
+    showNodes(listed.nodes, missed(listed.nodes, listed.missing, counted.missing));
     $("live").textContent = "Live";
   } catch (error) {
     if (error.status === 401) {
@@ -158,7 +219,9 @@ async function again() {
 function leave() {
   clearTimeout(timer);
   [token, answers, lastUser] = [null, [], null];
-  for (const id of ["rates", "latencies", "nodes", "sessions", "users", "message"]) $(id).replaceChildren();
+  nodeRows.clear();
+  showScopes([], "");
+  for (const id of ["rates", "latencies", "nodes", "missing", "sessions", "users", "message"]) $(id).replaceChildren();
   $("console").hidden = $("leave").hidden = true;
   $("enter").hidden = false;
   $("node").textContent = $("live").textContent = "";
@@ -248,7 +311,7 @@ $("enter").addEventListener("submit", (event) => {
   token = $("token").value.trim();
   $("token").value = "";
   attempt(async () => {
-    await ask("GET", "/v1/counts");
+    $("node").textContent = (await ask("GET", "/v1/counts")).node;
     $("enter").hidden = true;
     $("console").hidden = $("leave").hidden = false;
     $("main").focus();
@@ -268,11 +331,4 @@ onSubmit("add-user", async () => {
 });
 $("users-first").addEventListener("click", () => attempt(() => showUsers()));
 $("users-next").addEventListener("click", () => attempt(() => showUsers(lastUser)));
-const drain = (method, body) => attempt(async () => showDrain(await ask(method, "/v1/drain", body)));
-$("drain-start").addEventListener("click", async () => {
-  if (await decide("Drain this process? Its clients go elsewhere.", "Drain")) await drain("POST", { now: false });
-});
-$("drain-now").addEventListener("click", async () => {
-  if (await decide("Send all clients of this process away at once?", "Drain at once")) await drain("POST", { now: true });
-});
-$("drain-abort").addEventListener("click", () => drain("DELETE"));
+$("scope").addEventListener("change", () => answers.length && showCounts());

@@ -110,6 +110,7 @@ commands! {
     "status" status Status(StatusRequest) -> StatusAnswer, Read, Get "/v1/status";
     "counts" counts Counts(CountsRequest) -> CountsAnswer, Read, Get "/v1/counts";
     "node-list" node_list NodeList(NodeListRequest) -> NodeListAnswer, Read, Get "/v1/nodes";
+    "node-counts" node_counts NodeCounts(NodeCountsRequest) -> NodeCountsAnswer, Read, Get "/v1/nodes/counts";
     "session-list" session_list SessionList(SessionListRequest) -> SessionListAnswer, Read, Get "/v1/sessions";
     "session-kick" session_kick SessionKick(SessionKickRequest) -> SessionKickAnswer, Operate, Delete "/v1/sessions";
     "user-list" user_list UserList(UserListRequest) -> UserListAnswer, Read, Get "/v1/users";

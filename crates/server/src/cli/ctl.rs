@@ -128,6 +128,8 @@ enum Node {
     /// Those that answer, and those that a session router has heard of within an hour, by name: what they are, how many sessions
     /// and links they have, whether they drain. `silent`: not a word for 15 seconds.
     List,
+    /// What each of them counts: connections, traffic, latency; then all together. `missing` names those that do not answer.
+    Counts,
 }
 
 #[derive(Debug, Subcommand)]
@@ -256,6 +258,7 @@ impl Action {
             }
             Self::Session(Session::Kick { jid }) => (json!({"op": "session-kick", "jid": jid}), None),
             Self::Node(Node::List) => (json!({"op": "node-list"}), None),
+            Self::Node(Node::Counts) => (json!({"op": "node-counts"}), None),
             Self::Message { account, id } => (json!({"op": "message", "jid": account, "id": id}), None),
             Self::Drain(Drain::Start { node, now }) => {
                 (json!({"op": "drain-start", "node": node, "now": now}), None)
@@ -290,6 +293,12 @@ impl Action {
             }
             Self::Node(Node::List) => {
                 list("nodes").iter().for_each(|node| say(&in_one_line(node)));
+                list("missing").iter().for_each(|one| complain(&format!("missing: {}", in_one_line(one))));
+            }
+            Self::Node(Node::Counts) => {
+                list("nodes").iter().for_each(|node| say(&in_one_line(&figures(node))));
+                let total = answer.get("total").map(figures).unwrap_or_default();
+                say(&format!("all: {}", in_one_line(&total)));
                 list("missing").iter().for_each(|one| complain(&format!("missing: {}", in_one_line(one))));
             }
             Self::Session(Session::List { .. }) => {
@@ -335,6 +344,13 @@ fn in_one_line(value: &Value) -> String {
         }
         None => plain(value),
     }
+}
+
+/// Without histograms, which `--json` has, and without the name that a sum does not have.
+fn figures(counts: &Value) -> Value {
+    let fields = counts.as_object().into_iter().flatten();
+    let is_shown = |value: &Value| !value.is_object() && value != "";
+    fields.filter(|(_, value)| is_shown(value)).map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 fn plain(value: &Value) -> String {

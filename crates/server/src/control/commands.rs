@@ -43,11 +43,15 @@ impl Administration for Control {
     }
 
     async fn counts(&self, _: pb::CountsRequest) -> Result<pb::CountsAnswer, Refused> {
-        Ok(super::counts::read(&self.metrics.render(), self.own.name(), self.since.elapsed()))
+        Ok(self.count_here())
     }
 
     async fn node_list(&self, _: pb::NodeListRequest) -> Result<pb::NodeListAnswer, Refused> {
         self.list_nodes().await
+    }
+
+    async fn node_counts(&self, _: pb::NodeCountsRequest) -> Result<pb::NodeCountsAnswer, Refused> {
+        self.count_nodes().await
     }
 
     /// The first sessions; `more` says that there are others.

@@ -26,14 +26,14 @@ pub(crate) fn config() -> String {
     format!("{}[api]\nlisten = '127.0.0.1:0'\nhosts = ['console.example']\n", tokens.concat())
 }
 
-struct Answered {
-    status: u16,
+pub(crate) struct Answered {
+    pub(crate) status: u16,
     head: String,
-    body: String,
+    pub(crate) body: String,
 }
 
 impl Answered {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {} {}", self.head, self.body))
     }
@@ -47,7 +47,7 @@ async fn raw(address: SocketAddr, request: &str) -> Answered {
 }
 
 /// With these headers and no others but those that HTTP wants.
-async fn sent(
+pub(crate) async fn sent(
     address: SocketAddr,
     method: &str,
     path: &str,
@@ -74,7 +74,7 @@ async fn asked(server: &Server, by: &str, method: &str, path: &str, body: &str) 
     sent(server.address("api").unwrap(), method, path, &headers, body).await
 }
 
-fn with_token<T>(by: &str, message: T) -> tonic::Request<T> {
+pub(crate) fn with_token<T>(by: &str, message: T) -> tonic::Request<T> {
     let mut request = tonic::Request::new(message);
     request.metadata_mut().insert("authorization", format!("Bearer {}", token(by)).parse().unwrap());
     request

@@ -18,6 +18,7 @@ mod first_run;
 mod full_disk;
 mod import;
 mod logs;
+mod nodes;
 mod quickstart;
 mod receiver;
 mod reload;

@@ -1,0 +1,105 @@
+// The console of a cluster under load: what it shows of each process and of all beside their /metrics, and who does not answer.
+import { Client } from "./client.mjs";
+import { FIGURES, check, compare, end, enter, metrics, picture, row, shown, step, tab, until } from "./kit.mjs";
+
+// NAME=METRICS,SOCKET,PID of two connection managers and a session router, which has no socket.
+const [base, path, ...parts] = process.argv.slice(2);
+const nodes = new Map(parts.map((part) => [part.split("=")[0], part.slice(part.indexOf("=") + 1).split(",")]));
+const [one, other, router] = [...nodes.keys()];
+const pid = (node) => Number(nodes.get(node)[2]);
+
+const alice = new Client(nodes.get(one)[1]);
+check(await alice.enter("alice", "secret", "desk"), "alice signs in");
+const bob = new Client(nodes.get(other)[1]);
+check(await bob.enter("bob", "secret", "desk"), "bob signs in");
+const load = setInterval(() => alice.isOpen && alice.send("<message xmlns='jabber:client' to='bob@localhost' type='chat'><body>tick</body></message>"), 50);
+await bob.next(/^<message/);
+
+const read = async () => new Map(await Promise.all([...nodes].map(async ([node, [url]]) => [node, await metrics(url)])));
+const OF_ALL = ["sessions-attached", "sessions-waiting"]; // the router counts those of both managers
+
+/** These figures as the page has them, and as /metrics had them before and after. */
+async function same(page, figures, of) {
+  let wrong = [];
+  await until("every figure is between two readings of /metrics", async () => {
+    wrong = await compare(page, figures, async () => {
+      const known = await read();
+      return figures.map((figure) => of(figure, known));
+    });
+    return wrong.length === 0;
+  }).catch((error) => check(false, `${error.message}: ${wrong.join(" | ")}`));
+}
+
+const value = (figure, of) => FIGURES.find(([name]) => name === figure)[1](of);
+const state = (page, node) => page.textContent(`[data-node="${node}"] [data-state]`);
+const press = (page, words, node) => page.click(`#nodes button[aria-label='${words}: ${node}']`);
+
+const page = await tab(base, { viewport: { width: 1400, height: 1240 } });
+await enter(page, process.env.ADMIN);
+
+await step("all processes of a cluster are shown", async () => {
+  for (const node of nodes.keys()) await row(page, "nodes", node).locator("[data-state=serving]").waitFor();
+  check((await page.locator("#nodes tr").count()) === nodes.size, "there are more");
+  await until("nobody is missed", async () => (await page.textContent("#missing")) === "");
+});
+
+await step("each has the connections and the memory of its /metrics", async () => {
+  const figures = [...nodes.keys()].flatMap((node) => ["connections", "memory-bytes"].map((figure) => ({ node, figure })));
+  await same(page, figures, ({ node, figure }, known) => value(figure, known.get(node)));
+});
+
+await step("each has a rate of its own", async () => {
+  for (const [node, figure] of [[one, "stanzas-received-rate"], [router, "messages-rate"]]) {
+    await until(`${figure} of ${node} is above zero`, async () => (await shown(page, figure, node)) > 0);
+  }
+  check((await shown(page, "stanzas-received-rate", other)) === 0, "nobody sends at the other one");
+});
+
+await step("the figures of all are those of all /metrics together", async () => {
+  await same(page, FIGURES.map(([figure]) => ({ figure })), ({ figure }, known) => {
+    const values = [...known.values()].map((of) => value(figure, of));
+    return OF_ALL.includes(figure) ? Math.max(...values) : values.reduce((sum, more) => sum + more);
+  });
+  for (const figure of ["messages-rate", "acknowledge-p99", "deliver-p99"]) {
+    await until(`${figure} is above zero`, async () => (await shown(page, figure)) > 0);
+  }
+});
+
+await step("pictures are taken", () => picture(page, path));
+
+await step("the figures of one process are those of its /metrics", async () => {
+  await page.selectOption("#scope", other);
+  const figures = FIGURES.map(([figure]) => ({ figure })).filter(({ figure }) => !OF_ALL.includes(figure));
+  await same(page, figures, ({ figure }, known) => value(figure, known.get(other)));
+  await page.selectOption("#scope", "");
+});
+
+await step("a process is drained by its button, and called back", async () => {
+  await press(page, "Drain at once", one);
+  await page.click("#ask-yes");
+  await until("it is empty", async () => (await state(page, one)) === "drained");
+  await until("alice is sent away", async () => !alice.isOpen);
+  check((await state(page, other)) === "serving" && (await state(page, router)) === "serving", "others drain, too");
+  const focused = await page.evaluate(() => document.activeElement.ariaLabel);
+  check(focused === `Call it off: ${one}`, `the focus is at ${focused}`);
+  await press(page, "Call it off", one);
+  await until("it serves", async () => (await state(page, one)) === "serving");
+});
+
+await step("who does not answer is named, and counts no more", async () => {
+  process.kill(pid(other), "SIGSTOP");
+  try {
+    await page.locator("#missing", { hasText: other }).waitFor();
+    check((await state(page, other)).includes("no answer"), "its row says nothing of it");
+    check(await page.isDisabled(`#nodes button[aria-label='Drain: ${other}']`), "it can be drained");
+    check((await shown(page, "connections", other)) === null, "its connections are shown");
+    check((await shown(page, "connections")) === 0, "they are among those of all");
+  } finally {
+    process.kill(pid(other), "SIGCONT");
+  }
+  await until("it is back", async () => (await page.textContent("#missing")) === "");
+  await until("and counts", async () => (await shown(page, "connections")) === 1);
+});
+
+clearInterval(load);
+await end();

@@ -47,3 +47,18 @@ impl Documents for Store {
         Ok(total)
     }
 }
+
+impl Store {
+    /// All documents of an account, for an export: no more than its quota allows.
+    pub async fn documents(&self, owner: &BareJid) -> Result<Vec<(Document, Bytes)>> {
+        let found = self.client.read(&self.client.statements.documents.all, (owner.as_str(),)).await?;
+        let documents = found.rows::<(i8, String, String, Option<Vec<u8>>)>().map(|row| match row {
+            Some((0, _, _, Some(xml))) => Ok((Document::Vcard, xml.into())),
+            Some((1, namespace, name, Some(xml))) => {
+                Ok((Document::Private(namespace.into(), name.into()), xml.into()))
+            }
+            _ => Err(self.client.corrupt(WHAT)),
+        });
+        documents.collect()
+    }
+}

@@ -4,8 +4,10 @@ mod certificate;
 mod copy;
 mod ctl;
 mod doctor;
+mod export;
 mod import;
 mod password;
+mod pie;
 mod remote;
 mod store;
 mod token;
@@ -72,6 +74,7 @@ enum Command {
     /// Look after the embedded store.
     Store(store::Arguments),
     Import(import::Arguments),
+    Export(export::Arguments),
     Certificate(certificate::Arguments),
     Token(token::Arguments),
 }
@@ -178,6 +181,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
         Command::Ctl(arguments) => ctl::run(&arguments),
         Command::Store(arguments) => store::run(&arguments),
         Command::Import(arguments) => import::run(&arguments),
+        Command::Export(arguments) => export::run(&arguments),
         Command::Certificate(arguments) => certificate::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
     }

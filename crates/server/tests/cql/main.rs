@@ -87,3 +87,36 @@ async fn a_router_that_starts_before_redis_serves_when_redis_is_there() {
         }
     }
 }
+
+/// From another server into the CQL store, and from there into an embedded one: what that exports is the same.
+#[tokio::test]
+async fn what_a_cluster_exports_is_what_was_imported() {
+    let directory = tempfile::tempdir().unwrap();
+    let single = directory.path().join("single");
+    std::fs::create_dir(&single).unwrap();
+    std::fs::write(single.join("starling.toml"), "").unwrap();
+    let redis = Redis::start_somewhere(&directory.path().join("redis")).await.unwrap();
+    let keyspace = format!("test_{}_export", std::process::id());
+    let text = format!(
+        "mode = 'cluster'\nredis.url = 'redis://{}/0'\n\
+         [cluster]\nroles = ['session-router']\nplaintext = true\nlisten = '127.0.0.1:0'\nsecret = 'secret'\n\
+         [scylla]\nnodes = ['{}']\nkeyspace = '{keyspace}'\nrequest-timeout = '20s'\n",
+        redis.address(),
+        cql_server()
+    );
+    std::fs::write(directory.path().join("starling.toml"), text).unwrap();
+    assert!(migrate(directory.path(), &[]).status.success());
+    let said = |at: &Path, arguments: &[&str]| {
+        let done = starling(at, arguments).output().unwrap();
+        assert!(done.status.success(), "{arguments:?} {done:?}");
+        let said = String::from_utf8(done.stdout).unwrap();
+        said.lines().next().unwrap().split_once(": ").unwrap().1.to_owned()
+    };
+    let prosody = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/exports/prosody");
+    let imported = said(directory.path(), &["import", prosody]);
+    let [all, again] = ["all.xml", "again.xml"].map(|name| directory.path().join(name));
+    assert_eq!(said(directory.path(), &["export", all.to_str().unwrap()]), imported);
+    assert_eq!(said(&single, &["import", all.to_str().unwrap()]), imported);
+    assert_eq!(said(&single, &["export", again.to_str().unwrap()]), imported);
+    assert!(std::fs::read(all).unwrap() == std::fs::read(again).unwrap(), "they differ");
+}

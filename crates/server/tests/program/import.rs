@@ -7,15 +7,15 @@ use starling_testkit::{Connection, Hash, Received, Scram, Server, Tree};
 use crate::starling::{Outcome, PATIENCE, server_in, starling};
 
 /// However long ago these exports were made.
-const KEPT: &str = "[store]\narchive-ttl = '0s'\n";
+pub(crate) const KEPT: &str = "[store]\narchive-ttl = '0s'\n";
 
 /// Of this server: the recorded one, or where `make import-peers` has made one.
-fn exports(server: &str) -> PathBuf {
+pub(crate) fn exports(server: &str) -> PathBuf {
     let recorded = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/program/exports");
     std::env::var("STARLING_EXPORTS").map_or_else(|_| recorded.into(), PathBuf::from).join(server)
 }
 
-fn import(data: &Path, from: impl AsRef<Path>, more: &[&str]) -> Outcome {
+pub(crate) fn import(data: &Path, from: impl AsRef<Path>, more: &[&str]) -> Outcome {
     let from = from.as_ref().to_str().unwrap();
     starling(&[&["import", "--data-dir", data.to_str().unwrap(), from], more].concat())
 }
@@ -94,7 +94,7 @@ async fn archived(connection: &mut Connection) -> Vec<String> {
     came.iter().filter_map(body).collect()
 }
 
-async fn check_people(server: &Server) {
+pub(crate) async fn check_people(server: &Server) {
     let mut alice = enter(server, "alice", "alice-secret").await;
     let roster = get(&mut alice, "<query xmlns='jabber:iq:roster'/>").await;
     for part in [

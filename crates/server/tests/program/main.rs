@@ -14,6 +14,7 @@ mod descriptors;
 mod doctor;
 mod drain;
 mod exit_codes;
+mod export;
 mod first_run;
 mod full_disk;
 mod import;

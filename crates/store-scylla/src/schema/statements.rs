@@ -67,6 +67,7 @@ pub(crate) struct RosterStatements {
 /// The statements on documents.
 pub(crate) struct DocumentStatements {
     pub(crate) get: PreparedStatement,
+    pub(crate) all: PreparedStatement,
     pub(crate) put: PreparedStatement,
     pub(crate) sizes: PreparedStatement,
 }
@@ -252,6 +253,9 @@ impl Preparing<'_> {
             VALUES (?, ?, ?, ?, ?, ?) USING TIMESTAMP ?";
         Ok(DocumentStatements {
             get: self.get(Kind::Read, get).await?,
+            all: self
+                .get(Kind::Read, "SELECT kind, namespace, name, xml FROM @documents WHERE owner = ?")
+                .await?,
             put: self.get(Kind::Write, put).await?,
             sizes: self.get(Kind::Read, "SELECT size FROM @documents WHERE owner = ?").await?,
         })

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use starling_jid::{BareJid, Jid};
 use starling_ports::accounts::ScramKeys;
 use starling_ports::documents::Document;
+use starling_ports::ids::Timestamp;
+use starling_ports::last_activity::LastActivity;
 use starling_ports::preferences::{DefaultPreference, Preferences};
 use starling_ports::roster::{Contact, Subscription};
 use starling_stanza::{Presence, PresenceType};
@@ -13,10 +15,9 @@ use starling_stream::sasl;
 use starling_stream::sasl::scram::Hash;
 use starling_xml::{Element, Raw, ns};
 
-use super::files::PIE;
+use super::super::pie::{OWN, PIE, SCRAM};
 use super::{card, privacy};
 
-pub(super) const PIE_SCRAM: &str = "urn:xmpp:pie:0#scram";
 /// More rounds than anybody asks of a client; a server that counts them for PLAIN would stand still.
 const MAX_ITERATIONS: u32 = 10_000_000;
 
@@ -42,14 +43,26 @@ pub(super) enum Data {
     Card(Bytes),
     Blocked(Vec<Jid>),
     Preferences(Preferences),
+    /// What the format has no place for, as `starling export` writes it.
+    Own(Own),
     Nothing,
+}
+
+/// What another Starling knew besides.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Own {
+    /// Nobody is to sign in.
+    pub(super) suspended: bool,
+    pub(super) last: Option<LastActivity>,
+    /// Who may subscribe as soon as they ask, and are no contacts (RFC 6121 §3.4).
+    pub(super) approved: Vec<Contact>,
 }
 
 /// Understands a child of `<user/>`; what cannot be kept is noted.
 pub(super) fn read(owner: &BareJid, raw: &Raw, lost: &mut Lost) -> Data {
     let element = raw.to_element();
     match (element.ns(), element.local()) {
-        (PIE_SCRAM, "scram-credentials") => match keys(&element) {
+        (SCRAM, "scram-credentials") => match keys(&element) {
             Ok((hash, keys)) => Data::Keys(hash, keys),
             Err(why) => {
                 lost.note(why, 1);
@@ -84,6 +97,7 @@ pub(super) fn read(owner: &BareJid, raw: &Raw, lost: &mut Lost) -> Data {
             );
             card.map_or(Data::Nothing, |card| Data::Card(card.to_bytes(ns::CLIENT)))
         }
+        (OWN, "account") => Data::Own(own(&element)),
         (ns::PUBSUB_OWNER, "pubsub") => Data::Nothing, // how those nodes were configured
         (space, local) => {
             lost.note(format!("<{local} xmlns='{space}'/>"), 1);
@@ -104,11 +118,11 @@ fn keys(element: &Element) -> Result<(Hash, ScramKeys), &'static str> {
         _ => return Err("sets of SCRAM keys for other hashes than SHA-1 and SHA-256"),
     };
     let field = |name: &str| {
-        let text = element.child(PIE_SCRAM, name)?.text();
+        let text = element.child(SCRAM, name)?.text();
         sasl::decode(text.trim_ascii().as_bytes()).ok()
     };
     let keys = || {
-        let iterations = element.child(PIE_SCRAM, "iter-count")?.text().trim_ascii().parse().ok()?;
+        let iterations = element.child(SCRAM, "iter-count")?.text().trim_ascii().parse().ok()?;
         let keys = ScramKeys {
             iterations,
             salt: field("salt")?,
@@ -169,17 +183,11 @@ fn contact(item: &Element) -> Option<Contact> {
 fn request(owner: &BareJid, presence: &Element) -> Option<Contact> {
     let from = Jid::new(presence.attr("from")?).ok()?.bare();
     let children: Vec<Element> = presence.children().filter(|child| child.ns() != PIE).cloned().collect();
-    let whole =
-        Presence::own(PresenceType::Subscribe, from.clone().into(), Some(owner.clone().into()), &children);
-    (presence.attr("type") == Some("subscribe")).then(|| Contact {
-        jid: from,
-        name: None,
-        groups: Vec::new(),
-        state: Subscription { pending_in: true, ..Subscription::default() },
-        version: 0,
-        request: Some(whole.wire().as_bytes().clone()),
-        listed: false,
-    })
+    let (jid, to) = (from.clone().into(), Some(owner.clone().into()));
+    let whole = Presence::own(PresenceType::Subscribe, jid, to, &children).with_id(presence.attr("id"));
+    let asks = Subscription { pending_in: true, ..Subscription::default() };
+    let request = Some(whole.wire().as_bytes().clone());
+    (presence.attr("type") == Some("subscribe")).then(|| Contact { request, ..stranger(from, asks) })
 }
 
 /// XEP-0441 §2.
@@ -198,6 +206,27 @@ fn preferences(prefs: &Element) -> Preferences {
         always: jids("always"),
         never: jids("never"),
     }
+}
+
+fn own(element: &Element) -> Own {
+    let last = element.child(OWN, "last").and_then(|last| {
+        let (at, status) = (Timestamp::from_xep_0082(last.attr("at")?)?, last.text());
+        Some(LastActivity { at, status: (!status.is_empty()).then(|| status.into()) })
+    });
+    let approved = element.children().filter(|child| child.is(OWN, "approved"));
+    let approved = approved.filter_map(|one| Some(Jid::new(one.attr("jid")?).ok()?.bare()));
+    Own {
+        suspended: element.child(OWN, "suspended").is_some(),
+        last,
+        approved: approved
+            .map(|jid| stranger(jid, Subscription { approved: true, ..Subscription::default() }))
+            .collect(),
+    }
+}
+
+/// Somebody whom the user does not see as a contact.
+fn stranger(jid: BareJid, state: Subscription) -> Contact {
+    Contact { jid, name: None, groups: Vec::new(), state, version: 0, request: None, listed: false }
 }
 
 /// What is known of a contact already, and what comes to it: the roster and the requests stand apart in the file.

@@ -8,10 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use starling_xml::{Document, Head, Limits, Piece, Raw};
 
+use super::super::pie::{ARCHIVE, PIE};
 use super::include;
 
-pub(super) const PIE: &str = "urn:xmpp:pie:0";
-pub(super) const PIE_ARCHIVE: &str = "urn:xmpp:pie:0#mam";
 const XINCLUDE: &str = "http://www.w3.org/2001/XInclude";
 
 /// For each element that comes whole: a vCard with its picture, a roster, a message.
@@ -55,7 +54,7 @@ impl Kind {
             (PIE, "host", Kind::Host),
             (PIE, "user", Kind::User),
             (PIE, "offline-messages", Kind::Offline),
-            (PIE_ARCHIVE, "archive", Kind::Archive),
+            (ARCHIVE, "archive", Kind::Archive),
         ];
         kinds.into_iter().find(|(ns, local, _)| head.name.is(ns, local)).map(|(_, _, kind)| kind)
     }

@@ -29,7 +29,10 @@ impl Kept {
     pub(super) fn offline(owner: &BareJid, raw: Raw, created: Timestamp) -> Option<Kept> {
         let raw_element = raw.to_element();
         let at = delayed(owner, &raw_element).unwrap_or(created);
-        Kept::new(owner, raw, at.min(created), None)
+        let is_id = |child: &&Element| child.is(ns::SID, "stanza-id") && is_own(owner, child.attr("by"));
+        let id = raw_element.children().find(is_id).and_then(|id| id.attr("id"));
+        let id = id.filter(|id| id.parse::<ArchiveId>().is_ok()).map(str::to_owned);
+        Kept::new(owner, raw, at.min(created), id)
     }
 
     /// XEP-0227 §3.10: as XEP-0313 hands it out.
@@ -53,15 +56,29 @@ impl Kept {
         };
         let message = message.without(|child| is_of_server(owner, child));
         let digest = digest(&message);
-        Some(Kept { at, message, id, digest })
+        let kept = Kept { at, message, id, digest };
+        Some(match kept.own_id() {
+            Some(ArchiveId { number, random }) => {
+                Kept { digest: u128::from(number) << 64 | u128::from(random), ..kept }
+            }
+            None => kept,
+        })
+    }
+
+    /// An id that this server has given, for one of its exports.
+    fn own_id(&self) -> Option<ArchiveId> {
+        let id = self.id.as_deref()?.parse::<ArchiveId>().ok()?;
+        (self.at.0..=self.at.0 + DAY).contains(&id.number).then_some(id)
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        self.own_id().is_some()
     }
 
     /// The row. Ids of this server's own are kept; of others, the number is the time, or else the next after `last`, and the rest is
     /// the same whenever it is imported.
     pub(super) fn row(self, owner: &BareJid, last: Option<u64>, deliverable: bool) -> Row {
-        let own = self.id.as_deref().and_then(|id| id.parse::<ArchiveId>().ok());
-        let is_ours = |id: &ArchiveId| (self.at.0..=self.at.0 + DAY).contains(&id.number);
-        let id = own.filter(is_ours).unwrap_or_else(|| {
+        let id = self.own_id().unwrap_or_else(|| {
             let number = last.map_or(self.at.0, |last| self.at.0.max(last + 1));
             ArchiveId { number, random: random(owner, self.id.as_deref(), self.digest) }
         });

@@ -14,7 +14,7 @@ use starling_stream::sasl::scram::{self, Hash};
 use starling_xml::Raw;
 
 use super::Counts;
-use super::data::{self, Data, Lost};
+use super::data::{self, Data, Lost, Own};
 use super::files::Item;
 use super::message::Kept;
 use super::target::Target;
@@ -30,6 +30,7 @@ pub(super) struct Person {
     is_new: bool,
     password: Option<String>,
     keys: Credentials,
+    suspended: bool,
     waits: Waits,
     /// Where messages go that wait.
     table: Table,
@@ -86,6 +87,7 @@ impl Person {
             is_new: there.is_none(),
             password,
             keys: Credentials::default(),
+            suspended: false,
             waits: Waits { expected: waits, ..Waits::default() },
             table: if archive { Table::Archive } else { Table::Spool },
             rows: Vec::new(),
@@ -131,6 +133,9 @@ impl Person {
         counts.sha256_only += usize::from(keys.sha1.is_none() && keys.sha256.is_some());
         let Some(target) = target else { return Ok(()) };
         target.save_position(&self.owner, position).await?;
+        if self.suspended {
+            target.suspend(&self.owner).await?;
+        }
         if keys != Credentials::default() {
             target.set_keys(&self.owner, keys).await?;
         }
@@ -179,6 +184,15 @@ impl Person {
                     target.put_preferences(owner, preferences).await?;
                 }
             }
+            Data::Own(Own { suspended, last, approved }) => {
+                self.suspended |= suspended;
+                if let Some(target) = target {
+                    target.put_contacts(owner, &approved).await?;
+                    if let Some(last) = last {
+                        target.put_last(owner, last).await?;
+                    }
+                }
+            }
             Data::Nothing => {}
         }
         Ok(())
@@ -194,9 +208,11 @@ impl Person {
         }
         take(&mut self.waits.expected, kept.digest);
         *self.waits.by_offline.entry(kept.digest).or_default() += 1;
+        // What this server has exported is in its archive if it belongs there.
+        let table = if kept.is_ours() { Table::Spool } else { self.table };
         let row = kept.row(&self.owner, self.last.waiting, true);
         self.last.waiting = Some(row.id.number);
-        self.add(self.table, row);
+        self.add(table, row);
     }
 
     fn take_archived(&mut self, raw: &Raw, counts: &mut Counts, lost: &mut Lost) {
@@ -205,10 +221,11 @@ impl Person {
         };
         counts.archived += 1;
         counts.old += usize::from(kept.at < self.oldest);
-        if self.table == Table::Archive && take(&mut self.waits.by_offline, kept.digest) {
+        let may_wait = self.table == Table::Archive || kept.is_ours();
+        if may_wait && take(&mut self.waits.by_offline, kept.digest) {
             return;
         }
-        let waits = self.table == Table::Archive && take(&mut self.waits.expected, kept.digest);
+        let waits = may_wait && take(&mut self.waits.expected, kept.digest);
         if waits {
             *self.waits.by_archive.entry(kept.digest).or_default() += 1;
         }

@@ -12,6 +12,7 @@ use starling_ports::blocklist::BlockLists;
 use starling_ports::clock::SystemClock;
 use starling_ports::documents::{Document, Documents};
 use starling_ports::ids::{NodeId, Timestamp};
+use starling_ports::last_activity::{LastActivities, LastActivity};
 use starling_ports::position::{Position, Positions};
 use starling_ports::preferences::{PreferenceStore, Preferences};
 use starling_ports::roster::{Contact, Edit, Rosters, Written};
@@ -26,7 +27,10 @@ use crate::config::{Config, Mode};
 const CONTACTS: usize = 100;
 
 /// The ports that are written to.
-trait Stores: Accounts + Archive + BlockLists + Documents + Positions + PreferenceStore + Rosters {}
+trait Stores:
+    Accounts + Archive + BlockLists + Documents + LastActivities + Positions + PreferenceStore + Rosters
+{
+}
 
 impl Stores for embedded::Store {}
 impl Stores for cql::Store {}
@@ -72,6 +76,16 @@ impl Target {
     pub(super) async fn set_keys(&self, owner: &BareJid, keys: Credentials) -> Result<()> {
         ensure!(self.stores.set_credentials(owner, keys).await?, "the account was removed meanwhile");
         Ok(())
+    }
+
+    /// Before it has keys.
+    pub(super) async fn suspend(&self, owner: &BareJid) -> Result<()> {
+        ensure!(self.stores.set_suspended(owner, true).await?, "the account was removed meanwhile");
+        Ok(())
+    }
+
+    pub(super) async fn put_last(&self, owner: &BareJid, last: LastActivity) -> Result<()> {
+        Ok(LastActivities::put(&*self.stores, owner, last).await?)
     }
 
     pub(super) async fn put_rows(&self, table: Table, owner: &BareJid, rows: Vec<Row>) -> Result<()> {

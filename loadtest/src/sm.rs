@@ -5,7 +5,7 @@ use crate::scan;
 use std::collections::VecDeque;
 
 /// The counts of one stream. Without `<enable/>` only answers are kept.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Sm {
     is_on: bool,
     id: String,
@@ -53,6 +53,11 @@ impl Sm {
                 while self.others.front().is_some_and(|place| *place <= self.h) {
                     self.others.pop_front();
                     self.others_acked += 1;
+                }
+                if scan::name(stanza) == b"resumed" {
+                    // Those that were lost with the connection are not written again.
+                    self.sent -= self.others.len() as u64;
+                    self.others.clear();
                 }
             }
             b"r" => self.answers.push_str(&self.ack()),
@@ -107,6 +112,22 @@ mod tests {
         }
         assert_eq!(acked, [0, 0, 2, 3, 3, 4, 5]);
         assert_eq!(sm.answers(), "<iq type='result' id='p' to='localhost'/>");
+    }
+
+    #[test]
+    fn what_is_lost_with_a_connection_and_no_message_is_not_counted_any_more() {
+        let mut sm = Sm::enabled("x".to_owned());
+        sm.wrote_others(1);
+        sm.wrote_messages(1);
+        sm.wrote_others(2);
+        sm.wrote_messages(1);
+        sm.hear(b"<resumed xmlns='urn:xmpp:sm:3' h='2' previd='x'/>");
+        assert_eq!(sm.acked_messages(), 1);
+        sm.wrote_others(1);
+        sm.hear(b"<a xmlns='urn:xmpp:sm:3' h='3'/>");
+        assert_eq!(sm.acked_messages(), 2, "the message after the two is the third stanza");
+        sm.hear(b"<a xmlns='urn:xmpp:sm:3' h='4'/>");
+        assert_eq!(sm.acked_messages(), 2);
     }
 
     #[test]

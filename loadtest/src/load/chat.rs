@@ -205,7 +205,8 @@ async fn write_all(
         let mut late = Vec::new();
         for number in *sent..*sent + room {
             let at = half.pace.at(number, half.began);
-            message(&mut batch, to, half, number, at, chat.bytes.size());
+            let mark = Mark { run: half.stage.run, flow: half.flow, number, at };
+            message(&mut batch, to, &mark, chat.bytes.size());
             late.push(micros(half.began.elapsed()).saturating_sub(at));
         }
         *sent += room;
@@ -224,9 +225,9 @@ async fn write_all(
 }
 
 /// One message of the load.
-fn message(out: &mut String, to: &str, half: &Half, number: u64, at: u64, bytes: usize) {
-    out.push_str(&format!("<message to='{to}' type='chat' id='{number}'><body>"));
-    Mark { run: half.stage.run, flow: half.flow, number, at }.write(out, bytes);
+pub(super) fn message(out: &mut String, to: &str, mark: &Mark, bytes: usize) {
+    out.push_str(&format!("<message to='{to}' type='chat' id='{}'><body>", mark.number));
+    mark.write(out, bytes);
     out.push_str("</body></message>");
 }
 

@@ -8,6 +8,7 @@ mod offline;
 mod pace;
 mod presence;
 mod reconnect;
+mod stay;
 mod steadfast;
 
 use crate::check::Findings;
@@ -57,6 +58,7 @@ pub(crate) async fn run(stage: Stage, load: Load) -> Result<Outcome> {
         Load::Reconnect(reconnect) => reconnect::run(stage, reconnect).await,
         Load::Resume(resume) => steadfast::resume(stage, resume).await,
         Load::Slow(slow) => steadfast::slow(stage, slow).await,
+        Load::Stay(stay) => stay::run(stage, stay).await,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Users with rosters come online at once, then all change their presence at once, over and over.
 
-mod contacts;
+pub(super) mod contacts;
 
 use super::{Entry, Outcome, Stage};
 use crate::check::Sequence;

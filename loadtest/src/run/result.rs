@@ -16,7 +16,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 /// What must not happen, unless the scenario says otherwise.
-const NEVER: [&str; 7] = ["lost", "acked-lost", "doubled", "reordered", "misplaced", "unacked", "errors"];
+const NEVER: [&str; 8] =
+    ["lost", "acked-lost", "doubled", "reordered", "misplaced", "unacked", "flaps", "errors"];
 /// The generator has one thread: busier than this, it is what is measured.
 const BUSY: f64 = 0.85;
 /// A plan kept worse than this (99th percentile) was not kept.
@@ -132,6 +133,7 @@ fn correctness(outcome: &Outcome, recorder: &Recorder) -> BTreeMap<String, f64> 
         ("misplaced", found.misplaced),
         ("errors", errors),
         ("unacked", 0),
+        ("flaps", 0),
     ];
     counts.into_iter().map(|(name, count)| (name.to_owned(), count as f64)).collect()
 }

@@ -158,6 +158,19 @@ pub(crate) struct Slow {
     pub(crate) sm: bool,
 }
 
+/// Pairs of contacts who write to each other and resume whenever they lose their connection, which is for others to see to.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Stay {
+    pub(crate) weight: Option<Number<1, 1000>>,
+    /// How often each writes.
+    #[serde(default = "bounded::<200, 1, 60000>")]
+    pub(crate) every_ms: Number<1, 60000>,
+    /// The body's length.
+    #[serde(default = "bounded::<64, 1, 100000>")]
+    pub(crate) bytes: Number<1, 100000>,
+}
+
 /// One load of a scenario.
 #[derive(Debug, Clone)]
 pub(crate) enum Load {
@@ -170,6 +183,7 @@ pub(crate) enum Load {
     Reconnect(Reconnect),
     Resume(Resume),
     Slow(Slow),
+    Stay(Stay),
 }
 
 impl Load {
@@ -185,6 +199,7 @@ impl Load {
             Self::Reconnect(_) => "reconnect",
             Self::Resume(_) => "resume",
             Self::Slow(_) => "slow",
+            Self::Stay(_) => "stay",
         }
     }
 
@@ -202,6 +217,7 @@ impl Load {
             Self::Resume(_) => &["delivery", "resume", "ack"],
             Self::Slow(slow) if slow.sm => &["delivery", "late-delivery", "ack"],
             Self::Slow(_) => &["delivery", "late-delivery"],
+            Self::Stay(_) => &["delivery", "resume", "ack"],
         }
     }
 
@@ -223,6 +239,7 @@ impl Load {
                 "collected-per-second",
             ],
             Self::Presence(_) => &["server-cpu-us-per-coming-online", "coming-online-per-second"],
+            Self::Stay(_) => &["flaps"],
         }
     }
 }

@@ -5,7 +5,7 @@ mod number;
 mod read;
 mod threshold;
 
-pub(crate) use loads::{Archive, Chat, Hold, Load, Login, Offline, Presence, Reconnect, Resume, Slow};
+pub(crate) use loads::{Archive, Chat, Hold, Load, Login, Offline, Presence, Reconnect, Resume, Slow, Stay};
 pub(crate) use number::Number;
 pub(crate) use read::{Invalid, parse, read};
 pub(crate) use threshold::Threshold;
@@ -51,6 +51,7 @@ pub(crate) struct Scenario {
     pub(crate) reconnect: Option<Reconnect>,
     pub(crate) resume: Option<Resume>,
     pub(crate) slow: Option<Slow>,
+    pub(crate) stay: Option<Stay>,
 }
 
 /// Whom to load. The command line may say otherwise.
@@ -127,6 +128,7 @@ impl Scenario {
             self.reconnect.clone().map(|load| (load.weight, Load::Reconnect(load))),
             self.resume.clone().map(|load| (load.weight, Load::Resume(load))),
             self.slow.clone().map(|load| (load.weight, Load::Slow(load))),
+            self.stay.clone().map(|load| (load.weight, Load::Stay(load))),
         ];
         all.into_iter().flatten().map(|(weight, load)| (load, weight.map(Number::get))).collect()
     }

@@ -117,8 +117,8 @@ fn mend(wrong: &str, known: &[&str]) -> String {
 }
 
 fn tables() -> String {
-    const TABLES: [&str; 9] =
-        ["hold", "login", "chat", "offline", "presence", "archive", "reconnect", "resume", "slow"];
+    const TABLES: [&str; 10] =
+        ["hold", "login", "chat", "offline", "presence", "archive", "reconnect", "resume", "slow", "stay"];
     TABLES.map(|name| format!("[{name}]")).join(", ")
 }
 
@@ -201,7 +201,7 @@ mod tests {
             let scenario = read(&entry.unwrap().path()).unwrap();
             loads.extend(scenario.loads().iter().map(|(load, _)| load.name()));
         }
-        assert_eq!(loads.len(), 9, "each load has one: {loads:?}");
+        assert_eq!(loads.len(), 10, "each load has one: {loads:?}");
     }
 
     #[test]

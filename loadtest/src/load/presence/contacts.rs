@@ -16,13 +16,13 @@ const LOOK: Duration = Duration::from_millis(300);
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// The contacts of user `index` of `count`: `half` on each side.
-pub(super) fn of(index: usize, count: usize, half: usize) -> BTreeSet<usize> {
+pub(in crate::load) fn of(index: usize, count: usize, half: usize) -> BTreeSet<usize> {
     let around = (1..=half).flat_map(|step| [(index + step) % count, (index + count - step) % count]);
     around.filter(|other| *other != index).collect()
 }
 
 /// Makes what is missing of these rosters; then all leave.
-pub(super) async fn make(stage: &Arc<Stage>, clients: Vec<Client>, half: usize) -> Result<()> {
+pub(in crate::load) async fn make(stage: &Arc<Stage>, clients: Vec<Client>, half: usize) -> Result<()> {
     let (mut tasks, count) = (JoinSet::new(), clients.len());
     for (index, client) in clients.into_iter().enumerate() {
         let wanted =

@@ -12,6 +12,8 @@ FUZZ_SECONDS ?= 60
 BENCH ?=
 # What `make guard` hands to the counter of instructions.
 GUARD ?=
+# Which checks `make k8s-e2e` does.
+E2E ?=
 # What `make load` plays, and against which server.
 SCENARIO ?= chat-open
 TARGET ?= 127.0.0.1:5222
@@ -154,6 +156,10 @@ docs: ## writes the pages that are made from the source
 .PHONY: ci
 ci: lint test ## what CI runs
 
-.PHONY: up down k8s-e2e
-up down k8s-e2e:
+.PHONY: k8s-e2e
+k8s-e2e: ## the chart on a real Kubernetes of two nodes, by hand, as root: half an hour, and builds for another the first time; E2E='install message' is less
+	scripts/k8s/e2e.sh $(E2E)
+
+.PHONY: up down
+up down:
 	@echo 'make $@ does not exist yet'; exit 1

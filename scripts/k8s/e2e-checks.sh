@@ -1,0 +1,223 @@
+#!/usr/bin/env bash
+# What e2e.sh does within the nodes' namespaces: each check prints `ok …` or `FAILED …` and why, the last line is `N passed, N failed`.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+# shellcheck source=e2e-lib.sh
+. scripts/k8s/e2e-lib.sh
+
+make_secrets() {
+  kubectl create namespace chat &&
+    kubectl label namespace chat pod-security.kubernetes.io/enforce=restricted &&
+    node_certificates "$work/made" && client_certificate "$work/tls" && secret localhost-tls "$work/tls/tls.crt" "$work/tls/tls.key"
+}
+check_install() {
+  expect "the namespace takes only restricted pods, and the secrets are made" make_secrets
+  expect "the chart installs, with the tables made first, and all its pods become ready" deploy
+}
+
+check_message() {
+  expect "helm test: messages come by each way in" timeout 120 helm test starling -n chat --logs --timeout 100s
+}
+
+refused() {
+  local told
+  if told=$(deploy --set manager.replicas=two 2>&1); then echo "it was taken: $told"; return 1; fi
+  echo "$told"
+  grep -q "/manager/replicas\|manager.replicas" <<<"$told" && grep -q "want integer" <<<"$told"
+}
+check_schema() {
+  expect "a wrong value is refused with the name of its field" refused
+}
+
+check_roll() {
+  settled >/dev/null
+  load 75 20
+  expect "all connection managers are replaced under load" eval 'k rollout restart deploy/starling-manager && settled'
+  expect "all session routers are replaced under load" eval 'k rollout restart deploy/starling-router && settled'
+  judge "both rollouts: nothing lost, nothing doubled, nobody seen to go, everybody resumed" 20
+}
+
+check_upgrade() {
+  settled >/dev/null
+  load 60 20
+  expect "an upgrade replaces managers and routers at the same time" eval 'deploy --set config.log.level=debug && settled'
+  judge "the upgrade: nothing lost, nothing doubled, nobody seen to go, everybody resumed" 20
+  restored
+}
+
+# evict POD: the HTTP answer's code, or what was told.
+evict() {
+  k create --raw "/api/v1/namespaces/chat/pods/$1/eviction" -f - <<JSON
+{"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "$1", "namespace": "chat"}}
+JSON
+}
+second_is_refused() {
+  local first second told
+  first=$(pod "$1" 1) second=$(pod "$1" 2)
+  evict "$first" || return
+  if told=$(evict "$second" 2>&1); then echo "the second was evicted, too"; return 1; fi
+  echo "$told"
+  grep -q "disruption budget" <<<"$told"
+}
+emptied() {
+  kubectl drain one --ignore-daemonsets --delete-emptydir-data --timeout 150s && settled &&
+    [ -z "$(k get pods --field-selector spec.nodeName=one -o name)" ]
+}
+check_drain() {
+  settled >/dev/null
+  load 90 20
+  expect "a second manager's eviction is refused while the first one's place is empty" second_is_refused manager
+  settled >/dev/null
+  expect "a second router's eviction is refused while the first one's place is empty" second_is_refused router
+  settled >/dev/null
+  expect "a node is drained: its pods come up on the other one" emptied
+  kubectl uncordon one >/dev/null
+  judge "evictions and the drain: nothing lost, nothing doubled, nobody seen to go" 1
+}
+
+autoscaled=(--set manager.autoscaling.by=hpa --set manager.autoscaling.minReplicas=1 --set manager.autoscaling.maxReplicas=3
+  --set manager.autoscaling.scaleDownStabilizationSeconds=30 --set manager.autoscaling.scaleDownPodSeconds=5)
+# What `replicas` has been since.
+watch_replicas() {
+  kubectl -n chat get deploy starling-manager --watch -o 'jsonpath={.spec.replicas}{"\n"}' >"$work/replicas" 2>/dev/null &
+  watching=$!
+}
+least() {
+  sleep 3
+  kill "$watching"
+  echo "replicas have been: $(paste -sd ' ' "$work/replicas")"
+  [ "$(sort -n "$work/replicas" | head -1)" = "$1" ]
+}
+are() { [ "$(replicas)" = "$1" ]; }
+metric() { kubectl get --raw "/apis/custom.metrics.k8s.io/v1beta2/namespaces/chat/pods/*/xmpp_cm_connections"; }
+check_scale() {
+  local holding
+  settled >/dev/null
+  load 240 14
+  expect "the custom-metrics API tells the connections of each pod" eval 'metric | tee /dev/stderr | grep -q "\"value\":\"[1-9]"'
+  watch_replicas
+  expect "the autoscaler is turned on" deploy "${autoscaled[@]}"
+  expect "turning it on drops nothing: there were two, and two stay" least 2
+  expect "few connections: it goes to one" until_true 90 are 1
+  "$LOADTEST" run loadtest/scenarios/hold.toml --target $address:30222 --transport starttls --i-own-this-target --seconds 90 --count 46 \
+    --name hold --quiet >"$work/hold" 2>&1 &
+  holding=$!
+  expect "many connections: it goes to three" until_true 120 are 3
+  expect "the three are ready" settled
+  watch_replicas
+  expect "an upgrade with the autoscaler on" deploy "${autoscaled[@]}" --set service.labels.again=yes
+  expect "the upgrade drops nothing: there were three, and three stay" least 3
+  wait "$holding"
+  expect "they are gone: it goes back to one" until_true 120 are 1
+  judge "two to one to three to one: nothing lost, nothing doubled, nobody seen to go" 1
+  restored
+}
+
+are_ready() { k wait pod -l "app.kubernetes.io/component=$1" --for "condition=Ready=$2" --timeout "$3"; }
+managers_stay() {
+  local end=$((SECONDS + 60))
+  while ((SECONDS < end)); do are_ready manager true 1s || return; sleep 5; done
+}
+check_redis() {
+  settled >/dev/null
+  local before
+  before=$(restarts)
+  redis-cli -h $address SHUTDOWN >/dev/null 2>&1
+  expect "Redis is away for a minute: managers stay ready" managers_stay
+  redis
+  expect "Redis is back: routers are ready" are_ready router true 60s
+  expect "nothing was restarted for it" [ "$(restarts)" = "$before" ]
+  check_message
+}
+
+# The first process of a pod, seen from here.
+process() {
+  local id
+  id=$(k get pod "$1" -o 'jsonpath={.status.containerStatuses[0].containerID}')
+  grep -l "${id#containerd://}" /proc/[0-9]*/cgroup 2>/dev/null | head -1 | cut -d / -f 3
+}
+killed() {
+  local pod id
+  pod=$(pod "$1") && id=$(process "$pod") && [ -n "$id" ] && kill -9 "$id" && echo "killed $id of $pod" &&
+    until_true 30 restarted "$pod" && k wait "pod/$pod" --for condition=Ready --timeout 60s
+}
+restarted() { [ "$(k get pod "$1" -o 'jsonpath={.status.containerStatuses[0].restartCount}')" -gt 0 ]; }
+check_kill() {
+  settled >/dev/null
+  load 60 20
+  expect "a manager is killed (kill -9), and ready again" killed manager
+  sleep 5
+  expect "a router is killed (kill -9), and ready again" killed router
+  judge "both kills: nothing lost, nothing doubled, nobody seen to go" 1
+}
+
+# served PORT ADDRESS [CERTIFICATE KEY]: the fingerprint of what is shown there.
+served() {
+  openssl s_client -connect "$2:$1" -servername localhost ${3:+-cert "$3" -key "$4"} </dev/null 2>/dev/null |
+    openssl x509 -noout -fingerprint -sha256
+}
+shows() { [ "$(served "$2" "$3" "${@:4}")" = "$(openssl x509 -in "$1" -noout -fingerprint -sha256)" ]; }
+reloaded() {
+  k exec "$1" -- /starling ctl --config /etc/starling/config/starling.toml config reload && shows "$work/tls2/tls.crt" 5223 "$(address_of "$1")"
+}
+check_secrets() {
+  settled >/dev/null
+  load 75 20
+  local at manager
+  at=$(address_of "$(pod router)") manager=$(pod manager)
+  expect "a router shows its node certificate" shows "$work/made/router.crt" 5290 "$at" "$work/made/manager.crt" "$work/made/manager.key"
+  expect "node certificates are changed" node_certificates "$work/made"
+  expect "a router shows the new one without a restart" until_true 90 \
+    shows "$work/made/router.crt" 5290 "$at" "$work/made/manager.crt" "$work/made/manager.key"
+  client_certificate "$work/tls2"
+  expect "clients' certificate is changed" secret localhost-tls "$work/tls2/tls.crt" "$work/tls2/tls.key"
+  expect "a manager shows the new one after a reload" until_true 90 reloaded "$manager"
+  judge "both changes: nothing lost, nothing doubled, nobody seen to go"
+  expect "links come up with the new certificates" eval 'k rollout restart deploy/starling-manager && settled'
+}
+
+left() {
+  local kinds
+  kinds=$(kubectl api-resources --verbs=list --namespaced -o name | grep -v events | paste -sd , -)
+  k get "$kinds" -l app.kubernetes.io/instance=starling -o name
+}
+only_the_secret() { [ "$(left)" = secret/starling-cluster ]; }
+uninstalled() {
+  helm uninstall starling -n chat --wait --timeout 120s && { until_true 60 only_the_secret || { left; return 1; }; }
+}
+check_uninstall() {
+  expect "uninstall leaves nothing but the routers' secret, as it says" uninstalled
+}
+
+# One process with a volume, in a namespace of its own.
+volume() {
+  kubectl create namespace solo && mkdir -p "$work/solo" && chmod 777 "$work/solo" && kubectl apply -f - <<YAML
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: solo}
+spec: {capacity: {storage: 1Gi}, accessModes: [ReadWriteOnce], hostPath: {path: "$work/solo"}}
+YAML
+}
+solo() {
+  timeout 200 helm upgrade --install solo $chart -n solo -f scripts/k8s/e2e-embedded.yaml --wait --timeout 120s
+}
+replaced() {
+  kubectl -n solo delete pod solo-starling-embedded-0 --timeout 60s && until_true 60 kubectl -n solo get pod solo-starling-embedded-0 &&
+    kubectl -n solo wait pod/solo-starling-embedded-0 --for condition=Ready --timeout 60s
+}
+check_embedded() {
+  expect "one pod with a volume is installed" eval 'volume && solo'
+  expect "helm test there" timeout 120 helm test solo -n solo --logs --timeout 100s
+  load 45 20 31222
+  expect "the pod is deleted, and another one has its volume" replaced
+  judge "the replacement: nothing lost, nothing doubled, nobody seen to go, everybody resumed" 20
+  helm uninstall solo -n solo --wait --timeout 60s >/dev/null
+  expect "its volume stays after uninstall" kubectl -n solo get pvc data-solo-starling-embedded-0
+}
+
+checks=(install message schema roll upgrade drain scale redis kill secrets embedded uninstall)
+[ $# = 0 ] || checks=("$@")
+begin
+for one in "${checks[@]}"; do "check_$one"; done
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]

@@ -21,7 +21,7 @@ OF_PROMETHEUS = {"up"}
 WORDS = {
     "sum", "max", "min", "count", "by", "on", "and", "or", "unless", "rate", "increase", "changes", "absent", "time", "deriv", "min_over_time",
     "last_over_time", "histogram_quantile", "job", "instance", "le", "pod", "component", "reason", "kind", "direction", "operation", "outcome",
-    "result", "state", "version", "domain", "namespace", "what",
+    "result", "state", "version", "domain", "namespace", "what", "method", "status",
 }
 
 

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::DrainConfig;
 use crate::hub::Hub;
+use crate::metrics::{Evicted, evicted};
 
 /// The shortest pause between two lots of clients.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -19,6 +20,14 @@ const SETTLE: Duration = Duration::from_secs(10);
 /// nobody sees them go; others are told `<system-shutdown/>` (RFC 6120 §4.9.3.20). Returns when none is left, or when who is left
 /// has had its time; how many those are is the answer.
 pub async fn drain(hub: &Hub, config: &DrainConfig, stop: &CancellationToken) -> usize {
+    let left = send_away(hub, config, stop).await;
+    if !stop.is_cancelled() {
+        evicted(Evicted::Stuck, left);
+    }
+    left
+}
+
+async fn send_away(hub: &Hub, config: &DrainConfig, stop: &CancellationToken) -> usize {
     let mut config = config.clone();
     let mut last = None;
     loop {
@@ -174,7 +183,12 @@ mod tests {
         let outbox = Arc::new(Outbox::new(Epoch(1), LogNumber(0)));
         hub.register(&SessionRef { id: SessionId(1), jid, epoch: Epoch(1) }, outbox);
         let (begin, config) = (tokio::time::Instant::now(), config(120, 500));
+        let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+        let guard = metrics::set_default_local_recorder(&recorder); // the test has one thread
         assert_eq!(drain(&hub, &config, &CancellationToken::new()).await, 1);
+        drop(guard);
+        let text = recorder.handle().render();
+        assert!(text.contains("xmpp_drain_evicted_total{result=\"stuck\"} 1\n"), "{text}");
         assert!(begin.elapsed() >= SETTLE && begin.elapsed() <= longest(1, &config) + PAUSE);
         let hurried = CancellationToken::new();
         hurried.cancel();

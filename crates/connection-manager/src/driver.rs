@@ -25,7 +25,7 @@ use self::again::Again;
 use self::followed::Followed;
 pub(crate) use self::held::{Held, last};
 use crate::admission::{Permit, Turn, Wish};
-use crate::metrics::{Metrics, State};
+use crate::metrics::{Evicted, Metrics, State, evicted};
 use crate::outbox::Outbox;
 use crate::rate::{Bucket, Rate};
 use crate::room::Place;
@@ -341,6 +341,8 @@ impl<'a> Driver<'a> {
         let Some(held) = self.held() else { return false };
         held.outbox.register(cx);
         if held.outbox.take_leave() {
+            let is_resumable = self.machine.counts().is_some_and(|counts| counts.resumable);
+            evicted(if is_resumable { Evicted::Resumable } else { Evicted::Ended }, 1);
             self.handle(Input::Drain, out);
             return true;
         }

@@ -72,6 +72,15 @@ impl Hub {
         self.shards.iter().all(|shard| shard.read().is_empty())
     }
 
+    /// How many stanzas wait here to be written to clients, and their bytes.
+    pub fn waiting(&self) -> (usize, usize) {
+        let sum = |(stanzas, bytes): (usize, usize), held: &Held| {
+            let (more, longer) = held.outbox.waiting();
+            (stanzas + more, bytes + longer)
+        };
+        self.shards.iter().fold((0, 0), |sums, shard| shard.read().values().fold(sums, sum))
+    }
+
     /// From now on `outbox` gets what is delivered to `session`, unless a later claim holds it already.
     pub(crate) fn register(&self, session: &SessionRef, outbox: Arc<Outbox>) {
         outbox.note_in(&self.trail, session);

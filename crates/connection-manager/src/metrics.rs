@@ -52,6 +52,16 @@ impl Metrics {
             "xmpp_ack_latency_seconds",
             "Time from taking a batch of a client's stanzas until all is durable and an ack may cover it"
         );
+        describe_counter!(
+            "xmpp_drain_evicted_total",
+            "Sessions that a drain has sent away, by result: resumable (another node takes them up), ended (told to come again), stuck (not gone in their time)"
+        );
+        describe_counter!(
+            "xmpp_outbound_overflows_total",
+            "Stanzas that found the queue of a slow client full: they stay in the log of its session, and are read from there"
+        );
+        [Evicted::Resumable, Evicted::Ended, Evicted::Stuck].into_iter().for_each(|how| evicted(how, 0));
+        overflowed(0);
         describe_histogram!("xmpp_stanza_size_bytes", "Sizes of stanzas, by kind and direction");
         let size = |direction: &'static str| {
             [Stanza::Message, Stanza::Presence, Stanza::Iq].map(|kind| {
@@ -105,6 +115,32 @@ impl Metrics {
         of(kind, &self.sent).increment(1);
         of(kind, sizes).record(bytes as f64);
     }
+}
+
+/// What becomes of a session that a drain sends away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Evicted {
+    /// It is resumed elsewhere (XEP-0198 §5).
+    Resumable,
+    /// Its stream is closed with an error.
+    Ended,
+    /// It is still here when its time is over.
+    Stuck,
+}
+
+/// A drain is rare: nothing is resolved before.
+pub(crate) fn evicted(how: Evicted, sessions: usize) {
+    let result = match how {
+        Evicted::Resumable => "resumable",
+        Evicted::Ended => "ended",
+        Evicted::Stuck => "stuck",
+    };
+    counter!("xmpp_drain_evicted_total", "result" => result).increment(sessions as u64);
+}
+
+/// Stanzas found no room.
+pub(crate) fn overflowed(stanzas: u64) {
+    counter!("xmpp_outbound_overflows_total").increment(stanzas);
 }
 
 /// How far a client has come.

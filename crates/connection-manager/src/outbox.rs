@@ -13,6 +13,8 @@ use starling_ports::position::Position;
 use starling_ports::sessions::{Renewal, Renewed, Standing};
 use starling_ports::trail::Trail;
 
+use crate::metrics::overflowed;
+
 /// Most entries that wait here; what comes then is pulled from the log later.
 const MAX_ENTRIES: usize = 256;
 /// Most bytes that wait here.
@@ -200,6 +202,12 @@ impl Outbox {
         });
     }
 
+    /// How many entries wait, and their bytes.
+    pub(crate) fn waiting(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.queue.len(), state.bytes)
+    }
+
     /// By which claim the connection holds the session.
     pub fn epoch(&self) -> Epoch {
         self.epoch
@@ -219,6 +227,9 @@ impl Outbox {
                 return false;
             }
             let full = state.queue.len() >= MAX_ENTRIES || state.bytes >= MAX_BYTES;
+            if full {
+                overflowed(1);
+            }
             if full || outgoing.number.0 != state.last.0 + 1 {
                 state.behind = true;
             } else {
@@ -363,6 +374,7 @@ fn size(outgoing: &Outgoing) -> usize {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use metrics_exporter_prometheus::PrometheusBuilder;
     use starling_stanza::Wire;
 
     use super::*;
@@ -417,10 +429,17 @@ mod tests {
     #[test]
     fn a_full_outbox_drops_and_pulls() {
         let outbox = outbox();
-        for number in 1..=1000 {
-            outbox.push(outgoing(number));
-        }
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            for number in 1..=1000 {
+                outbox.push(outgoing(number));
+            }
+        });
+        let text = recorder.handle().render();
+        assert!(text.contains(&format!("xmpp_outbound_overflows_total {}\n", 1000 - MAX_ENTRIES)), "{text}");
+        assert_eq!(outbox.waiting(), (MAX_ENTRIES, MAX_ENTRIES * size(&outgoing(1))));
         assert_eq!(drain(&outbox).len(), MAX_ENTRIES);
+        assert_eq!(outbox.waiting(), (0, 0));
         assert_eq!(outbox.begin_pull(), Some(LogNumber(MAX_ENTRIES as u64)));
     }
 

@@ -1,6 +1,7 @@
 //! The link between nodes: connection managers and session routers, over gRPC.
 #![forbid(unsafe_code)]
 
+mod calls;
 mod config;
 mod convert;
 mod error;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
-use starling_connection_manager::{files_of, inspect};
+use starling_connection_manager::{Hub, files_of, inspect};
 use starling_im::Pipeline;
 use tokio_util::sync::CancellationToken;
 
@@ -14,7 +14,7 @@ use crate::config::Config;
 const EVERY: Duration = Duration::from_secs(10);
 
 /// Looks at the process again and again, and at sessions where they are decided about, until `stop`.
-pub(crate) async fn watch(pipeline: Option<Arc<Pipeline>>, stop: CancellationToken) {
+pub(crate) async fn watch(pipeline: Option<Arc<Pipeline>>, hub: Option<Arc<Hub>>, stop: CancellationToken) {
     describe();
     gauge!("starling_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     gauge!("process_start_time_seconds").set(seconds(SystemTime::now()));
@@ -26,6 +26,11 @@ pub(crate) async fn watch(pipeline: Option<Arc<Pipeline>>, stop: CancellationTok
         }
         process();
         runtime();
+        if let Some(hub) = &hub {
+            let (stanzas, bytes) = hub.waiting();
+            gauge!("xmpp_outbound_queue_stanzas").set(stanzas as f64);
+            gauge!("xmpp_outbound_queue_bytes").set(bytes as f64);
+        }
         let Some(pipeline) = &pipeline else { continue };
         if let Ok(counted) = pipeline.context().count_sessions().await {
             gauge!("xmpp_sessions", "state" => "attached").set(counted.attached as f64);
@@ -77,6 +82,11 @@ fn describe() {
         "xmpp_sm_unacked",
         "Stanzas that were sent and not acknowledged, in the logs of all sessions"
     );
+    describe_gauge!(
+        "xmpp_outbound_queue_stanzas",
+        "Stanzas that wait in this process until their clients have read what came before"
+    );
+    describe_gauge!("xmpp_outbound_queue_bytes", "Bytes of the stanzas that wait so");
     describe_gauge!("process_start_time_seconds", "When the process began, in seconds since 1970");
     describe_gauge!("process_resident_memory_bytes", "Memory of the process");
     describe_gauge!("process_open_fds", "File descriptors of the process");

@@ -15,6 +15,8 @@ use tracing::debug;
 
 use super::heard::of_peer;
 use super::{Absent, Heard, Peers, late};
+use crate::calls::Method;
+use crate::calls::metrics::Calls;
 use crate::convert::Malformed;
 use crate::link::client::dial::{connect, jittered};
 use crate::link::limits::HELLO_WITHIN;
@@ -49,12 +51,13 @@ impl Dialled {
         address: SocketAddr,
         question: pb::Question,
         within: Duration,
+        calls: &Calls,
     ) -> Result<Heard, Absent> {
         let (node, name) = self.router.clone().unzip();
         let absent = |why| Absent { node, name: name.unwrap_or_else(|| address.to_string()), why };
         let Some(channel) = self.channel else { return Err(absent("it is not reached".to_owned())) };
         let answered = timeout(within, async { PeersClient::new(channel).ask(question).await });
-        match answered.await {
+        match calls.timed(Method::Ask, answered).await {
             Err(_) => Err(absent(late(within))),
             Ok(Err(status)) => Err(absent(status.message().to_owned())),
             Ok(Ok(replies)) => {

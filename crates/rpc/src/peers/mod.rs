@@ -20,6 +20,7 @@ use tokio::time::timeout;
 use self::dial::Dialled;
 pub use self::heard::{Absent, Heard, Reply};
 use self::serve::{Attendant, Left};
+use crate::calls::metrics::Calls;
 use crate::convert;
 use crate::pb;
 
@@ -55,6 +56,9 @@ pub struct Peers {
     dialled: Mutex<HashMap<SocketAddr, Dialled>>,
     done: Mutex<VecDeque<(u128, Arc<OnceCell<Bytes>>)>>,
     places: Semaphore,
+    /// Those of the unary kind.
+    made: Calls,
+    answered: Calls,
 }
 
 impl std::fmt::Debug for Peers {
@@ -75,6 +79,8 @@ impl Peers {
             dialled: Mutex::default(),
             done: Mutex::default(),
             places: Semaphore::new(AT_ONCE),
+            made: Calls::made(),
+            answered: Calls::answered(),
         })
     }
 
@@ -126,7 +132,8 @@ impl Peers {
         let dialled: Vec<_> = self.dialled.lock().iter().map(|(at, one)| (*at, one.clone())).collect();
         for (address, one) in dialled.into_iter().filter(|(_, one)| one.is_other(but)) {
             let question = question.clone();
-            asked.spawn(async move { one.ask(address, question, within).await });
+            let calls = self.made.clone();
+            asked.spawn(async move { one.ask(address, question, within, &calls).await });
         }
         let mut heard = self.own(&question).await;
         heard.absent.extend(self.missed());

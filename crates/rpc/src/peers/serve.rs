@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::heard::of_peer;
 use super::{Absent, Heard, Peers, late};
 use crate::VERSION;
+use crate::calls::{self, Method};
 use crate::convert::Malformed;
 use crate::link::limits::HELLO_WITHIN;
 use crate::link::server::authorise;
@@ -95,7 +96,9 @@ impl pb::peers_server::Peers for PeersService {
 
     async fn ask(&self, request: Request<pb::Question>) -> Result<Response<pb::Replies>, Status> {
         authorise(&request)?;
+        let begun = Instant::now();
         let heard = self.peers.take(request.into_inner(), None).await;
+        self.peers.answered.took(Method::Ask, calls::Status::Ok, begun.elapsed());
         Ok(Response::new(heard.write()))
     }
 

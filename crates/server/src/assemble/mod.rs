@@ -220,6 +220,7 @@ pub(crate) async fn assemble(
     crate::metrics::certificates(config);
     base.services.spawn(crate::metrics::watch(
         routing.as_ref().map(|routing| routing.pipeline.clone()),
+        hub.clone(),
         base.stop.clone(),
     ));
     base.services.spawn(drain.clone().tell(base.stop.clone()));

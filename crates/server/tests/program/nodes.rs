@@ -136,6 +136,17 @@ async fn what_each_process_counts_is_added_up() {
         counted == (json!(0), json!(2), json!(2)) && acknowledged(&counts["total"]) == each && each > 0
     };
     until("the figures are those of all /metrics", same).await;
+    for (place, name) in [
+        (0, "rpc_client_call_duration_seconds_count{method=\"submit\",status=\"ok\"}"),
+        (0, "rpc_client_call_duration_seconds_count{method=\"step\",status=\"ok\"}"),
+        (2, "rpc_server_call_duration_seconds_count{method=\"submit\",status=\"ok\"}"),
+        (2, "rpc_server_call_duration_seconds_count{method=\"step\",status=\"ok\"}"),
+    ] {
+        let counted = async || cluster.metric(place, name).await > 0.0;
+        until(name, counted).await;
+    }
+    let queue = crate::admin::get(cluster.admin[0], "/metrics").await.1;
+    assert!(queue.contains("\nxmpp_outbound_queue_bytes 0\n"), "{queue}");
     let mut grpc = cluster.grpc().await;
     let counts =
         grpc.node_counts(with_token("rules", NodeCountsRequest::default())).await.unwrap().into_inner();
@@ -171,6 +182,8 @@ async fn a_process_is_drained_at_another_by_rest_and_grpc() {
         listed["nodes"].as_array().unwrap().iter().map(|node| node["state"].clone()).collect::<Vec<_>>()
     };
     until("it is empty", async || state().await == ["drained", "serving", "serving"]).await;
+    let told = "xmpp_drain_evicted_total{result=\"ended\"}"; // without XEP-0198
+    assert_eq!(cluster.metric(0, told).await, 1.0);
     let mut grpc = cluster.grpc().await;
     let of = |node: &str| with_token("rules", DrainStatusRequest { node: Some(node.to_owned()) });
     let drained = grpc.drain_status(of("manager-1")).await.unwrap().into_inner();

@@ -12,9 +12,11 @@ use starling_ports::ingress::{
 use starling_ports::sessions::{
     Claimed, Detach, Portrait, Registered, Registration, Renewal, Renewed, SmBase,
 };
+use tokio::time::Instant;
 use tracing::debug;
 
 use super::{Unanswered, Uplinks, is_small};
+use crate::calls::{Method, Status};
 use crate::convert::{Call, Reply};
 use crate::link::limits::CALL_WITHIN;
 use crate::pb::up::Body;
@@ -24,9 +26,28 @@ impl Uplinks {
     /// new of the same lane (session-log rule 2): a lane has one submit under way, and its caller waits here. All calls may be
     /// repeated: the slot knows a stanza by its number, a claim by its token.
     pub(super) async fn call(&self, account: &BareJid, body: impl Fn() -> Body) -> Result<Reply, Unanswered> {
+        let (begun, first) = (Instant::now(), body());
+        let method = Method::of(&first);
+        let answered = self.repeated(account, first, body).await;
+        let status = match &answered {
+            Ok(Reply::Done(Err(_))) => Status::Failed,
+            Ok(_) => Status::Ok,
+            Err(why) => why.status(),
+        };
+        self.calls.took(method, status, begun.elapsed());
+        answered
+    }
+
+    async fn repeated(
+        &self,
+        account: &BareJid,
+        first: Body,
+        again: impl Fn() -> Body,
+    ) -> Result<Reply, Unanswered> {
+        let mut first = Some(first);
         loop {
             let lane = self.routers.wait_for(account).await?;
-            let body = body();
+            let body = first.take().unwrap_or_else(&again);
             if !is_small(&body) {
                 return Err(Unanswered::TooBig);
             }

@@ -14,6 +14,7 @@ use tracing::debug;
 
 use super::Uplinks;
 use super::lane::{Lane, is_same};
+use crate::calls::Method;
 use crate::convert;
 use crate::pb::login_client::LoginClient;
 use crate::pb::{self};
@@ -46,7 +47,7 @@ impl Uplinks {
     async fn exchange(&self, step: &Step) -> Result<Reply, Status> {
         let begun = self.exchanges.lock().get(&step.exchange).cloned();
         if let Some(lane) = begun {
-            return ask(&lane, step).await;
+            return self.ask(&lane, step).await;
         }
         // Nobody has heard of the exchange: if this router is lost, another one may be asked.
         let nobody = || Status::unavailable("no session router");
@@ -60,12 +61,19 @@ impl Uplinks {
                 }
                 exchanges.insert(step.exchange, lane.clone());
             }
-            answered = ask(&lane, step).await;
+            answered = self.ask(&lane, step).await;
             if answered.is_ok() {
                 break;
             }
         }
         answered
+    }
+
+    async fn ask(&self, lane: &Lane, step: &Step) -> Result<Reply, Status> {
+        let asked = async { LoginClient::new(lane.channel.clone()).step(convert::step(step)).await };
+        let answer = self.calls.timed(Method::Step, timeout(STEP_WITHIN, asked)).await;
+        let answer = answer.map_err(|_| Status::deadline_exceeded("no answer"))??;
+        convert::to_reply(answer.into_inner()).map_err(|why| Status::internal(why.to_string()))
     }
 
     pub(super) async fn register_by(
@@ -85,7 +93,7 @@ impl Uplinks {
         };
         // Not repeated: a second attempt would find the name taken by the first.
         let asked = async { LoginClient::new(lane.channel.clone()).register(request).await };
-        match timeout(STEP_WITHIN, asked).await {
+        match self.calls.timed(Method::Register, timeout(STEP_WITHIN, asked)).await {
             Ok(Ok(answer)) => convert::register_result(answer.into_inner().outcome()),
             Ok(Err(status)) => {
                 debug!(%status, "nobody was registered");
@@ -94,12 +102,6 @@ impl Uplinks {
             Err(_) => Err(RegisterError::ResourceConstraint),
         }
     }
-}
-
-async fn ask(lane: &Lane, step: &Step) -> Result<Reply, Status> {
-    let asked = async { LoginClient::new(lane.channel.clone()).step(convert::step(step)).await };
-    let answer = timeout(STEP_WITHIN, asked).await.map_err(|_| Status::deadline_exceeded("no answer"))??;
-    convert::to_reply(answer.into_inner()).map_err(|why| Status::internal(why.to_string()))
 }
 
 #[async_trait]
@@ -118,9 +120,11 @@ impl Authentication for Uplinks {
     fn abort(&self, exchange: u128) {
         let Some(lane) = self.exchanges.lock().remove(&exchange) else { return };
         let request = pb::AbortRequest { exchange: Some(convert::id(exchange)) };
+        let calls = self.calls.clone();
         self.tasks.spawn(async move {
             let asked = async { LoginClient::new(lane.channel.clone()).abort(request).await };
-            if !matches!(timeout(STEP_WITHIN, asked).await, Ok(Ok(_))) {
+            let answered = calls.timed(Method::Abort, timeout(STEP_WITHIN, asked)).await;
+            if !matches!(answered, Ok(Ok(_))) {
                 debug!("an exchange that was broken off stays until the router forgets it");
             }
         });

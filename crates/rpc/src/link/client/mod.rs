@@ -26,6 +26,8 @@ use tokio_util::task::TaskTracker;
 use self::lane::Lane;
 use self::routers::Routers;
 use crate::Identity;
+use crate::calls::Status;
+use crate::calls::metrics::Calls;
 use crate::convert;
 use crate::metrics::Metrics;
 use crate::pb;
@@ -76,6 +78,7 @@ pub struct Uplinks {
     next_call: AtomicU64,
     resent: AtomicU64,
     metrics: Metrics,
+    calls: Calls,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -98,6 +101,7 @@ impl Uplinks {
             next_call: AtomicU64::new(1),
             resent: AtomicU64::new(0),
             metrics: Metrics::new(),
+            calls: Calls::made(),
             tasks: tasks.clone(),
             stop: stop.clone(),
         });
@@ -153,6 +157,17 @@ pub(crate) enum Unanswered {
     /// The answer is none.
     #[error("the answer cannot be read")]
     Malformed,
+}
+
+impl Unanswered {
+    fn status(self) -> Status {
+        match self {
+            Self::Late(_) => Status::Late,
+            Self::Nobody(_) => Status::Nobody,
+            Self::Lost | Self::TooBig => Status::Refused,
+            Self::Malformed => Status::Malformed,
+        }
+    }
 }
 
 impl From<Unanswered> for StoreError {

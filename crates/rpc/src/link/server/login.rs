@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use starling_ports::authentication::Authentication;
 use starling_ports::ingress::Ingress;
+use tokio::time::Instant;
 use tonic::{Request, Response, Status};
 
 use super::authorise;
+use crate::calls::metrics::Calls;
+use crate::calls::{self, Method};
 use crate::convert::{self, Malformed};
 use crate::metrics::{Refused, refused};
 use crate::pb::{self, login_server::Login};
@@ -14,11 +17,20 @@ use crate::pb::{self, login_server::Login};
 pub(super) struct LoginService {
     ingress: Arc<dyn Ingress>,
     authentication: Arc<dyn Authentication>,
+    calls: Calls,
 }
 
 impl LoginService {
-    pub(super) fn new(ingress: Arc<dyn Ingress>, authentication: Arc<dyn Authentication>) -> LoginService {
-        LoginService { ingress, authentication }
+    pub(super) fn new(
+        ingress: Arc<dyn Ingress>,
+        authentication: Arc<dyn Authentication>,
+        calls: Calls,
+    ) -> LoginService {
+        LoginService { ingress, authentication, calls }
+    }
+
+    fn took(&self, method: Method, begun: Instant) {
+        self.calls.took(method, calls::Status::Ok, begun.elapsed());
     }
 }
 
@@ -32,7 +44,10 @@ impl Login for LoginService {
     async fn step(&self, request: Request<pb::StepRequest>) -> Result<Response<pb::StepReply>, Status> {
         authorise(&request)?;
         let step = convert::to_step(request.into_inner()).map_err(malformed)?;
-        Ok(Response::new(convert::reply(self.authentication.step(step).await)))
+        let begun = Instant::now();
+        let reply = self.authentication.step(step).await;
+        self.took(Method::Step, begun);
+        Ok(Response::new(convert::reply(reply)))
     }
 
     async fn abort(&self, request: Request<pb::AbortRequest>) -> Result<Response<pb::Empty>, Status> {
@@ -50,7 +65,9 @@ impl Login for LoginService {
         let pb::RegisterRequest { domain, username, password, peer } = request.into_inner();
         let domain = convert::of_account(&domain).map_err(malformed)?;
         let peer = convert::to_peer(&peer).map_err(malformed)?;
+        let begun = Instant::now();
         let registered = self.ingress.register(&domain, &username, &password, peer).await;
+        self.took(Method::Register, begun);
         Ok(Response::new(pb::RegisterReply { outcome: convert::register_outcome(registered).into() }))
     }
 }

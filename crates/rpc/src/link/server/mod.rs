@@ -24,6 +24,7 @@ pub use self::downlinks::Downlinks;
 use self::login::LoginService;
 use self::service::LinkService;
 use super::limits::{CONNECTION_WINDOW, KEEPALIVE, MESSAGE_BYTES, STREAM_WINDOW};
+use crate::calls::metrics::Calls;
 use crate::io::{Caller, Io};
 use crate::metrics::{Refused, refused};
 use crate::pb::link_server::LinkServer;
@@ -70,13 +71,14 @@ pub async fn start(setup: Setup) -> Result<SocketAddr, Error> {
     let Setup {
         node, ingress, authentication, nodes, peers, downlinks, features, identity, tasks, stop, ..
     } = setup;
-    let mut leaving = downlinks.leaving();
+    let (mut leaving, calls) = (downlinks.leaving(), Calls::answered());
     let link = LinkService {
         node,
         ingress: ingress.clone(),
         nodes,
         downlinks,
         features,
+        calls: calls.clone(),
         tasks: tasks.clone(),
         stop: stop.clone(),
     };
@@ -90,7 +92,7 @@ pub async fn start(setup: Setup) -> Result<SocketAddr, Error> {
         .add_service(health_service)
         .add_service(LinkServer::new(link).max_decoding_message_size(MESSAGE_BYTES))
         .add_service(PeersServer::new(PeersService { peers, tasks: tasks.clone(), stop: stop.clone() }))
-        .add_service(LoginServer::new(LoginService::new(ingress, authentication)));
+        .add_service(LoginServer::new(LoginService::new(ingress, authentication, calls)));
     let (accepted, incoming) = mpsc::channel(ACCEPTED);
     tasks.spawn(accept(listener, identity, accepted, tasks.clone(), stop.clone()));
     tasks.spawn(async move {

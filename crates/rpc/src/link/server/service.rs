@@ -5,7 +5,7 @@ use std::sync::Arc;
 use starling_ports::ids::NodeId;
 use starling_ports::ingress::Ingress;
 use starling_ports::nodes::Nodes;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::{Code, Request, Response, Status, Streaming};
@@ -14,10 +14,12 @@ use tracing::{debug, info};
 use super::authorise;
 use super::downlinks::{Downlink, Downlinks, Downwards};
 use crate::VERSION;
+use crate::calls::metrics::Calls;
+use crate::calls::{self, Method};
 use crate::convert::{self, Call, Reply};
 use crate::link::limits::{HELLO_WITHIN, MOST_FRAMES, MOST_RENEWALS};
 use crate::metrics::{Refused, refused};
-use crate::pb::{self, down, link_server::Link, up};
+use crate::pb::{self, answer, down, link_server::Link, up};
 
 #[derive(Clone)]
 pub(super) struct LinkService {
@@ -26,6 +28,7 @@ pub(super) struct LinkService {
     pub(super) nodes: Arc<dyn Nodes>,
     pub(super) downlinks: Arc<Downlinks>,
     pub(super) features: String,
+    pub(super) calls: Calls,
     pub(super) tasks: TaskTracker,
     pub(super) stop: CancellationToken,
 }
@@ -147,15 +150,20 @@ impl LinkService {
                 }
             });
         }
+        let (begun, method) = (Instant::now(), body.as_ref().map_or(Method::Hello, Method::of));
         let read = body.ok_or(convert::Malformed("call")).and_then(Call::read);
-        let reply = match read {
-            Ok(call) => call.run(&*self.ingress, link.node).await,
+        let (body, status) = match read {
+            Ok(call) => match call.run(&*self.ingress, link.node).await.write() {
+                failure @ answer::Body::Failure(_) => (failure, calls::Status::Failed),
+                answered => (answered, calls::Status::Ok),
+            },
             Err(why) => {
                 refused(Refused::Malformed);
-                Reply::malformed(why)
+                (Reply::malformed(why).write(), calls::Status::Malformed)
             }
         };
-        let answer = pb::Answer { call, body: Some(reply.write()) };
+        self.calls.took(method, status, begun.elapsed());
+        let answer = pb::Answer { call, body: Some(body) };
         let _ = link.queue.send(pb::Down { body: Some(down::Body::Answer(answer)) }).await;
     }
 }

@@ -79,7 +79,7 @@ start() {
   local pid end
   init >/dev/null && return
   programs
-  rm -rf "$dir"
+  stop # what one left that was killed
   mkdir -p "$dir/images" "$dir/log"
   scripts/k8s/pack.py program "$bin/pause" docker.io/library/pause:e2e >"$dir/images/pause.tar"
   sysctl "${settings[@]}" >"$dir/settings"
@@ -101,13 +101,16 @@ start() {
 }
 
 stop() {
-  local pid one
+  local pid
   if pid=$(init); then
     kill -KILL "$pid"
     for _ in {1..200}; do init >/dev/null || break; sleep 0.1; done
   fi
-  for one in /sys/fs/cgroup/*/starling-k8s; do
-    [ ! -d "$one" ] || for _ in {1..50}; do find "$one" -depth -type d -exec rmdir {} + 2>/dev/null; [ -d "$one" ] || break; sleep 0.1; done
+  # A group is gone a moment after its last process.
+  for _ in {1..100}; do
+    find /sys/fs/cgroup/*/starling-k8s -depth -type d -exec rmdir {} + 2>/dev/null || true
+    ls -d /sys/fs/cgroup/*/starling-k8s >/dev/null 2>&1 || break
+    sleep 0.1
   done
   [ ! -e "$dir/settings" ] || sysctl -q -p "$dir/settings"
   rm -rf "$dir"

@@ -131,7 +131,7 @@ mod tests {
         let hub = Hub::new(NodeId::default());
         let outboxes: Vec<Arc<Outbox>> = (0..100)
             .map(|number| {
-                let outbox = Arc::new(Outbox::new(Epoch(1), LogNumber(0)));
+                let outbox = Arc::new(hub.outbox(Epoch(1), LogNumber(0)));
                 let jid = FullJid::new(&format!("alice@a.example/{number}")).unwrap();
                 hub.register(&SessionRef { id: SessionId(number), jid, epoch: Epoch(1) }, outbox.clone());
                 outbox
@@ -164,7 +164,7 @@ mod tests {
         let hub = Hub::new(NodeId::default());
         for number in 0..100 {
             let jid = FullJid::new(&format!("alice@a.example/{number}")).unwrap();
-            let outbox = Arc::new(Outbox::new(Epoch(1), LogNumber(0)));
+            let outbox = Arc::new(hub.outbox(Epoch(1), LogNumber(0)));
             hub.register(&SessionRef { id: SessionId(number), jid, epoch: Epoch(1) }, outbox);
         }
         let (config, stop) = (config(120, 500), CancellationToken::new());
@@ -180,7 +180,7 @@ mod tests {
     async fn who_never_leaves_is_not_waited_for_for_ever() {
         let hub = Hub::new(NodeId::default());
         let jid = FullJid::new("alice@a.example/stuck").unwrap();
-        let outbox = Arc::new(Outbox::new(Epoch(1), LogNumber(0)));
+        let outbox = Arc::new(hub.outbox(Epoch(1), LogNumber(0)));
         hub.register(&SessionRef { id: SessionId(1), jid, epoch: Epoch(1) }, outbox);
         let (begin, config) = (tokio::time::Instant::now(), config(120, 500));
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();

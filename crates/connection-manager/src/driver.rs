@@ -26,7 +26,6 @@ use self::followed::Followed;
 pub(crate) use self::held::{Held, last};
 use crate::admission::{Permit, Turn, Wish};
 use crate::metrics::{Evicted, Metrics, State, evicted};
-use crate::outbox::Outbox;
 use crate::rate::{Bucket, Rate};
 use crate::room::Place;
 use crate::shared::Shared;
@@ -420,10 +419,7 @@ impl<'a> Driver<'a> {
                     let Attached { session, acknowledged } = *attached;
                     self.stranger = None;
                     self.place.iter().for_each(Place::is_known);
-                    let outbox = Arc::new(match shared.hub.keeps() {
-                        true => Outbox::keeping(session.epoch, acknowledged),
-                        false => Outbox::new(session.epoch, acknowledged),
-                    });
+                    let outbox = Arc::new(shared.hub.outbox(session.epoch, acknowledged));
                     self.again.iter_mut().for_each(|again| outbox.learn(again.take_done()));
                     shared.hub.register(&session, outbox.clone());
                     self.portrait_may_change();

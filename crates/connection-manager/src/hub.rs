@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 use starling_jid::BareJid;
+use starling_ports::budget::Budget;
 use starling_ports::clock::{Clock, SystemClock};
 use starling_ports::delivery::{Command, DeliverError, Delivery, Holder, Target};
-use starling_ports::ids::{Epoch, NodeId, SessionId};
+use starling_ports::ids::{Epoch, LogNumber, NodeId, SessionId};
 use starling_ports::ingress::SessionRef;
 use starling_ports::sessions::{Renewal, Renewed, Standing};
 use starling_ports::trail::Trail;
@@ -23,6 +24,7 @@ pub struct Hub {
     node: NodeId,
     /// The store may forget sessions whose sockets are here: what they are registered again with is kept.
     keeps: bool,
+    budget: Arc<Budget>,
     trail: Arc<Trail>,
     shards: [RwLock<Shard>; SHARDS],
 }
@@ -39,12 +41,30 @@ impl Hub {
     /// The hub of `node`, empty.
     pub fn new(node: NodeId) -> Hub {
         let trail = Arc::new(Trail::new(Arc::new(SystemClock)));
-        Hub { node, keeps: false, trail, shards: std::array::from_fn(|_| RwLock::default()) }
+        let (budget, shards) = (Arc::new(Budget::of(usize::MAX)), std::array::from_fn(|_| RwLock::default()));
+        Hub { node, keeps: false, budget, trail, shards }
     }
 
     /// The same for a node whose sessions lie in a store that may come back with less than it had (session-log rule 9).
     pub fn keeping(node: NodeId) -> Hub {
         Hub { keeps: true, ..Hub::new(node) }
+    }
+
+    /// The same where what waits for all clients together, and what they have not acknowledged where that is kept, takes no more than so
+    /// many bytes: a client that has its part of them gets the next stanza when it has acknowledged some. All others go on.
+    pub fn within(self, bytes: usize) -> Hub {
+        Hub { budget: Arc::new(Budget::of(bytes)), ..self }
+    }
+
+    /// An outbox of this node, behind `last`, that nobody finds yet.
+    pub(crate) fn outbox(&self, epoch: Epoch, last: LogNumber) -> Outbox {
+        let new = if self.keeps { Outbox::keeping } else { Outbox::new };
+        new(epoch, last, &self.budget)
+    }
+
+    /// How many bytes are kept for clients now.
+    pub fn kept(&self) -> usize {
+        self.budget.used()
     }
 
     /// Whether sessions can be registered again.
@@ -185,7 +205,7 @@ mod tests {
     use bytes::Bytes;
     use starling_jid::FullJid;
     use starling_ports::delivery::Outgoing;
-    use starling_ports::ids::{Life, LogNumber};
+    use starling_ports::ids::Life;
     use starling_stanza::Wire;
 
     use super::*;
@@ -214,7 +234,7 @@ mod tests {
     #[test]
     fn a_push_for_another_claim_has_no_effect() {
         let hub = Hub::new(NODE);
-        let outbox = Arc::new(Outbox::new(Epoch(2), LogNumber(0)));
+        let outbox = Arc::new(hub.outbox(Epoch(2), LogNumber(0)));
         hub.register(&session(2), outbox.clone());
         hub.deliver(NODE, vec![target(1, 1)]).unwrap();
         assert!(outbox.take().is_none());
@@ -227,7 +247,7 @@ mod tests {
     #[test]
     fn what_is_held_is_told_with_how_far_it_came() {
         let hub = Hub::new(NODE);
-        hub.register(&session(2), Arc::new(Outbox::new(Epoch(2), LogNumber(4))));
+        hub.register(&session(2), Arc::new(hub.outbox(Epoch(2), LogNumber(4))));
         hub.deliver(NODE, vec![target(2, 5)]).unwrap();
         let held = hub.holdings();
         assert_eq!(held.len(), 1);
@@ -245,7 +265,7 @@ mod tests {
     #[test]
     fn a_session_that_is_registered_again_is_not_over_by_what_its_former_claim_hears() {
         let hub = Hub::keeping(NODE);
-        let outbox = Arc::new(Outbox::keeping(Epoch(1), LogNumber(0)));
+        let outbox = Arc::new(hub.outbox(Epoch(1), LogNumber(0)));
         hub.register(&session(1), outbox.clone());
         let hears = |standing| {
             hub.renewed(NODE, SESSION, Epoch(1), &Renewed { standing, life: Life(9), saved: None });
@@ -263,7 +283,7 @@ mod tests {
     fn the_later_claim_stays() {
         let hub = Hub::new(NODE);
         let (old, new) =
-            (Arc::new(Outbox::new(Epoch(1), LogNumber(0))), Arc::new(Outbox::new(Epoch(2), LogNumber(0))));
+            (Arc::new(hub.outbox(Epoch(1), LogNumber(0))), Arc::new(hub.outbox(Epoch(2), LogNumber(0))));
         hub.register(&session(2), new.clone());
         hub.register(&session(1), old.clone());
         assert_eq!(old.take_command(), Some(Command::Fenced));

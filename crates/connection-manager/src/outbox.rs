@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use starling_jid::BareJid;
+use starling_ports::budget::Budget;
 use starling_ports::delivery::{Command, Outgoing};
 use starling_ports::ids::{ArchiveId, Epoch, Life, LogNumber, SessionId};
 use starling_ports::ingress::SessionRef;
@@ -28,13 +30,14 @@ const KEPT_ENTRIES: usize = 8;
 #[derive(Debug)]
 pub struct Outbox {
     epoch: Epoch,
+    budget: Arc<Budget>,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     queue: VecDeque<Outgoing>,
-    bytes: usize,
+    bytes: usize,    // of the queue
     last: LogNumber, // the number of the last entry that came in here
     behind: bool,    // the log holds more than came in here
     command: Option<Command>,
@@ -56,6 +59,10 @@ struct Noted {
 struct Kept {
     /// Written, and not acknowledged by the client.
     written: VecDeque<Outgoing>,
+    /// Of these.
+    bytes: usize,
+    /// How many of these, from the oldest on, have their bytes for themselves.
+    own: usize,
     acknowledged: LogNumber,
     /// Acknowledged since the position was saved, the oldest first.
     done: VecDeque<ArchiveId>,
@@ -66,6 +73,14 @@ struct Kept {
 }
 
 impl Kept {
+    fn part_from_others(&mut self) {
+        for outgoing in self.written.iter_mut().skip(self.own) {
+            outgoing.wire = outgoing.wire.with(&[]);
+            outgoing.more = Bytes::copy_from_slice(&outgoing.more);
+        }
+        self.own = self.written.len();
+    }
+
     fn forget_the_oldest(&mut self) {
         let most = self.done.len().saturating_sub(MAX_DONE);
         self.done.drain(..most);
@@ -91,7 +106,7 @@ enum Leaving {
 
 impl Outbox {
     /// An outbox that begins behind `last`, with a pull due: entries may have come before it was known.
-    pub fn new(epoch: Epoch, last: LogNumber) -> Outbox {
+    pub(crate) fn new(epoch: Epoch, last: LogNumber, budget: &Arc<Budget>) -> Outbox {
         let state = State {
             queue: VecDeque::new(),
             bytes: 0,
@@ -103,12 +118,12 @@ impl Outbox {
             noted: None,
             waker: None,
         };
-        Outbox { epoch, state: Mutex::new(state) }
+        Outbox { epoch, budget: budget.clone(), state: Mutex::new(state) }
     }
 
     /// One that keeps what its client has not acknowledged.
-    pub(crate) fn keeping(epoch: Epoch, last: LogNumber) -> Outbox {
-        let outbox = Outbox::new(epoch, last);
+    pub(crate) fn keeping(epoch: Epoch, last: LogNumber, budget: &Arc<Budget>) -> Outbox {
+        let outbox = Outbox::new(epoch, last, budget);
         outbox.state.lock().kept = Some(Box::new(Kept { acknowledged: last, ..Kept::default() }));
         outbox
     }
@@ -119,7 +134,7 @@ impl Outbox {
         let kept = state.kept.take().map(|kept| Kept { life: Life::UNKNOWN, is_forgotten: false, ..*kept });
         let state = State {
             queue: std::mem::take(&mut state.queue),
-            bytes: state.bytes,
+            bytes: std::mem::take(&mut state.bytes),
             last: state.last,
             behind: true,
             command: state.command.take(),
@@ -128,7 +143,7 @@ impl Outbox {
             noted: state.noted.take(),
             waker: state.waker.take(),
         };
-        Outbox { epoch, state: Mutex::new(state) }
+        Outbox { epoch, budget: self.budget.clone(), state: Mutex::new(state) }
     }
 
     /// What is done with its entries is noted in `trail`.
@@ -137,9 +152,13 @@ impl Outbox {
         self.state.lock().noted = Some(Box::new(noted));
     }
 
-    /// What its node says of it: how far it came, and in which life of its store it was renewed last.
+    /// What its node says of it: how far it came, and in which life of its store it was renewed last. What was written before the
+    /// last time, and is not acknowledged yet, gets bytes of its own: a small stanza would keep all that came with it otherwise.
     pub(crate) fn renewal(&self, account: BareJid, session: SessionId) -> Renewal {
-        let (epoch, state) = (self.epoch, self.state.lock());
+        let (epoch, mut state) = (self.epoch, self.state.lock());
+        if let Some(kept) = &mut state.kept {
+            kept.part_from_others();
+        }
         let (last, kept) = (state.last, state.kept.as_ref());
         let acknowledged = kept.map_or(LogNumber(0), |kept| kept.acknowledged);
         Renewal { account, session, epoch, last, acknowledged, life: kept.map(|kept| kept.life) }
@@ -175,12 +194,17 @@ impl Outbox {
             noted.trail.acknowledged(noted.session.id, upto);
         }
         let Some(kept) = state.kept.as_mut() else { return };
+        let mut freed = 0;
         while let Some(first) = kept.written.front().filter(|first| first.number <= upto) {
             kept.acknowledged = first.number;
             kept.done.extend(first.id);
+            freed += size(first);
+            kept.own = kept.own.saturating_sub(1);
             kept.written.pop_front();
         }
+        kept.bytes = kept.bytes.saturating_sub(freed);
         kept.forget_the_oldest();
+        self.budget.give(freed);
     }
 
     /// What became of its renewal.
@@ -218,8 +242,8 @@ impl Outbox {
         self.state.lock().last
     }
 
-    /// Takes a pushed entry if it is the next one and there is room. A repeated one is dropped; a gap or a full queue
-    /// marks the session behind (session-log rules 5 and 7).
+    /// Takes a pushed entry if it is the next one and there is room, here and in what all sessions of the node have together. A
+    /// repeated one is dropped; a gap, or no room, marks the session behind (session-log rules 5 and 7).
     pub fn push(&self, outgoing: Outgoing) {
         self.wake_after(|state| {
             // What is forgotten was registered as it is now: its next number is somebody else's.
@@ -227,13 +251,14 @@ impl Outbox {
                 return false;
             }
             let full = state.queue.len() >= MAX_ENTRIES || state.bytes >= MAX_BYTES;
+            let full = full || !self.budget.admits(state.held());
             if full {
                 overflowed(1);
             }
             if full || outgoing.number.0 != state.last.0 + 1 {
                 state.behind = true;
             } else {
-                state.append(outgoing);
+                self.budget.take(state.append(outgoing));
             }
             true
         });
@@ -247,7 +272,7 @@ impl Outbox {
         }
         for outgoing in entries {
             if outgoing.number > state.last {
-                state.append(outgoing);
+                self.budget.take(state.append(outgoing));
             }
         }
         state.behind |= more;
@@ -301,13 +326,18 @@ impl Outbox {
         let outgoing = state.queue.pop_front();
         match &outgoing {
             Some(outgoing) => {
-                state.bytes = state.bytes.saturating_sub(size(outgoing));
+                let size = size(outgoing);
+                state.bytes = state.bytes.saturating_sub(size);
                 if let (Some(noted), Some(id)) = (&state.noted, outgoing.id) {
                     let SessionRef { id: session, jid, .. } = &noted.session;
                     noted.trail.written(id, *session, jid, outgoing.number);
                 }
-                if let Some(kept) = &mut state.kept {
-                    kept.written.push_back(outgoing.clone());
+                match &mut state.kept {
+                    Some(kept) => {
+                        kept.bytes += size;
+                        kept.written.push_back(outgoing.clone());
+                    }
+                    None => self.budget.give(size),
                 }
             }
             None if state.queue.capacity() > KEPT_ENTRIES => state.queue = VecDeque::new(),
@@ -321,10 +351,11 @@ impl Outbox {
         self.state.lock().command.take()
     }
 
-    /// If a pull is due and nothing waits before it: after which number. It is due no longer then.
+    /// If a pull is due, nothing waits before it, and there is room for what it brings: after which number. It is due no longer then.
+    /// Room comes with what the client acknowledges; who holds nothing has it always.
     pub fn begin_pull(&self) -> Option<LogNumber> {
         let mut state = self.state.lock();
-        if !state.behind || !state.queue.is_empty() {
+        if !state.behind || !state.queue.is_empty() || !self.budget.admits(state.held()) {
             return None;
         }
         state.behind = false;
@@ -355,20 +386,35 @@ impl Outbox {
     }
 }
 
+impl Drop for Outbox {
+    fn drop(&mut self) {
+        self.budget.give(self.state.get_mut().held());
+    }
+}
+
 impl State {
     fn is_forgotten(&self) -> bool {
         self.kept.as_ref().is_some_and(|kept| kept.is_forgotten)
     }
 
-    fn append(&mut self, outgoing: Outgoing) {
+    /// How many bytes it takes.
+    fn append(&mut self, outgoing: Outgoing) -> usize {
+        let size = size(&outgoing);
         self.last = outgoing.number;
-        self.bytes += size(&outgoing);
+        self.bytes += size;
         self.queue.push_back(outgoing);
+        size
+    }
+
+    /// Bytes that are kept, written or not.
+    fn held(&self) -> usize {
+        self.bytes + self.kept.as_ref().map_or(0, |kept| kept.bytes)
     }
 }
 
+/// What an entry takes while it is kept.
 fn size(outgoing: &Outgoing) -> usize {
-    outgoing.wire.len() + outgoing.more.len()
+    size_of::<Outgoing>() + outgoing.wire.len() + outgoing.more.len()
 }
 
 #[cfg(test)]
@@ -393,7 +439,7 @@ mod tests {
     }
 
     fn outbox() -> Outbox {
-        let outbox = Outbox::new(Epoch(1), LogNumber(0));
+        let outbox = Outbox::new(Epoch(1), LogNumber(0), &Arc::new(Budget::of(usize::MAX)));
         assert_eq!(outbox.begin_pull(), Some(LogNumber(0)));
         outbox
     }
@@ -458,5 +504,39 @@ mod tests {
         outbox.command(Command::Conflict);
         assert_eq!(outbox.take_command(), Some(Command::Fenced));
         assert_eq!(outbox.take_command(), None);
+    }
+    #[test]
+    fn who_acknowledges_nothing_gets_no_more_than_its_part() {
+        let budget = Arc::new(Budget::of(90 * size(&outgoing(1))));
+        let one = Outbox::keeping(Epoch(1), LogNumber(0), &budget);
+        assert_eq!(one.begin_pull(), Some(LogNumber(0)));
+        for number in 1..=20 {
+            one.push(outgoing(number));
+        }
+        assert_eq!(drain(&one), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(one.begin_pull(), None, "it waits for its client");
+        let other = Outbox::keeping(Epoch(1), LogNumber(0), &budget);
+        assert_eq!(other.begin_pull(), Some(LogNumber(0)), "others do not");
+        one.acknowledged(LogNumber(4));
+        assert_eq!(one.begin_pull(), Some(LogNumber(10)));
+        one.fill((11..=14).map(outgoing).collect(), false);
+        assert_eq!(drain(&one), [11, 12, 13, 14]);
+        drop(one.again(Epoch(2)));
+        drop((one, other));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_is_kept_for_long_keeps_nothing_else() {
+        let outbox = Outbox::keeping(Epoch(1), LogNumber(0), &Arc::new(Budget::of(usize::MAX)));
+        let all = Bytes::from(b"<message from='a@b'>".repeat(100));
+        let wire = Wire::from_bytes(all.slice(..20)).unwrap();
+        outbox.fill(vec![Outgoing { wire, ..outgoing(1) }, outgoing(2)], false);
+        assert_eq!(drain(&outbox), [1, 2]);
+        assert!(!all.is_unique(), "the stanza is a part of what came");
+        let account = BareJid::new("a@b.example").unwrap();
+        outbox.renewal(account, SessionId(1));
+        assert!(all.is_unique());
+        assert_eq!(outbox.log().unwrap().entries.len(), 2);
     }
 }

@@ -6,6 +6,7 @@ pub mod archive;
 pub mod attempts;
 pub mod authentication;
 pub mod blocklist;
+pub mod budget;
 pub mod clock;
 pub mod delivery;
 pub mod documents;

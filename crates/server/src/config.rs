@@ -16,6 +16,8 @@ use starling_store_embedded as store_embedded;
 use starling_store_redis as store_redis;
 use starling_store_scylla as store_scylla;
 
+use crate::memory;
+
 pub(crate) use fault::ConfigError;
 use fault::Source;
 
@@ -272,7 +274,11 @@ impl Config {
 
     /// The part of Redis.
     pub(crate) fn redis(&self) -> store_redis::Config {
-        store_redis::Config { resume_within: self.im.resume_within, ..self.redis.clone() }
+        store_redis::Config {
+            resume_within: self.im.resume_within,
+            kept_bytes: memory::share(),
+            ..self.redis.clone()
+        }
     }
 
     /// The whole as TOML, without passwords.

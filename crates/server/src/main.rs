@@ -15,6 +15,7 @@ mod config_doc;
 mod control;
 mod drain;
 mod limits;
+mod memory;
 mod metrics;
 mod nodes;
 mod page;

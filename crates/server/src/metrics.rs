@@ -30,6 +30,7 @@ pub(crate) async fn watch(pipeline: Option<Arc<Pipeline>>, hub: Option<Arc<Hub>>
             let (stanzas, bytes) = hub.waiting();
             gauge!("xmpp_outbound_queue_stanzas").set(stanzas as f64);
             gauge!("xmpp_outbound_queue_bytes").set(bytes as f64);
+            gauge!("xmpp_cm_kept_bytes").set(hub.kept() as f64);
         }
         let Some(pipeline) = &pipeline else { continue };
         if let Ok(counted) = pipeline.context().count_sessions().await {
@@ -87,6 +88,10 @@ fn describe() {
         "Stanzas that wait in this process until their clients have read what came before"
     );
     describe_gauge!("xmpp_outbound_queue_bytes", "Bytes of the stanzas that wait so");
+    describe_gauge!(
+        "xmpp_cm_kept_bytes",
+        "What a connection manager keeps for its clients: not written yet, or, where it is a process of a cluster, not acknowledged"
+    );
     describe_gauge!("process_start_time_seconds", "When the process began, in seconds since 1970");
     describe_gauge!("process_resident_memory_bytes", "Memory of the process");
     describe_gauge!("process_open_fds", "File descriptors of the process");

@@ -62,6 +62,10 @@ pub fn handed_out(owed: Vec<Owed>, pulled: &Pulled) -> Vec<Owed> {
     owed.into_iter().filter(is_handed).collect()
 }
 
+/// So many bytes one pull hands out, or the whole of the stanza that goes beyond: where many clients come back at once, what all of
+/// them have missed is never in memory together.
+const HANDED: usize = 64 * 1024;
+
 const NOTHING: Pulled = Pulled { entries: Vec::new(), more: false };
 
 impl Slot {
@@ -141,8 +145,9 @@ impl Slot {
         if entries.is_empty() && !finished && session.has_room(context.limits) {
             return None;
         }
+        let rest = session.log.len() > skip.saturating_add(entries.len());
         let held = !session.held.is_empty() && session.is_flowing(false);
-        Some(Pulled { entries, more: session.backlog.is_some() || held })
+        Some(Pulled { entries, more: rest || session.backlog.is_some() || held })
     }
 
     /// What was committed in a former life and not found when this one was verified is no commit any more (rule 8).
@@ -186,9 +191,15 @@ impl Slot {
     }
 }
 
-/// At most `limit` numbered entries behind the first `skip`.
+/// At most `limit` numbered entries behind the first `skip`, and no more when they have [`HANDED`] bytes.
 fn entries(session: &Session, skip: usize, limit: usize) -> Vec<Entry> {
     let first = session.acknowledged + 1;
-    let numbered = session.log.iter().enumerate().skip(skip).take(limit);
+    let mut bytes = 0;
+    let has_room = |(_, logged): &(usize, &Logged)| {
+        let before = bytes;
+        bytes += logged.bytes();
+        before < HANDED
+    };
+    let numbered = session.log.iter().enumerate().skip(skip).take(limit).take_while(has_room);
     numbered.map(|(at, logged)| logged.entry(first + at as u64)).collect()
 }

@@ -10,7 +10,7 @@ use starling_ports::sessions::{
     Availability, Flags, Handed, Holding, Renewal, Renewed, SessionInfo, SessionView, SmBase, Standing,
 };
 
-use crate::log::Logged;
+use crate::log::{Logged, Stanza};
 use crate::{Limits, Promise, Slot};
 
 /// What is not numbered yet goes out at this many entries, though the client is inactive (XEP-0352).
@@ -269,6 +269,12 @@ impl Session {
     /// How many entries its log has.
     pub fn unacknowledged(&self) -> usize {
         self.log.len()
+    }
+
+    /// How many bytes of memory its log takes, with what has no number yet: about, and rather more.
+    pub fn weight(&self) -> usize {
+        let entries = self.log.len() + self.held.len() + self.behind.len();
+        self.bytes + entries * (size_of::<Logged>() + size_of::<Stanza>())
     }
 }
 

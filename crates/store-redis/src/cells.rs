@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use starling_jid::BareJid;
+use starling_ports::budget::Budget;
 use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::View;
 use starling_slot::{Saved, Session, Slot};
@@ -55,7 +56,8 @@ pub(crate) struct Indexed {
 /// Behind the lock of the account.
 #[derive(Default)]
 pub(crate) struct Inner {
-    /// `None` while a step is under way, so that one which is given up leaves nothing behind.
+    /// `None` while a step is under way, so that one which is given up leaves nothing behind; and where its logs have no room in this
+    /// process: then they are read for each step.
     pub(crate) loaded: Option<Loaded>,
     pub(crate) indexed: Indexed,
 }
@@ -112,6 +114,8 @@ pub(crate) struct State {
     pub(crate) stamp: Option<Stamp>,
     /// How many entries its logs have.
     pub(crate) unacknowledged: usize,
+    /// How many bytes of the budget the slot takes that is kept.
+    pub(crate) weight: usize,
     /// What waits is to be read anew from here.
     pub(crate) refill: Option<ArchiveId>,
     /// Sessions of which this router knows all that was refused, unless others decide for them meanwhile.
@@ -130,6 +134,7 @@ impl State {
             generation: 0,
             stamp: None,
             unacknowledged: 0,
+            weight: 0,
             refill: None,
             lanes: BTreeSet::new(),
         }
@@ -167,16 +172,44 @@ impl State {
 }
 
 /// Of all accounts that this router has to do with.
-pub(crate) struct Cells(Vec<Mutex<HashMap<BareJid, Arc<Cell>>>>);
+pub(crate) struct Cells {
+    shards: Vec<Mutex<HashMap<BareJid, Arc<Cell>>>>,
+    /// For the logs of slots that are kept.
+    budget: Budget,
+}
 
 impl Cells {
-    pub(crate) fn new() -> Cells {
-        Cells((0..SHARDS).map(|_| Mutex::default()).collect())
+    /// With room for so many bytes of logs.
+    pub(crate) fn new(room: usize) -> Cells {
+        Cells { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), budget: Budget::of(room) }
+    }
+
+    /// Keeps `loaded` for the next step, if there is room for its logs.
+    pub(crate) fn keep(&self, cell: &Cell, inner: &mut Inner, loaded: Loaded) {
+        let weight = loaded.slot.sessions().iter().map(Session::weight).sum();
+        let is_admitted = self.weigh(&mut cell.state.lock(), weight);
+        inner.loaded = is_admitted.then_some(loaded);
+    }
+
+    /// Counts so much for an account, or nothing where there is no room for it.
+    fn weigh(&self, state: &mut State, weight: usize) -> bool {
+        self.budget.give(std::mem::take(&mut state.weight));
+        let is_admitted = self.budget.admits(weight);
+        if is_admitted {
+            self.budget.take(weight);
+            state.weight = weight;
+        }
+        is_admitted
+    }
+
+    /// How many bytes logs take here.
+    pub(crate) fn kept(&self) -> usize {
+        self.budget.used()
     }
 
     #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the number of shards")]
     pub(crate) fn get(&self, account: &BareJid) -> Arc<Cell> {
-        let shard = &self.0[xxh3_64(account.as_str().as_bytes()) as usize % SHARDS];
+        let shard = &self.shards[xxh3_64(account.as_str().as_bytes()) as usize % SHARDS];
         let mut shard = shard.lock();
         if let Some(cell) = shard.get(account) {
             cell.state.lock().used = Instant::now();
@@ -196,7 +229,7 @@ impl Cells {
 
     /// Every one, in batches, so that no lock is held for long.
     pub(crate) fn each(&self, mut act: impl FnMut(&Arc<Cell>)) {
-        for shard in &self.0 {
+        for shard in &self.shards {
             let cells: Vec<_> = shard.lock().values().cloned().collect();
             cells.iter().for_each(&mut act);
         }
@@ -204,15 +237,31 @@ impl Cells {
 
     /// Forgets those that nobody has used for `idle` and that owe nothing.
     pub(crate) fn unload(&self, idle: Duration) {
-        for shard in &self.0 {
+        for shard in &self.shards {
             shard.lock().retain(|_, cell| {
-                let state = cell.state.lock();
-                Arc::strong_count(cell) > 1
+                let mut state = cell.state.lock();
+                let is_kept = Arc::strong_count(cell) > 1
                     || state.used.elapsed() < idle
                     || state.owes_since.is_some()
                     || state.has_changed
-                    || !cell.riders.lock().is_empty()
+                    || !cell.riders.lock().is_empty();
+                if !is_kept {
+                    self.weigh(&mut state, 0);
+                }
+                is_kept
             });
         }
+    }
+
+    /// Lets go of logs that nobody has asked for in this time: others have their room.
+    pub(crate) fn unload_logs(&self, idle: Duration) {
+        self.each(|cell| {
+            let Ok(mut inner) = cell.inner.try_lock() else { return };
+            let mut state = cell.state.lock();
+            if state.weight > 0 && state.used.elapsed() >= idle {
+                inner.loaded = None;
+                self.weigh(&mut state, 0);
+            }
+        });
     }
 }

@@ -45,6 +45,9 @@ pub struct Config {
     /// How long a session waits to be resumed after its connection is lost (XEP-0198 §5), at most.
     #[serde(skip)]
     pub resume_within: Duration,
+    /// How many bytes a router keeps of all logs together, so that it need not read them for each step.
+    #[serde(skip)]
+    pub kept_bytes: usize,
     /// Go on though Redis keeps no append-only file: then a restart of Redis loses sessions.
     pub accept_no_append_only_file: bool,
     /// Go on though Redis may evict keys: then it loses sessions when its memory is full.
@@ -83,6 +86,7 @@ impl Default for Config {
             log_max_stanzas: 1000,
             log_max_bytes: 1024 * 1024,
             resume_within: Duration::from_secs(300),
+            kept_bytes: usize::MAX,
             accept_no_append_only_file: false,
             accept_eviction: false,
             accept_no_replicas: false,

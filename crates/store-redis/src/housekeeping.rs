@@ -43,6 +43,7 @@ impl Sessions {
                 }
                 _ = seldom.tick() => {
                     self.cells.unload(IDLE);
+                    self.cells.unload_logs(SELDOM);
                     self.clear_own_index().await;
                 }
             }

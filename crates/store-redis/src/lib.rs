@@ -95,7 +95,7 @@ impl Sessions {
             limits,
             ports,
             scripts: scripts::Scripts::new(),
-            cells: cells::Cells::new(),
+            cells: cells::Cells::new(config.kept_bytes),
             metrics: metrics::Metrics::new(),
             name: keys::router(random.next()),
             watched: sweep::Watched::default(),

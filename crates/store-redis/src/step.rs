@@ -200,7 +200,7 @@ impl Sessions {
         let (view, at, generation) = (loaded.slot.view(), loaded.at, loaded.generation);
         *cell.view.lock() = Some(Known { view, at, generation });
         cell.state.lock().learn(&loaded, !had_changed);
-        inner.loaded = Some(loaded);
+        self.cells.keep(cell, inner, loaded);
     }
 
     /// Reads the account's record, or makes a slot of what the other stores know.

@@ -43,6 +43,7 @@ use crate::clock;
 use crate::config::{Config, Mode};
 use crate::control::Control;
 use crate::drain::{Drain, Goes, Sockets};
+use crate::memory;
 use crate::nodes::{self, Listing, Own};
 use crate::reload::Reload;
 
@@ -179,7 +180,8 @@ pub(crate) async fn assemble(
         .await
         .map_err(|refused| not_listening(config.admin.listen, "", refused, "in admin.listen"))?;
     let new_hub = if config.mode == Mode::Embedded { Hub::new } else { Hub::keeping };
-    let hub = config.plays(Role::ConnectionManager).then(|| Arc::new(new_hub(base.node)));
+    let new_hub = || Arc::new(new_hub(base.node).within(memory::share()));
+    let hub = config.plays(Role::ConnectionManager).then(new_hub);
     let (mut link, mut downlinks) = (None, None);
     let routing = match (config.mode, &hub) {
         (Mode::Embedded, Some(hub)) => Some(embedded::open(config, &base, hub.clone())?),

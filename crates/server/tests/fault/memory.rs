@@ -1,5 +1,5 @@
-//! The memory of processes is limited while messages flow, as that of containers is, and some clients cost all that one may: no process is
-//! killed because there is none left.
+//! The memory of processes is limited while messages flow, as that of containers is, and clients would take more of it than there is: no
+//! process is killed because there is none left, and others are served.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,8 @@ use crate::kit::{Kit, binary};
 /// What each process may have, in MiB.
 const LIMIT: u64 = 256;
 const PARTS: [Part; 4] = [Part::Manager(0), Part::Manager(1), Part::Router(0), Part::Router(1)];
-/// Clients of one manager that read and never acknowledge: each may be owed a megabyte. Three hundred of them would take all that a
-/// process has: that nobody takes more than a part of it is not seen to.
-const GREEDY: usize = 64;
+/// Clients of one manager that read and never acknowledge: each is owed a megabyte, and all together more than a process has.
+const GREEDY: usize = 320;
 /// What comes for each of them, in messages of so many bytes.
 const EACH: usize = 20;
 const BODY: usize = 60_000;

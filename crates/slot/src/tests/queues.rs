@@ -39,6 +39,39 @@ fn pulling_twice_gives_the_same_entries() {
 }
 
 #[test]
+fn a_pull_hands_out_no_more_bytes_than_a_router_has_room_for() {
+    let mut world = world();
+    let desk = world.online("desk");
+    for number in 1..=8 {
+        let wire = wire("message", &number.to_string().repeat(12_000));
+        world.commit(Planned { wire, ..message(number, &[desk]) });
+    }
+    let numbers = |entries: &[Entry]| -> Vec<u64> { entries.iter().map(|entry| entry.number.0).collect() };
+    let (entries, more) = world.pull(desk, 0, 64);
+    assert_eq!((numbers(&entries), more), (vec![1, 2, 3, 4, 5, 6], true));
+    let (entries, more) = world.pull(desk, 6, 64);
+    assert_eq!((numbers(&entries), more), (vec![7, 8], false));
+}
+
+#[test]
+fn what_was_stored_is_handed_out_in_the_same_portions() {
+    let mut world = world();
+    for number in 1..=8 {
+        let wire = wire("message", &number.to_string().repeat(12_000));
+        world.commit(Planned { wire, ..message(number, &[]) });
+    }
+    let desk = world.online("desk");
+    let (mut all, mut more) = (Vec::new(), true);
+    while more {
+        let (entries, goes_on) = world.pull(desk, all.len() as u64, 64);
+        assert!(entries.len() <= 6, "{}", entries.len());
+        all.extend(entries.iter().map(|entry| entry.number.0));
+        more = goes_on;
+    }
+    assert_eq!(all, [1, 2, 3, 4, 5, 6, 7, 8]);
+}
+
+#[test]
 fn an_inactive_session_gets_what_is_urgent_behind_what_was_held() {
     let mut world = world();
     let desk = world.online("desk");

@@ -23,7 +23,7 @@ where
         loop {
             match router.sessions.expire(router.clock().now(), AT_ONCE).await {
                 Ok(sessions) => {
-                    let more = sessions.len() == AT_ONCE;
+                    let more = !sessions.is_empty();
                     for session in sessions {
                         ended(session).await;
                     }

@@ -44,6 +44,7 @@ impl Sessions {
                 _ = seldom.tick() => {
                     self.cells.unload(IDLE);
                     self.cells.unload_logs(SELDOM);
+                    self.metrics.kept.set(self.cells.kept() as f64);
                     self.clear_own_index().await;
                 }
             }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
+use metrics::{
+    Counter, Gauge, Histogram, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
+};
 
 /// The calls that a message makes.
 pub(crate) const WRITE: &str = "write";
@@ -20,6 +23,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: Counter,
     /// Steps decided again, because another router had written.
     pub(crate) conflicts: Counter,
+    /// Bytes of logs that are kept.
+    pub(crate) kept: Gauge,
     write: Histogram,
     read: Histogram,
     look: Histogram,
@@ -36,10 +41,15 @@ impl Metrics {
             "starling_redis_request_duration_seconds",
             "Time until Redis answered a call, or did not"
         );
+        describe_gauge!(
+            "starling_redis_kept_bytes",
+            "What a session router keeps of the logs of all accounts, so that it need not read them for each step"
+        );
         describe_counter!("starling_redis_failures_total", "Calls that Redis refused or did not answer");
         Metrics {
             connections: counter!("starling_redis_connections_total"),
             conflicts: counter!("starling_redis_conflicts_total"),
+            kept: gauge!("starling_redis_kept_bytes"),
             write: duration(WRITE),
             read: duration(READ),
             look: duration(LOOK),

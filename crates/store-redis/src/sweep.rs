@@ -17,6 +17,9 @@ use crate::step::Trust;
 /// How long a row may be owed before somebody else than its writer stores it.
 const OVERDUE: Duration = Duration::from_secs(2);
 
+/// So many sessions end in one go: what each leaves behind, up to the whole of its log, is in memory until it is handed over.
+const ENDED: usize = 16;
+
 /// Since when this router has watched without an interruption, and over which connection.
 #[derive(Default)]
 pub(crate) struct Watched(Mutex<Option<((u64, u64), Instant)>>);
@@ -57,7 +60,7 @@ impl Sessions {
     async fn try_sweep(&self, now: Timestamp, limit: usize, ended: &mut Vec<Ended>) -> Result<()> {
         let now = self.link.shared(now);
         for (shard, account, at) in self.due(now, limit).await.map_err(ours)? {
-            if ended.len() >= limit {
+            if ended.len() >= limit.min(ENDED) {
                 return Ok(());
             }
             let end = |slot: &mut Slot, context: &mut Context<'_>| -> (Vec<Estate>, bool) {
@@ -112,7 +115,7 @@ impl Sessions {
                 let mut gone = redis::cmd("SREM");
                 gone.arg(keys::accounts_of(&name)).arg(member);
                 self.link.command::<()>("nodes", &gone).await.map_err(ours)?;
-                if ended.len() >= limit {
+                if ended.len() >= limit.min(ENDED) {
                     return Ok(());
                 }
             }

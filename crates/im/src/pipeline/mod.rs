@@ -26,6 +26,7 @@ use starling_ports::{Result, StoreError};
 use starling_session_router::{Login, Router, sweep};
 use starling_stanza::Kind;
 use starling_xml::Element;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -55,12 +56,19 @@ pub struct Around {
     pub tracer: Tracer,
 }
 
+/// So many sessions lose their connections at once; others wait for their turn. What a session leaves behind is in memory until it is
+/// dealt with, up to the whole of its log: all clients of a node may leave together.
+const LEAVING: usize = 32;
+/// Nobody waits longer for that turn.
+const LEAVING_WITHIN: Duration = Duration::from_secs(5);
+
 /// Everything that the server does with stanzas.
 #[derive(Debug)]
 pub struct Pipeline {
     cx: Context,
     hooks: Hooks,
     registrar: Registrar,
+    leaving: Semaphore,
     under_way: UnderWay,
     refused: Refused,
     stop: CancellationToken,
@@ -108,6 +116,7 @@ impl Pipeline {
             cx,
             hooks,
             registrar: Registrar::default(),
+            leaving: Semaphore::new(LEAVING),
             under_way: UnderWay::default(),
             refused: Refused::default(),
             stop: CancellationToken::new(),
@@ -205,6 +214,8 @@ impl Ingress for Pipeline {
     }
     async fn detach(&self, session: &SessionRef, why: Detach) -> Result<bool> {
         let account = session.jid.bare();
+        // Where stores are slow, memory is not what is short.
+        let _turn = timeout(LEAVING_WITHIN, self.leaving.acquire()).await;
         let detached = self.cx.stores.sessions.detach(&account, session.id, session.epoch, why).await?;
         let is_known = !matches!(detached, Detached::Nobody);
         if let Some(ended) = detached.ended() {

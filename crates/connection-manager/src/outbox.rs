@@ -1,28 +1,29 @@
 //! What waits to be written to one session: bounded, in the order of its log, filled by pushes and by pulls.
 
+mod kept;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use starling_jid::BareJid;
 use starling_ports::budget::Budget;
 use starling_ports::delivery::{Command, Outgoing};
-use starling_ports::ids::{ArchiveId, Epoch, Life, LogNumber, SessionId};
+use starling_ports::ids::{Epoch, LogNumber, SessionId};
 use starling_ports::ingress::SessionRef;
 use starling_ports::position::Position;
 use starling_ports::sessions::{Renewal, Renewed, Standing};
 use starling_ports::trail::Trail;
 
+use self::kept::Kept;
+pub(crate) use self::kept::Log;
 use crate::metrics::overflowed;
 
 /// Most entries that wait here; what comes then is pulled from the log later.
 const MAX_ENTRIES: usize = 256;
 /// Most bytes that wait here.
 const MAX_BYTES: usize = 256 * 1024;
-/// How many acknowledged ids are kept until the position is saved: what is forgotten comes twice.
-const MAX_DONE: usize = 4096;
 /// Room that an empty queue keeps; a bigger one is given back.
 const KEPT_ENTRIES: usize = 8;
 
@@ -54,48 +55,6 @@ struct Noted {
     session: SessionRef,
 }
 
-/// What is kept of the log where its store may forget it (session-log rule 9).
-#[derive(Debug, Default)]
-struct Kept {
-    /// Written, and not acknowledged by the client.
-    written: VecDeque<Outgoing>,
-    /// Of these.
-    bytes: usize,
-    /// How many of these, from the oldest on, have their bytes for themselves.
-    own: usize,
-    acknowledged: LogNumber,
-    /// Acknowledged since the position was saved, the oldest first.
-    done: VecDeque<ArchiveId>,
-    /// The same of everything up to it, by whichever device.
-    low: Option<ArchiveId>,
-    life: Life,
-    is_forgotten: bool,
-}
-
-impl Kept {
-    fn part_from_others(&mut self) {
-        for outgoing in self.written.iter_mut().skip(self.own) {
-            outgoing.wire = outgoing.wire.with(&[]);
-            outgoing.more = Bytes::copy_from_slice(&outgoing.more);
-        }
-        self.own = self.written.len();
-    }
-
-    fn forget_the_oldest(&mut self) {
-        let most = self.done.len().saturating_sub(MAX_DONE);
-        self.done.drain(..most);
-    }
-}
-
-/// What a registration says of a log.
-#[derive(Debug)]
-pub(crate) struct Log {
-    pub(crate) life: Life,
-    pub(crate) acknowledged: LogNumber,
-    pub(crate) entries: Vec<Outgoing>,
-    pub(crate) done: Position,
-}
-
 /// Whether the client is to go on elsewhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Leaving {
@@ -124,21 +83,21 @@ impl Outbox {
     /// One that keeps what its client has not acknowledged.
     pub(crate) fn keeping(epoch: Epoch, last: LogNumber, budget: &Arc<Budget>) -> Outbox {
         let outbox = Outbox::new(epoch, last, budget);
-        outbox.state.lock().kept = Some(Box::new(Kept { acknowledged: last, ..Kept::default() }));
+        outbox.state.lock().kept = Some(Box::new(Kept::behind(last)));
         outbox
     }
 
     /// The same under another claim: what comes by the former one finds nobody.
     pub(crate) fn again(&self, epoch: Epoch) -> Outbox {
         let mut state = self.state.lock();
-        let kept = state.kept.take().map(|kept| Kept { life: Life::UNKNOWN, is_forgotten: false, ..*kept });
+        let kept = state.kept.take().map(|kept| Box::new(kept.again()));
         let state = State {
             queue: std::mem::take(&mut state.queue),
             bytes: std::mem::take(&mut state.bytes),
             last: state.last,
             behind: true,
             command: state.command.take(),
-            kept: kept.map(Box::new),
+            kept,
             leaving: state.leaving,
             noted: state.noted.take(),
             waker: state.waker.take(),
@@ -152,8 +111,8 @@ impl Outbox {
         self.state.lock().noted = Some(Box::new(noted));
     }
 
-    /// What its node says of it: how far it came, and in which life of its store it was renewed last. What was written before the
-    /// last time, and is not acknowledged yet, gets bytes of its own: a small stanza would keep all that came with it otherwise.
+    /// What its node says of it: how far it came, and in which life of its store it was renewed last. Said again and again, and what
+    /// is kept until then has its bytes for itself.
     pub(crate) fn renewal(&self, account: BareJid, session: SessionId) -> Renewal {
         let (epoch, mut state) = (self.epoch, self.state.lock());
         if let Some(kept) = &mut state.kept {
@@ -172,18 +131,13 @@ impl Outbox {
     /// What a registration says of it.
     pub(crate) fn log(&self) -> Option<Log> {
         let state = self.state.lock();
-        let kept = state.kept.as_ref()?;
-        let entries = kept.written.iter().chain(&state.queue).cloned().collect();
-        let done = Position { low: kept.low, acknowledged: kept.done.iter().copied().collect() };
-        Some(Log { life: kept.life, acknowledged: kept.acknowledged, entries, done })
+        state.kept.as_ref().map(|kept| kept.log(&state.queue))
     }
 
     /// Its account has acknowledged this before the session came here.
     pub(crate) fn learn(&self, done: Position) {
         if let Some(kept) = self.state.lock().kept.as_mut() {
-            kept.low = kept.low.max(done.low);
-            kept.done.extend(done.acknowledged);
-            kept.forget_the_oldest();
+            kept.learn(done);
         }
     }
 
@@ -194,17 +148,7 @@ impl Outbox {
             noted.trail.acknowledged(noted.session.id, upto);
         }
         let Some(kept) = state.kept.as_mut() else { return };
-        let mut freed = 0;
-        while let Some(first) = kept.written.front().filter(|first| first.number <= upto) {
-            kept.acknowledged = first.number;
-            kept.done.extend(first.id);
-            freed += size(first);
-            kept.own = kept.own.saturating_sub(1);
-            kept.written.pop_front();
-        }
-        kept.bytes = kept.bytes.saturating_sub(freed);
-        kept.forget_the_oldest();
-        self.budget.give(freed);
+        self.budget.give(kept.acknowledge(upto));
     }
 
     /// What became of its renewal.
@@ -215,12 +159,7 @@ impl Outbox {
                 state.behind |= standing == Standing::Behind;
                 return standing == Standing::Behind;
             };
-            kept.is_forgotten |= standing == Standing::Unknown;
-            if !kept.is_forgotten {
-                kept.life = renewed.life;
-                kept.done.retain(|id| renewed.saved.is_none_or(|saved| *id > saved));
-                kept.low = kept.low.filter(|low| renewed.saved.is_none_or(|saved| *low > saved));
-            }
+            kept.renewed(renewed);
             state.behind |= standing == Standing::Behind;
             standing != Standing::Held
         });
@@ -333,10 +272,7 @@ impl Outbox {
                     noted.trail.written(id, *session, jid, outgoing.number);
                 }
                 match &mut state.kept {
-                    Some(kept) => {
-                        kept.bytes += size;
-                        kept.written.push_back(outgoing.clone());
-                    }
+                    Some(kept) => kept.written(outgoing.clone()),
                     None => self.budget.give(size),
                 }
             }

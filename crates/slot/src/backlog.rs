@@ -84,8 +84,7 @@ impl Slot {
         if session.is_flowing(false) && numbered.saturating_sub(skip) < limit {
             session.flush(limits, limit - numbered.saturating_sub(skip));
         }
-        let entries = entries(session, skip, limit);
-        let rest = session.log.len() > skip.saturating_add(entries.len());
+        let (entries, rest) = entries(session, skip, limit);
         let held = !session.held.is_empty() && session.is_flowing(false);
         let pulls = session
             .backlog
@@ -141,11 +140,10 @@ impl Slot {
             }
         }
         let skip = usize::try_from(start.saturating_sub(session.acknowledged)).unwrap_or(0);
-        let entries = entries(session, skip, limit);
+        let (entries, rest) = entries(session, skip, limit);
         if entries.is_empty() && !finished && session.has_room(context.limits) {
             return None;
         }
-        let rest = session.log.len() > skip.saturating_add(entries.len());
         let held = !session.held.is_empty() && session.is_flowing(false);
         Some(Pulled { entries, more: rest || session.backlog.is_some() || held })
     }
@@ -191,8 +189,8 @@ impl Slot {
     }
 }
 
-/// At most `limit` numbered entries behind the first `skip`, and no more when they have [`HANDED`] bytes.
-fn entries(session: &Session, skip: usize, limit: usize) -> Vec<Entry> {
+/// At most `limit` numbered entries behind the first `skip`, and no more when they have [`HANDED`] bytes; whether there are others.
+fn entries(session: &Session, skip: usize, limit: usize) -> (Vec<Entry>, bool) {
     let first = session.acknowledged + 1;
     let mut bytes = 0;
     let has_room = |(_, logged): &(usize, &Logged)| {
@@ -201,5 +199,7 @@ fn entries(session: &Session, skip: usize, limit: usize) -> Vec<Entry> {
         before < HANDED
     };
     let numbered = session.log.iter().enumerate().skip(skip).take(limit).take_while(has_room);
-    numbered.map(|(at, logged)| logged.entry(first + at as u64)).collect()
+    let entries: Vec<Entry> = numbered.map(|(at, logged)| logged.entry(first + at as u64)).collect();
+    let rest = session.log.len() > skip.saturating_add(entries.len());
+    (entries, rest)
 }

@@ -26,6 +26,7 @@ mod version;
 use std::sync::Arc;
 
 pub(crate) use caps::feature as caps_feature;
+pub use mam::write_preferences;
 
 use crate::Config;
 use crate::hooks::Xep;

@@ -14,6 +14,7 @@ use starling_session_router::Plan;
 use starling_stanza::{Condition, IqType, Message, MessageType, StanzaError};
 use starling_xml::{Ns, ns};
 
+pub use self::preferences::write as write_preferences;
 use super::processing_hints::{Storing, storing};
 use super::{carbons, offline};
 use crate::Stage;

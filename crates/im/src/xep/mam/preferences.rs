@@ -27,7 +27,8 @@ pub(super) async fn set(cx: &Context, request: &Request<'_>) -> Answer {
     Ok(Some(answer))
 }
 
-fn write(preferences: &Preferences) -> Element {
+/// XEP-0441 §2.
+pub fn write(preferences: &Preferences) -> Element {
     let list = |name: &str, jids: &[Jid]| {
         let jid = |jid: &Jid| Element::new(ns::MAM, "jid").with_text(jid.as_str());
         jids.iter().map(jid).fold(Element::new(ns::MAM, name), Element::with_child)

@@ -1,12 +1,14 @@
 //! One account, as a `<user/>` of the format.
 
 use anyhow::Result;
+use starling_im::rules::roster::item;
+use starling_im::xep::write_preferences;
 use starling_jid::BareJid;
 use starling_ports::accounts::{Account, Accounts, Credentials, ScramKeys};
 use starling_ports::blocklist::{BlockList, BlockLists};
 use starling_ports::documents::Document;
 use starling_ports::last_activity::{LastActivities, LastActivity};
-use starling_ports::preferences::{DefaultPreference, PreferenceStore, Preferences};
+use starling_ports::preferences::PreferenceStore;
 use starling_ports::roster::{Contact, Roster, Rosters};
 use starling_stanza::{Presence, PresenceType, Wire};
 use starling_stream::sasl::scram::encode;
@@ -58,7 +60,7 @@ pub(super) async fn write(
         }
     }
     line(out, Some(&private).filter(|private| !private.nodes().is_empty()))?;
-    line(out, PreferenceStore::get(stores, owner).await?.as_ref().map(prefs).as_ref())?;
+    line(out, PreferenceStore::get(stores, owner).await?.as_ref().map(write_preferences).as_ref())?;
     let last = LastActivities::get(stores, owner).await?;
     line(out, own(&account, last.as_ref(), &roster).as_ref())?;
     // The archive comes first: what waits is known there by its ids.
@@ -85,27 +87,9 @@ fn credentials(mechanism: &str, keys: &ScramKeys) -> Element {
         .with_child(field("stored-key", &encode(&keys.stored)))
 }
 
-/// RFC 6121 §2.1.
 fn contacts(roster: &Roster) -> Option<Element> {
-    let mut query = Element::new(ns::ROSTER, "query");
-    for contact in roster.contacts.iter().filter(|contact| contact.listed) {
-        let mut item = Element::new(ns::ROSTER, "item")
-            .with_attr("jid", contact.jid.as_str())
-            .with_attr("subscription", contact.state.as_str());
-        if let Some(name) = &contact.name {
-            item.set_attr("name", &**name);
-        }
-        if contact.state.pending_out {
-            item.set_attr("ask", "subscribe");
-        }
-        if contact.state.approved {
-            item.set_attr("approved", "true");
-        }
-        for group in &contact.groups {
-            item.push(Element::new(ns::ROSTER, "group").with_text(group));
-        }
-        query.push(item);
-    }
+    let listed = roster.contacts.iter().filter(|contact| contact.listed).map(item);
+    let query = listed.fold(Element::new(ns::ROSTER, "query"), Element::with_child);
     (!query.nodes().is_empty()).then_some(query)
 }
 
@@ -135,23 +119,6 @@ fn denied(blocked: &BlockList) -> Option<Element> {
     }
     let query = Element::new(PRIVACY, "query").with_child(named("default"));
     (!blocked.items.is_empty()).then(|| query.with_child(list))
-}
-
-/// XEP-0441 §2.
-fn prefs(preferences: &Preferences) -> Element {
-    let default = match preferences.default {
-        DefaultPreference::Always => "always",
-        DefaultPreference::Never => "never",
-        DefaultPreference::Roster => "roster",
-    };
-    let list = |name: &str, jids: &[starling_jid::Jid]| {
-        let jid = |jid: &starling_jid::Jid| Element::new(ns::MAM, "jid").with_text(jid.as_str());
-        jids.iter().map(jid).fold(Element::new(ns::MAM, name), Element::with_child)
-    };
-    Element::new(ns::MAM, "prefs")
-        .with_attr("default", default)
-        .with_child(list("always", &preferences.always))
-        .with_child(list("never", &preferences.never))
 }
 
 /// What only this server knows: that nobody may sign in, when somebody was last there, and who may subscribe before he has asked.

@@ -43,21 +43,26 @@ fn tables_are_made_once_and_follow_the_configuration() {
     assert!(longer.contains("archive: new rows are kept 31536000 s, before 7776000 s"), "{longer}");
 }
 
+/// A session router on this Redis and a keyspace of the test's own; `more` is said of the process as a whole.
+fn configure(directory: &Path, redis: &Redis, test: &str, more: &str) {
+    let text = format!(
+        "mode = 'cluster'\n{more}redis.url = 'redis://{}/0'\n\
+         [cluster]\nroles = ['session-router']\nplaintext = true\nlisten = '127.0.0.1:0'\nsecret = 'secret'\n\
+         [scylla]\nnodes = ['{}']\nkeyspace = 'test_{}_{test}'\nrequest-timeout = '20s'\n",
+        redis.address(),
+        cql_server(),
+        std::process::id()
+    );
+    std::fs::write(directory.join("starling.toml"), text).unwrap();
+}
+
 #[tokio::test]
 async fn a_router_that_starts_before_redis_serves_when_redis_is_there() {
     const ADMIN: &str = "127.53.90.3:5281";
     let directory = tempfile::tempdir().unwrap();
     let mut redis = Redis::start_somewhere(&directory.path().join("redis")).await.unwrap();
     redis.kill().await.unwrap();
-    let keyspace = format!("test_{}_waiting", std::process::id());
-    let text = format!(
-        "mode = 'cluster'\nadmin.listen = '{ADMIN}'\nredis.url = 'redis://{}/0'\n\
-         [cluster]\nroles = ['session-router']\nplaintext = true\nlisten = '127.0.0.1:0'\nsecret = 'secret'\n\
-         [scylla]\nnodes = ['{}']\nkeyspace = '{keyspace}'\nrequest-timeout = '20s'\n",
-        redis.address(),
-        cql_server()
-    );
-    std::fs::write(directory.path().join("starling.toml"), text).unwrap();
+    configure(directory.path(), &redis, "waiting", &format!("admin.listen = '{ADMIN}'\n"));
     assert!(migrate(directory.path(), &[]).status.success());
     let log = std::fs::File::create(directory.path().join("log")).unwrap();
     let router = starling(directory.path(), &["run"]);
@@ -96,15 +101,7 @@ async fn what_a_cluster_exports_is_what_was_imported() {
     std::fs::create_dir(&single).unwrap();
     std::fs::write(single.join("starling.toml"), "").unwrap();
     let redis = Redis::start_somewhere(&directory.path().join("redis")).await.unwrap();
-    let keyspace = format!("test_{}_export", std::process::id());
-    let text = format!(
-        "mode = 'cluster'\nredis.url = 'redis://{}/0'\n\
-         [cluster]\nroles = ['session-router']\nplaintext = true\nlisten = '127.0.0.1:0'\nsecret = 'secret'\n\
-         [scylla]\nnodes = ['{}']\nkeyspace = '{keyspace}'\nrequest-timeout = '20s'\n",
-        redis.address(),
-        cql_server()
-    );
-    std::fs::write(directory.path().join("starling.toml"), text).unwrap();
+    configure(directory.path(), &redis, "export", "");
     assert!(migrate(directory.path(), &[]).status.success());
     let said = |at: &Path, arguments: &[&str]| {
         let done = starling(at, arguments).output().unwrap();

@@ -12,6 +12,10 @@ use std::path::{Path, PathBuf};
 /// The version of the form that is understood.
 pub(crate) const SCHEMA: u64 = 1;
 
+/// What makes a run one that cannot be believed, or a server one that cannot be trusted.
+pub(crate) const WRONG: [&str; 7] =
+    ["lost", "acked-lost", "doubled", "reordered", "misplaced", "unacked", "errors"];
+
 /// One result.
 #[derive(Debug, Clone)]
 pub(crate) struct Played {
@@ -89,6 +93,11 @@ fn measured(operation: &Value) -> Result<Measured> {
         Some([at(0)?, at(1)?, at(2)?, at(3)?])
     };
     Ok(Measured { latency, series: points.filter_map(point).collect() })
+}
+
+/// The operation by which costs are divided.
+pub(crate) fn main(result: &Played) -> &str {
+    result.value.get("main").and_then(Value::as_str).unwrap_or("delivery")
 }
 
 /// The median of a figure over several results, with the lowest and the highest.

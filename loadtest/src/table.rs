@@ -1,7 +1,8 @@
 //! `table`: results of several servers beside each other, as the table of docs/benchmarks.md.
 
 use crate::bench::page;
-use crate::results::{self, Played, spread};
+use crate::report;
+use crate::results::{self, Played, WRONG, main, spread};
 use crate::run::BESIDE;
 use crate::stamp;
 use anyhow::Result;
@@ -9,7 +10,7 @@ use clap::Args;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Figures that are results of their own, with divisor and unit.
 const OWN: [(&str, f64, &str); 7] = [
@@ -21,8 +22,8 @@ const OWN: [(&str, f64, &str); 7] = [
     ("collected-per-second", 1.0, "collected/s"),
     ("all-back.p50-ms", 1.0, "ms until all are back"),
 ];
-/// What makes a run one that cannot be believed, or a server one that cannot be trusted.
-const WRONG: [&str; 7] = ["lost", "acked-lost", "doubled", "reordered", "misplaced", "unacked", "errors"];
+/// How the names of the charts of costs begin.
+const CHARTS: &str = "peers";
 
 /// Prints results of several servers as one table: medians, lowest and highest run, what went wrong.
 #[derive(Debug, Clone, Args)]
@@ -36,6 +37,9 @@ pub(crate) struct Table {
     /// The page whose table is written anew.
     #[arg(long)]
     pub(crate) write: Option<PathBuf>,
+    /// A folder beside that page, for charts of the costs that the page then shows above the table.
+    #[arg(long, requires = "write")]
+    pub(crate) charts: Option<String>,
 }
 
 /// The table; written into the page too, if one is named.
@@ -44,7 +48,14 @@ pub(crate) fn run(table: &Table) -> Result<String> {
     for place in &table.results {
         all.extend(results::read(place)?);
     }
-    let text = format!("{}\n\n{}", about(&all, &table.made_by), rows(&all));
+    let mut text = format!("{}\n\n", about(&all, &table.made_by));
+    if let (Some(page), Some(charts)) = (&table.write, &table.charts) {
+        let folder = page.parent().unwrap_or(Path::new("")).join(charts);
+        for (file, shows) in report::costs(&all, &folder, CHARTS)? {
+            let _ = writeln!(text, "![{shows}]({charts}/{file})\n");
+        }
+    }
+    text.push_str(&rows(&all));
     if let Some(page) = &table.write {
         page::write(page, &text, "make bench-peers")?;
     }
@@ -94,7 +105,7 @@ fn rows(all: &[Played]) -> String {
 /// Costs first, then rate and latency of what is measured, then what went wrong.
 fn cell(runs: &[&Played]) -> String {
     let mut parts = Vec::new();
-    let main = runs.first().and_then(|run| run.value.get("main")?.as_str()).unwrap_or("delivery");
+    let main = runs.first().map_or("delivery", |run| main(run));
     let is_idle = runs.first().is_some_and(|run| run.figures.contains_key("bytes-per-connection"));
     if !is_idle {
         parts.extend(
@@ -141,6 +152,23 @@ fn figure(runs: &[&Played], name: &str, divisor: f64, unit: &str) -> Option<Stri
 mod tests {
     use super::*;
     use crate::results::tests::played;
+
+    #[test]
+    fn the_page_shows_charts_that_are_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (page, result) = (folder.path().join("page.md"), folder.path().join("a.json"));
+        let marks = "<!-- made by make bench-peers -->\n<!-- end of what make bench-peers makes -->\n";
+        std::fs::write(&page, marks).unwrap();
+        let played = played("A 1", &[("server-cpu-us-per-operation", 10.0)], &[], &[]);
+        std::fs::write(&result, played.value.to_string()).unwrap();
+        let results = vec![result.display().to_string()];
+        let charts = Some("images".to_owned());
+        run(&Table { results, made_by: String::new(), write: Some(page.clone()), charts }).unwrap();
+        let text = std::fs::read_to_string(&page).unwrap();
+        assert!(text.contains("less is better](images/peers-cpu.png)\n\n| load |"), "{text}");
+        assert!(!text.contains("peers-memory"), "it was not measured: {text}");
+        assert!(folder.path().join("images/peers-cpu.png").exists());
+    }
 
     #[test]
     fn what_is_beside_a_server_is_named_apart() {

@@ -1,36 +1,28 @@
 //! `report`: results as one HTML page with plots, which needs nothing else to be looked at.
 
+mod bars;
+mod charts;
+mod lines;
+mod png;
 mod svg;
 
-use crate::recorder::histogram;
 use crate::results::{self, Played, spread};
 use anyhow::{Context as _, Result};
+use charts::{Results, Servers};
 use clap::Args;
-use hdrhistogram::Histogram;
 use serde_json::Value;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::path::PathBuf;
-use svg::{Chart, escape};
+use std::path::{Path, PathBuf};
+use svg::{Picture, escape};
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:1360px;margin:2rem auto;padding:0 1rem}\
 table{border-collapse:collapse;margin:1rem 0}td,th{padding:.25rem .7rem;border-bottom:1px solid #8886;text-align:right}\
 td:first-child,th:first-child{text-align:left}.plots{display:flex;flex-wrap:wrap;gap:1rem}svg{width:640px;max-width:100%}\
 svg text{font:11px system-ui,sans-serif;fill:currentColor}svg .title{font-size:13px;font-weight:600}\
-svg .grid{stroke:#8884;stroke-width:1}pre{overflow:auto;background:#8882;padding:.7rem;border-radius:6px}\
+svg .grid{stroke:#8884;stroke-width:1}svg .range{stroke:currentColor;stroke-width:1.5}pre{overflow:auto;background:#8882;padding:.7rem;border-radius:6px}\
 .bad{color:#c23b4e;font-weight:600}";
-/// Percentiles of a latency plot, by how many nines: the places where a reader looks.
-const MARKS: [(f64, &str); 7] = [
-    (0.0, "0%"),
-    (0.301, "50%"),
-    (1.0, "90%"),
-    (2.0, "99%"),
-    (3.0, "99.9%"),
-    (4.0, "99.99%"),
-    (5.0, "99.999%"),
-];
-
 /// Makes one HTML page of results; those of one scenario and server are merged, histogram with histogram.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Report {
@@ -40,47 +32,62 @@ pub(crate) struct Report {
     /// The page.
     #[arg(long, default_value = "report.html")]
     pub(crate) output: PathBuf,
+    /// A folder for the page's charts as PNG, a file each; it is made if it is not there.
+    #[arg(long)]
+    pub(crate) png: Option<PathBuf>,
 }
 
-/// Writes the page.
+/// Writes the page, and the charts if they are wanted.
 pub(crate) fn run(report: &Report) -> Result<()> {
     let mut all = Vec::new();
     for place in &report.results {
         all.extend(results::read(place)?);
     }
-    std::fs::write(&report.output, page(&all)).with_context(|| format!("writing {}", report.output.display()))
+    let results = Results::new(&all);
+    std::fs::write(&report.output, page(&results))
+        .with_context(|| format!("writing {}", report.output.display()))?;
+    let Some(folder) = &report.png else { return Ok(()) };
+    let loads = results.loads.keys().flat_map(|load| results.of_load(load));
+    let pictures: Vec<Picture> = results.beside().into_iter().chain(loads).collect();
+    png::write(folder, &pictures)
 }
 
-fn page(all: &[Played]) -> String {
+/// Draws what servers cost into a folder, as `PREFIX-cpu.png` and `PREFIX-memory.png`, if it was measured: the files' names and
+/// what they show.
+pub(crate) fn costs(all: &[Played], folder: &Path, prefix: &str) -> Result<Vec<(String, String)>> {
+    let mut pictures = Results::new(all).beside();
+    pictures.retain(|picture| ["cpu", "memory"].contains(&picture.name.as_str()));
+    pictures.iter_mut().for_each(|picture| picture.name = format!("{prefix}-{}", picture.name));
+    png::write(folder, &pictures)?;
+    Ok(pictures.into_iter().map(|picture| (format!("{}.png", picture.name), picture.title)).collect())
+}
+
+fn page(results: &Results<'_>) -> String {
     let mut out = format!(
         "<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'>\
          <title>starling-loadtest</title><style>{STYLE}</style><h1>starling-loadtest</h1>"
     );
-    let scenarios: BTreeSet<&String> = all.iter().map(|result| &result.scenario).collect();
-    for scenario in scenarios {
-        let mut servers: BTreeMap<&str, Vec<&Played>> = BTreeMap::new();
-        for result in all.iter().filter(|result| result.scenario == *scenario) {
-            servers.entry(&result.server).or_default().push(result);
-        }
-        section(&mut out, scenario, &servers);
+    plots(&mut out, &results.beside());
+    for (load, servers) in &results.loads {
+        section(&mut out, load, servers, &results.of_load(load));
     }
     out.push_str("</html>\n");
     out
 }
 
-fn section(out: &mut String, scenario: &str, servers: &BTreeMap<&str, Vec<&Played>>) {
-    let Some(first) = servers.values().flatten().next() else { return };
-    let _ = write!(out, "<h2>{}</h2><p>{}</p>", escape(scenario), escape(&first.about));
-    table(out, servers);
+fn plots(out: &mut String, pictures: &[Picture]) {
     out.push_str("<div class='plots'>");
-    let operations: BTreeSet<&String> =
-        servers.values().flatten().flat_map(|result| result.operations.keys()).collect();
-    for operation in operations {
-        for chart in charts(operation, servers) {
-            out.push_str(&chart.svg());
-        }
+    for picture in pictures {
+        out.push_str(&picture.inline());
     }
     out.push_str("</div>");
+}
+
+fn section(out: &mut String, load: &str, servers: &Servers<'_>, pictures: &[Picture]) {
+    let Some(first) = servers.values().flatten().next() else { return };
+    let _ = write!(out, "<h2>{}</h2><p>{}</p>", escape(load), escape(&first.about));
+    table(out, servers);
+    plots(out, pictures);
     for result in servers.values().flatten() {
         troubles(out, result);
     }
@@ -95,7 +102,7 @@ fn section(out: &mut String, scenario: &str, servers: &BTreeMap<&str, Vec<&Playe
 }
 
 /// Figures, a column for each server: the median, and behind it the lowest and the highest run.
-fn table(out: &mut String, servers: &BTreeMap<&str, Vec<&Played>>) {
+fn table(out: &mut String, servers: &Servers<'_>) {
     out.push_str("<table><tr><th>figure</th>");
     for (server, runs) in servers {
         let _ = write!(
@@ -122,71 +129,6 @@ fn table(out: &mut String, servers: &BTreeMap<&str, Vec<&Played>>) {
         out.push_str("</tr>");
     }
     out.push_str("</table>");
-}
-
-/// Places of a line.
-type Points = Vec<(f64, f64)>;
-
-fn charts<'a>(operation: &str, servers: &BTreeMap<&str, Vec<&Played>>) -> [Chart<'a>; 3] {
-    let of = |line: &dyn Fn(&[&Played]) -> Points| {
-        servers
-            .iter()
-            .map(|(server, runs)| ((*server).to_owned(), line(runs)))
-            .filter(|(_, points)| !points.is_empty())
-            .collect()
-    };
-    let chart = |title: String, x, y, is_logarithmic, lines| Chart {
-        title,
-        x,
-        y,
-        marks: Vec::new(),
-        is_logarithmic,
-        lines,
-    };
-    let series = |column: usize, part: f64| {
-        move |runs: &[&Played]| -> Points {
-            let measured = runs.first().and_then(|run| run.operations.get(operation));
-            let points = measured.into_iter().flat_map(|measured| &measured.series);
-            points
-                .filter(|point| point[0] > 0.0)
-                .filter_map(|point| Some((point[0], point.get(column)? / part)))
-                .collect()
-        }
-    };
-    let marks: Vec<(f64, String)> = MARKS.iter().map(|(at, name)| (*at, (*name).to_owned())).collect();
-    let latency = of(&|runs| percentiles(&merged(runs, operation)));
-    [
-        Chart {
-            marks,
-            ..chart(format!("{operation}: latency by percentile"), "of all", "ms", true, latency)
-        },
-        chart(format!("{operation}: rate, first run"), "seconds", "per second", false, of(&series(1, 1.0))),
-        chart(
-            format!("{operation}: 99th percentile, first run"),
-            "seconds",
-            "ms",
-            false,
-            of(&series(3, 1000.0)),
-        ),
-    ]
-}
-
-/// All runs in one histogram: percentiles cannot be averaged.
-fn merged(runs: &[&Played], operation: &str) -> Histogram<u64> {
-    let mut all = histogram();
-    for measured in runs.iter().filter_map(|run| run.operations.get(operation)) {
-        let _ = all.add(&measured.latency); // the same bounds, as they were read into such a one
-    }
-    all
-}
-
-fn percentiles(latency: &Histogram<u64>) -> Vec<(f64, f64)> {
-    if latency.is_empty() {
-        return Vec::new();
-    }
-    let most = (latency.len() as f64).log10().min(5.0);
-    let nines = (0..=100).map(|step| f64::from(step) * most / 100.0);
-    nines.map(|nines| (nines, latency.value_at_quantile(1.0 - 10f64.powf(-nines)) as f64 / 1000.0)).collect()
 }
 
 /// Thresholds that did not hold, messages that did not arrive, errors.
@@ -233,18 +175,11 @@ mod tests {
         let series: Vec<[f64; 4]> = (1..5).map(|second| [f64::from(second), 100.0, 10.0, 20.0]).collect();
         let of =
             |server, rate| played(server, &[("delivery.per-second", rate)], &[100, 2000, 40_000], &series);
-        let page = page(&[of("A", 100.0), of("A", 300.0), of("B <1>", 50.0)]);
+        let all = [of("A", 100.0), of("A", 300.0), of("B <1>", 50.0)];
+        let page = page(&Results::new(&all));
         assert!(page.contains("<th>A (2 runs)</th><th>B &lt;1&gt; (1 run)</th>"), "{page}");
         assert!(page.contains("<td>200.00 (100.00–300.00)</td><td>50.00</td>"), "{page}");
-        assert_eq!(page.matches("<svg").count(), 3);
+        assert_eq!(page.matches("<svg").count(), 4, "rates beside each other, and three of the operation");
         assert!(!page.contains("<script") && !page.contains("http"), "{page}");
-    }
-
-    #[test]
-    fn runs_are_merged_as_histograms() {
-        let (fast, slow) = (played("A", &[], &[10; 99], &[]), played("A", &[], &[5000; 101], &[]));
-        let all = merged(&[&fast, &slow], "delivery");
-        assert_eq!((all.len(), all.value_at_quantile(0.4), all.max()), (200, 10, 5003));
-        assert_eq!(percentiles(&all).last().map(|(_, ms)| ms.round()), Some(5.0));
     }
 }

@@ -1,156 +1,111 @@
-//! Line charts as SVG.
+//! What all charts share: the frame, the legend, looks that can be told apart, scales with round numbers, text that is safe.
 
 use std::fmt::Write as _;
 
-const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 300.0;
-const LEFT: f64 = 64.0;
-const RIGHT: f64 = 24.0;
-const TOP: f64 = 28.0;
-const BOTTOM: f64 = 44.0;
+pub(super) const WIDTH: f64 = 640.0;
 /// Readable on light and dark, also without colours apart: each line has its own dashes too.
 const COLOURS: [&str; 6] = ["#3b76d6", "#d9692b", "#2f9e5b", "#a24fbf", "#c23b4e", "#6b7a8f"];
 const DASHES: [&str; 6] = ["", "7 3", "2 3", "10 3 2 3", "4 4", "1 4"];
+/// About what a letter is wide.
+const LETTER: f64 = 6.0;
+/// Longer names end in an ellipsis.
+const LETTERS: usize = 40;
+/// From one row of a legend to the next.
+const ROW: f64 = 16.0;
+/// Where the legend begins, below the title.
+const LEGEND: f64 = 36.0;
 
-/// What is drawn.
-pub(super) struct Chart<'a> {
+/// How wide a mark of a legend is.
+pub(super) const SWATCH: f64 = 26.0;
+
+/// A finished chart: the page has it as it is, a file as PNG.
+#[derive(Debug)]
+pub(super) struct Picture {
+    /// The file's, without its ending.
+    pub(super) name: String,
     pub(super) title: String,
-    pub(super) x: &'a str,
-    pub(super) y: &'a str,
-    /// Places of the x axis with their names; without any, round numbers are chosen.
-    pub(super) marks: Vec<(f64, String)>,
-    /// Powers of ten on the y axis.
-    pub(super) is_logarithmic: bool,
-    pub(super) lines: Vec<(String, Vec<(f64, f64)>)>,
+    pub(super) height: f64,
+    pub(super) body: String,
+}
+
+impl Picture {
+    /// A frame with title and legend, whose marks `swatch` draws, and where the plot begins below them.
+    pub(super) fn new(
+        name: String,
+        title: &str,
+        legend: &[(usize, &str)],
+        swatch: fn(usize, f64, f64) -> String,
+    ) -> (Self, f64) {
+        let mut body =
+            format!("<title>{0}</title><text x='12' y='16' class='title'>{0}</text>", escape(title));
+        let (mut x, mut y) = (12.0, LEGEND);
+        for (index, name) in legend {
+            let width = 44.0 + LETTER * name.chars().count().min(LETTERS) as f64;
+            if x > 12.0 && x + width > WIDTH {
+                (x, y) = (12.0, y + ROW);
+            }
+            body.push_str(&swatch(*index, x, y));
+            let _ =
+                write!(body, "<text x='{:.1}' y='{y:.1}'>{}</text>", x + SWATCH + 5.0, escape(&short(name)));
+            x += width;
+        }
+        (Self { name, title: title.to_owned(), height: 0.0, body }, y + ROW)
+    }
+
+    /// As a part of an HTML page.
+    pub(super) fn inline(&self) -> String {
+        format!("<svg viewBox='0 0 {WIDTH} {}' role='img'>{}</svg>", self.height, self.body)
+    }
+
+    /// As a whole document of SVG, on a ground of its own.
+    pub(super) fn document(&self, ground: &str) -> String {
+        format!(
+            "<svg xmlns='http://www.w3.org/2000/svg' width='{WIDTH}' height='{0}' viewBox='0 0 {WIDTH} {0}'>\
+             <rect width='{WIDTH}' height='{0}' fill='{ground}'/>{1}</svg>",
+            self.height, self.body
+        )
+    }
+}
+
+/// The colour of the server with this index.
+pub(super) fn colour(index: usize) -> &'static str {
+    COLOURS.get(index % COLOURS.len()).copied().unwrap_or_default()
+}
+
+/// How its lines look.
+pub(super) fn look(index: usize) -> String {
+    let dashes = match DASHES.get(index % DASHES.len()).copied().unwrap_or_default() {
+        "" => String::new(),
+        dashes => format!(" stroke-dasharray='{dashes}'"),
+    };
+    format!("fill='none' stroke='{}' stroke-width='2'{dashes}", colour(index))
 }
 
 /// From a value to a place.
-struct Scale {
-    low: f64,
-    high: f64,
-    from: f64,
-    to: f64,
+pub(super) struct Scale {
+    pub(super) low: f64,
+    pub(super) high: f64,
+    pub(super) from: f64,
+    pub(super) to: f64,
 }
 
 impl Scale {
-    fn at(&self, value: f64) -> f64 {
+    pub(super) fn at(&self, value: f64) -> f64 {
         let part = (value - self.low) / (self.high - self.low).max(f64::EPSILON);
         self.from + part.clamp(0.0, 1.0) * (self.to - self.from)
     }
-}
 
-impl Chart<'_> {
-    /// The picture.
-    pub(super) fn svg(&self) -> String {
-        let points = || self.lines.iter().flat_map(|(_, points)| points);
-        let most = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(f64::NEG_INFINITY, f64::max);
-        let least = |of: fn(&(f64, f64)) -> f64| points().map(of).fold(f64::INFINITY, f64::min);
-        if points().next().is_none() {
-            return String::new();
+    /// Powers of ten, if `low` and `high` are exponents; otherwise about five round numbers.
+    pub(super) fn marks(&self, is_logarithmic: bool) -> Vec<(f64, String)> {
+        if is_logarithmic {
+            let powers = (self.low as i32)..=(self.high as i32);
+            return powers.map(|power| (f64::from(power), number(10f64.powi(power)))).collect();
         }
-        let x_high = self.marks.last().map_or_else(|| most(|point| point.0), |(at, _)| *at);
-        let x = Scale { low: least(|point| point.0).min(0.0), high: x_high, from: LEFT, to: WIDTH - RIGHT };
-        let y_high = self.value(most(|point| point.1));
-        let y_low = if self.is_logarithmic { self.value(least(|point| point.1)).floor() } else { 0.0 };
-        let y_high =
-            if self.is_logarithmic { y_high.ceil().max(y_low + 1.0) } else { (y_high * 1.08).max(1e-9) };
-        let y = Scale { low: y_low, high: y_high, from: HEIGHT - BOTTOM, to: TOP };
-        let mut out = format!(
-            "<svg viewBox='0 0 {WIDTH} {HEIGHT}' role='img'><title>{0}</title><text x='{LEFT}' y='16' class='title'>{0}</text>",
-            escape(&self.title)
-        );
-        self.axes(&mut out, &x, &y);
-        for (index, (name, points)) in self.lines.iter().enumerate() {
-            self.line(&mut out, index, name, points, (&x, &y));
-        }
-        out.push_str("</svg>");
-        out
-    }
-
-    fn value(&self, value: f64) -> f64 {
-        if self.is_logarithmic { value.max(0.001).log10() } else { value }
-    }
-
-    fn axes(&self, out: &mut String, x: &Scale, y: &Scale) {
-        let marks = if self.marks.is_empty() {
-            steps(x.low, x.high, |mark| format!("{mark}"))
-        } else {
-            self.marks.clone()
-        };
-        for (mark, name) in marks {
-            let (at, bottom) = (x.at(mark), HEIGHT - BOTTOM);
-            let _ = write!(
-                out,
-                "<line x1='{at:.1}' x2='{at:.1}' y1='{TOP}' y2='{bottom}' class='grid'/>\
-                 <text x='{at:.1}' y='{:.1}' text-anchor='middle'>{name}</text>",
-                bottom + 14.0
-            );
-        }
-        let marks = if self.is_logarithmic {
-            let powers = (y.low as i32)..=(y.high as i32);
-            powers.map(|power| (f64::from(power), format!("{}", 10f64.powi(power)))).collect()
-        } else {
-            steps(y.low, y.high, |mark| format!("{mark}"))
-        };
-        for (mark, name) in marks {
-            let at = y.at(mark);
-            let _ = write!(
-                out,
-                "<line x1='{LEFT}' x2='{:.1}' y1='{at:.1}' y2='{at:.1}' class='grid'/>\
-                 <text x='{:.1}' y='{:.1}' text-anchor='end'>{name}</text>",
-                WIDTH - RIGHT,
-                LEFT - 5.0,
-                at + 4.0
-            );
-        }
-        let _ = write!(
-            out,
-            "<text x='{:.1}' y='{:.1}' text-anchor='middle'>{}</text><text x='12' y='{:.1}' text-anchor='middle' \
-             transform='rotate(-90 12 {3:.1})'>{}</text>",
-            f64::midpoint(LEFT, WIDTH - RIGHT),
-            HEIGHT - 14.0,
-            escape(self.x),
-            f64::midpoint(TOP, HEIGHT - BOTTOM),
-            escape(self.y),
-        );
-    }
-
-    fn line(
-        &self,
-        out: &mut String,
-        index: usize,
-        name: &str,
-        points: &[(f64, f64)],
-        (x, y): (&Scale, &Scale),
-    ) {
-        let colour = COLOURS.get(index % COLOURS.len()).copied().unwrap_or_default();
-        let dashes = DASHES.get(index % DASHES.len()).copied().unwrap_or_default();
-        let path: Vec<String> = points
-            .iter()
-            .map(|(across, up)| format!("{:.1},{:.1}", x.at(*across), y.at(self.value(*up))))
-            .collect();
-        let _ = write!(
-            out,
-            "<polyline points='{}' fill='none' stroke='{colour}' stroke-width='2' stroke-dasharray='{dashes}'/>",
-            path.join(" ")
-        );
-        let height = TOP + 14.0 + 15.0 * index as f64;
-        let _ = write!(
-            out,
-            "<line x1='{0:.1}' x2='{1:.1}' y1='{2:.1}' y2='{2:.1}' stroke='{colour}' stroke-width='2' stroke-dasharray='{dashes}'/>\
-             <text x='{3:.1}' y='{4:.1}'>{5}</text>",
-            LEFT + 8.0,
-            LEFT + 34.0,
-            height - 4.0,
-            LEFT + 40.0,
-            height,
-            escape(name)
-        );
+        steps(self.low, self.high)
     }
 }
 
-/// About five round numbers from `low` to `high`.
-fn steps(low: f64, high: f64, name: impl Fn(f64) -> String) -> Vec<(f64, String)> {
+fn steps(low: f64, high: f64) -> Vec<(f64, String)> {
     let rough = ((high - low) / 5.0).max(1e-9);
     let power = 10f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0]
@@ -160,46 +115,74 @@ fn steps(low: f64, high: f64, name: impl Fn(f64) -> String) -> Vec<(f64, String)
         .unwrap_or(rough);
     let (first, last) = ((low / step).ceil() as i64, (high / step).floor() as i64);
     let round = |mark: f64| (mark * 1e6).round() / 1e6;
-    (first..=last).map(|mark| round(mark as f64 * step)).map(|mark| (mark, name(mark))).collect()
+    (first..=last).map(|mark| round(mark as f64 * step)).map(|mark| (mark, number(mark))).collect()
 }
 
-/// Text for HTML and SVG.
+/// A number short enough to stand beside a mark: `250000` is `250 k`.
+fn number(value: f64) -> String {
+    match value {
+        _ if value < 10_000.0 => format!("{value}"),
+        _ if value < 1e6 => format!("{} k", value / 1e3),
+        _ if value < 1e15 => format!("{} M", value / 1e6),
+        _ => format!("{value:e}"),
+    }
+}
+
+/// A name that is not too long to be drawn.
+pub(super) fn short(name: &str) -> String {
+    match name.char_indices().nth(LETTERS) {
+        Some((end, _)) => format!("{}…", name.get(..end).unwrap_or_default()),
+        None => name.to_owned(),
+    }
+}
+
+/// Text for HTML and SVG, without what XML cannot have.
 pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('\'', "&#39;")
-        .replace('"', "&quot;")
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '\'' => out.push_str("&#39;"),
+            '"' => out.push_str("&quot;"),
+            '\n' | '\t' => out.push(letter),
+            _ if letter.is_control() || matches!(letter, '\u{fffe}' | '\u{ffff}') => {}
+            _ => out.push(letter),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn chart(is_logarithmic: bool, points: Vec<(f64, f64)>) -> Chart<'static> {
-        let lines = vec![("a < b".to_owned(), points)];
-        Chart { title: "T & t".to_owned(), x: "s", y: "ms", marks: Vec::new(), is_logarithmic, lines }
-    }
-
-    #[test]
-    fn a_chart_has_its_points_in_place_and_its_texts_escaped() {
-        let svg = chart(false, vec![(0.0, 0.0), (10.0, 100.0)]).svg();
-        assert!(svg.contains("points='64.0,256.0 616.0,44.9'"), "{svg}");
-        assert!(svg.contains("<title>T &amp; t</title>") && svg.contains(">a &lt; b</text>"), "{svg}");
-    }
-
-    #[test]
-    fn a_logarithmic_axis_has_powers_of_ten() {
-        let svg = chart(true, vec![(0.0, 0.5), (1.0, 50.0)]).svg();
-        for power in ["0.1", "1", "10", "100"] {
-            assert!(svg.contains(&format!("text-anchor='end'>{power}</text>")), "{power}: {svg}");
-        }
-    }
-
     #[test]
     fn marks_are_round_numbers() {
-        let marks: Vec<f64> = steps(0.0, 23.0, |_| String::new()).into_iter().map(|(mark, _)| mark).collect();
-        assert_eq!(marks, [0.0, 5.0, 10.0, 15.0, 20.0]);
-        assert_eq!(chart(false, Vec::new()).svg(), "");
+        let scale = |low, high| Scale { low, high, from: 0.0, to: 1.0 };
+        let names = |low, high, is_logarithmic| {
+            scale(low, high).marks(is_logarithmic).into_iter().map(|(_, name)| name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(0.0, 23.0, false), ["0", "5", "10", "15", "20"]);
+        assert_eq!(names(0.0, 600_000.0, false), ["0", "200 k", "400 k", "600 k"]);
+        assert_eq!(names(-1.0, 6.0, true), ["0.1", "1", "10", "100", "1000", "10 k", "100 k", "1 M"]);
+    }
+
+    #[test]
+    fn a_legend_that_is_too_wide_has_rows_and_long_names_are_cut() {
+        let name = "n".repeat(60);
+        let (picture, top) =
+            Picture::new(String::new(), "T & t", &[(0, &name), (1, &name), (2, &name)], |_, _, _| {
+                String::new()
+            });
+        assert_eq!(top, LEGEND + 2.0 * ROW);
+        assert!(picture.body.contains(&format!(">{}…</text>", "n".repeat(40))), "{}", picture.body);
+        assert!(picture.body.starts_with("<title>T &amp; t</title>"), "{}", picture.body);
+    }
+
+    #[test]
+    fn what_xml_cannot_have_is_left_out() {
+        assert_eq!(escape("a\0<\u{1b}'b\u{ffff}\""), "a&lt;&#39;b&quot;");
     }
 }

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
 # Starling, as one process and as a cluster, ejabberd and Prosody under the same scenarios, one after another, never two at once: docs/benchmarks.md.
 #
-#   scripts/lib/bench-peers.sh                                 three runs of six seconds each; writes the table of the page
+#   scripts/lib/bench-peers.sh                                 three runs of six seconds each; writes table and charts of the page
 #   scripts/lib/bench-peers.sh --servers cluster --runs 1      a cluster of Starling alone, on Redis and Cassandra, which are shown apart
 #   scripts/lib/bench-peers.sh --runs 1 --seconds 2 --count 40 --only chat --servers starling,prosody
 #                                                              less; prints the table and leaves the page alone
 #
 # The configurations are in scripts/peers. Every run is against a process that was just started, on data in which the accounts are.
-# Results stay in target/bench-peers, for `starling-loadtest report` and `compare`.
+# Results stay in target/bench-peers, for `starling-loadtest compare`, with report.html and all of its charts as PNG in charts/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . scripts/lib/install.sh
 
-runs=3 seconds=6 count='' only='' servers=starling,cluster,ejabberd,prosody profile=release page=(--write docs/benchmarks.md)
+runs=3 seconds=6 count='' only='' servers=starling,cluster,ejabberd,prosody profile=release page=(--write docs/benchmarks.md --charts images)
 command="make bench-peers${*:+ BENCH='$*'}"
 while [ $# -gt 0 ]; do
   case $1 in
@@ -170,4 +170,5 @@ for ((run = 1; run <= runs; run++)); do
     done
   done
 done
+"$loadtest" report "$results" --output "$results/report.html" --png "$results/charts"
 "$loadtest" table "$results" --made-by "$command" "${page[@]}"

@@ -57,18 +57,15 @@ fn a_server_that_is_not_there_is_said() {
 }
 
 #[test]
-fn a_worker_listens_to_others_only_where_it_is_told_that_nothing_is_encrypted() {
-    let token = scenario("token", "word");
+fn a_worker_listens_to_others_only_with_tls() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_starling-loadtest"));
-    command.args(["worker", "--listen", "0.0.0.0:0", "--token-file"]).arg(&token);
-    let output = command.output().unwrap();
-    std::fs::remove_file(token).unwrap();
+    let output = command.args(["worker", "--listen", "0.0.0.0:0"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
-    assert!(error(&output).contains("that needs --plaintext"), "{}", error(&output));
+    assert!(error(&output).contains("nothing is encrypted: that needs --tls-cert"), "{}", error(&output));
 }
 
 #[test]
-fn a_worker_that_is_far_is_told_nothing_unless_others_may_read_it() {
+fn a_worker_that_is_far_is_told_nothing_without_tls() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for worker in ["192.0.2.1:7400", "worker.example:7400"] {
         let output = run("far", GOOD, &["--target", &free.to_string(), "--workers", worker]);

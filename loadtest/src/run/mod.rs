@@ -85,9 +85,10 @@ pub(crate) struct Run {
     /// A file with the word that the workers want to hear.
     #[arg(long)]
     pub(crate) token_file: Option<PathBuf>,
-    /// Tell workers that are not on loopback what to do, though anybody on the way can read it: the token, and passwords of accounts.
-    #[arg(long)]
-    pub(crate) plaintext_workers: bool,
+    /// How the link to workers is encrypted.
+    #[command(flatten)]
+    #[serde(skip)]
+    pub(crate) workers_tls: work::Files,
     /// Aim at an address that is not loopback. TLS takes any certificate: use passwords of no worth.
     #[arg(long)]
     pub(crate) i_own_this_target: bool,

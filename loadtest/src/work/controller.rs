@@ -4,6 +4,7 @@ use super::pb::instruction::What as Told;
 use super::pb::report::What;
 use super::pb::worker_client::WorkerClient;
 use super::pb::{Delta, Done, Instruction, Plan, Report};
+use super::tls::Tls;
 use super::{ACCOUNTS, MEASURED, READY, TOKEN, read, token};
 use crate::check::Findings;
 use crate::clock::{Clock, Costs};
@@ -20,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tonic::transport::Endpoint;
-use tonic::{Request, Streaming};
+use tonic::{Code, Request, Status, Streaming};
 
 /// A worker must be reached within this.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -54,12 +55,13 @@ pub(crate) async fn conduct(
     recorder: &Arc<Recorder>,
     clock: &Arc<Clock>,
 ) -> Result<Conducted> {
-    if let Some(far) = run.workers.iter().find(|address| !is_near(address)).filter(|_| !run.plaintext_workers)
-    {
+    let is_open = |address: &&String| !run.workers_tls.is_given() && !is_near(address);
+    if let Some(far) = run.workers.iter().find(is_open) {
         bail!(
-            "worker {far} is not on loopback, and nothing is encrypted: that needs --plaintext-workers, or a tunnel"
+            "worker {far} is not on loopback, and nothing is encrypted: that needs --tls-cert, --tls-key and --tls-ca, or a tunnel"
         );
     }
+    let tls = run.workers_tls.read()?;
     let (sender, mut reports) = mpsc::channel(QUEUE);
     let (mut readers, mut hands) = (JoinSet::new(), Vec::new());
     let accounts = match &scenario.accounts.list {
@@ -77,7 +79,8 @@ pub(crate) async fn conduct(
             place: u32::try_from(place)?,
             of: u32::try_from(run.workers.len())?,
         };
-        let engaged = engage(run, address, plan).await.with_context(|| format!("worker {address}"))?;
+        let engaged =
+            engage(run, tls.as_ref(), address, plan).await.with_context(|| format!("worker {address}"))?;
         let (hand, stream) = engaged;
         readers.spawn(listen(place, stream, sender.clone()));
         hands.push(hand);
@@ -103,12 +106,21 @@ fn is_near(address: &str) -> bool {
         || address.starts_with("localhost:")
 }
 
-async fn engage(run: &Run, address: &str, plan: Plan) -> Result<(Hand, Streaming<Report>)> {
+async fn engage(
+    run: &Run,
+    tls: Option<&Tls>,
+    address: &str,
+    plan: Plan,
+) -> Result<(Hand, Streaming<Report>)> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))?
         .connect_timeout(CONNECT)
         .http2_keep_alive_interval(Duration::from_secs(5))
         .keep_alive_timeout(CONNECT);
-    let channel = endpoint.connect().await.context("it cannot be reached")?;
+    let channel = match tls {
+        Some(tls) => endpoint.connect_with_connector(tls.connector(address)?).await,
+        None => endpoint.connect().await,
+    };
+    let channel = channel.context("it cannot be reached")?;
     let (instructions, mut queue) = mpsc::channel(8);
     instructions.send(Instruction { what: Some(Told::Plan(plan)) }).await?;
     let stream = futures_util::stream::poll_fn(move |context| queue.poll_recv(context));
@@ -119,9 +131,20 @@ async fn engage(run: &Run, address: &str, plan: Plan) -> Result<(Hand, Streaming
     }
     let answered =
         timeout(CONNECT, WorkerClient::new(channel).play(request)).await.context("it does not answer")?;
-    let stream = answered.map_err(|status| anyhow::anyhow!("{}", status.message()))?.into_inner();
+    let stream = answered.map_err(|status| refusal(&status))?.into_inner();
     let (address, reached, connected, done) = (address.to_owned(), 0, 0, None);
     Ok((Hand { address, instructions, reached, connected, done }, stream))
+}
+
+/// What a worker said, or what may be behind it that it said nothing: who is refused by TLS hears only that the connection is gone.
+fn refusal(status: &Status) -> anyhow::Error {
+    match status.code() {
+        Code::Unauthenticated | Code::ResourceExhausted => anyhow::anyhow!("{}", status.message()),
+        _ => anyhow::anyhow!(
+            "it ended the connection ({}): has it TLS, and does it believe this certificate? its own output says why",
+            status.message()
+        ),
+    }
 }
 
 /// Hands on what one worker tells, until it is done or gone.

@@ -1,9 +1,11 @@
 //! Several processes play one scenario: a controller hands out shares, and merges what the workers measure.
 
 mod controller;
+mod tls;
 mod worker;
 
 pub(crate) use controller::{Conducted, conduct};
+pub(crate) use tls::Files;
 pub(crate) use worker::{Serve, serve};
 
 use crate::recorder::histogram;

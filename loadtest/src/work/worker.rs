@@ -4,13 +4,13 @@ use super::pb::instruction::What as Told;
 use super::pb::report::What;
 use super::pb::worker_server::{Worker, WorkerServer};
 use super::pb::{Delta, Done, Instruction, Operation, Plan, Report};
-use super::{Remote, Share, TOKEN, bytes, token};
+use super::{Files, Remote, Share, TOKEN, bytes, token};
 use crate::clock::Clock;
 use crate::recorder::{Recorder, micros};
 use crate::run::{self, Run};
 use crate::scenario;
 use crate::target;
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::Args;
 use futures_util::Stream;
 use std::io::Write as _;
@@ -35,18 +35,18 @@ const LEAVING: Duration = Duration::from_secs(5);
 /// Reports that wait for the network.
 const QUEUE: usize = 16;
 
-/// Plays shares of runs for `run --workers`, until it is ended. Whoever reaches it can make it send load, unless it wants a token.
+/// Plays shares of runs for `run --workers`, until it is ended. Whoever reaches it can make it send load, unless it wants a token or a certificate.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Serve {
     /// Where it listens; with port 0 it says which.
     #[arg(long, default_value = "127.0.0.1:7400")]
     pub(crate) listen: SocketAddr,
-    /// A file whose word a controller must know. Needed where others can reach it.
+    /// A file whose word a controller must know.
     #[arg(long)]
     pub(crate) token_file: Option<PathBuf>,
-    /// Listen where others can reach it, though what a controller says is not encrypted: the token, and passwords of accounts.
-    #[arg(long)]
-    pub(crate) plaintext: bool,
+    /// How the link to controllers is encrypted.
+    #[command(flatten)]
+    pub(crate) tls: Files,
     /// Aim at addresses that are not loopback, if the controller says so too.
     #[arg(long)]
     pub(crate) i_own_this_target: bool,
@@ -55,15 +55,10 @@ pub(crate) struct Serve {
 /// Serves one controller after another.
 pub(crate) async fn serve(serve: &Serve) -> Result<()> {
     let token = token(serve.token_file.as_deref())?;
-    let is_public = !serve.listen.ip().is_loopback();
+    let tls = serve.tls.read()?;
     ensure!(
-        !is_public || !token.is_empty(),
-        "{} is reached by others: that needs --token-file",
-        serve.listen
-    );
-    ensure!(
-        !is_public || serve.plaintext,
-        "{} is reached by others, and nothing is encrypted: that needs --plaintext, or a tunnel to an address of loopback",
+        tls.is_some() || serve.listen.ip().is_loopback(),
+        "{} is reached by others, and nothing is encrypted: that needs --tls-cert, --tls-key and --tls-ca, or a tunnel to an address of loopback",
         serve.listen
     );
     let listener =
@@ -71,7 +66,14 @@ pub(crate) async fn serve(serve: &Serve) -> Result<()> {
     writeln!(std::io::stdout(), "worker on {}", listener.local_addr()?)?;
     let player = Player { token, is_owned: serve.i_own_this_target, stage: Arc::new(Semaphore::new(1)) };
     let mut server = Server::builder().http2_keepalive_interval(Some(Duration::from_secs(5)));
-    Ok(server.add_service(WorkerServer::new(player)).serve_with_incoming(TcpIncoming::from(listener)).await?)
+    let server = server.add_service(WorkerServer::new(player));
+    let Some(tls) = tls else { return Ok(server.serve_with_incoming(TcpIncoming::from(listener)).await?) };
+    let (accepted, mut queue) = mpsc::channel(1);
+    let incoming = futures_util::stream::poll_fn(move |context| queue.poll_recv(context));
+    tokio::select! {
+        served = server.serve_with_incoming(incoming) => Ok(served?),
+        () = tls.accept(listener, accepted) => bail!("it takes no connections any more"),
+    }
 }
 
 struct Player {

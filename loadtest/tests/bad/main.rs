@@ -1,6 +1,7 @@
 //! The tool against a server that loses, doubles, reorders, misplaces and acknowledges in vain: each is counted and named.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it fails")]
 
+mod encrypted;
 mod report;
 mod server;
 mod workers;

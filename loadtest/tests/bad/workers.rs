@@ -6,15 +6,19 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
 /// A worker that ends with the test.
-struct Worker {
+pub(crate) struct Worker {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Worker {
     fn start() -> Self {
+        Self::start_with("127.0.0.1:0", &[])
+    }
+
+    pub(crate) fn start_with(listen: &str, more: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_starling-loadtest"));
-        command.args(["worker", "--listen", "127.0.0.1:0"]).stdout(Stdio::piped());
+        command.args(["worker", "--listen", listen]).args(more).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -34,7 +38,7 @@ impl Drop for Worker {
     }
 }
 
-fn pairs() -> String {
+pub(crate) fn pairs() -> String {
     PAIR.replace("count = 2", "count = 4").replace("operations = 20", "operations = 40")
 }
 

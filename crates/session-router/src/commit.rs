@@ -25,9 +25,14 @@ mod tests;
 
 /// How often a decision is made anew because the view has changed under it.
 const MAX_DECISIONS: usize = 32;
+/// And for how long: what is owed may be stored so slowly that there is always something that is owed for too long.
+const DECIDE_WITHIN: Duration = Duration::from_secs(60);
 
 /// How long a store that did not take a committed row is left alone.
 const STORE_AGAIN: Duration = Duration::from_secs(1);
+/// How long a lane waits for a store that does not answer before the sender is told to (rule 13): a connection may be lost, a node may
+/// come back.
+const AWAY_WITHIN: Duration = Duration::from_secs(10);
 /// How long a lane waits for it before its socket is dropped without a word (rule 25).
 const STORE_WITHIN: Duration = Duration::from_secs(60);
 
@@ -169,7 +174,7 @@ impl Router {
         }
         let begun = Instant::now();
         let mut view = self.sessions.known_view(account, Duration::MAX).await?;
-        let (mut decisions, mut is_known_only) = (0, true);
+        let (mut decisions, mut since, mut is_known_only) = (0, begun, true);
         while let Some(rest) = items.get(routed.len()..).filter(|rest| !rest.is_empty()) {
             let (places, planned) = plan(&view, rest, decide);
             let is_refused = places.iter().any(Place::is_refused);
@@ -185,26 +190,35 @@ impl Router {
             }
             decisions += 1;
             let is_empty = planned.is_empty();
+            let keeps_first = planned.first().is_some_and(|planned| planned.keep.is_some());
             match self.sessions.commit(account, view.version, planned, handled).await? {
                 CommitReply::Done(outcomes) if is_empty || !outcomes.is_empty() => {
-                    decisions = 0;
                     self.metrics.hit.increment(1);
                     let before = routed.len();
                     if !self.carry_out(account, rest, places, outcomes, &mut routed).await? {
                         routed.truncate(before); // what is still there is answered, and what is not is committed anew
                     }
+                    (decisions, since) = (0, Instant::now());
                     if routed.len() < items.len() {
                         view = self.sessions.known_view(account, Duration::MAX).await?; // with what was taken now
                         is_known_only = true;
                     }
                 }
-                CommitReply::Stale(newer) if decisions < MAX_DECISIONS => {
+                CommitReply::Stale(newer) if decisions < MAX_DECISIONS && since.elapsed() < DECIDE_WITHIN => {
                     self.metrics.stale.increment(1);
                     view = newer;
                 }
-                CommitReply::Done(_) | CommitReply::Stale(_) | CommitReply::Wait => {
-                    let busy = Routed::Refused(StanzaError::wait(Condition::ResourceConstraint));
-                    routed.extend(places.into_iter().map(|place| place.settled().unwrap_or(busy.clone())));
+                CommitReply::Away(error) if since.elapsed() < AWAY_WITHIN => {
+                    let pause = self.stopping.run_until_cancelled(tokio::time::sleep(STORE_AGAIN)).await;
+                    pause.ok_or(error)?; // nothing is refused because this process stops: another one is asked
+                    view = self.sessions.view(account).await?;
+                }
+                CommitReply::Wait if !keeps_first => {
+                    (decisions, since) = (0, Instant::now());
+                    routed.extend(refused_first(places)); // a log is full (rule 20): what can be kept behind it is kept
+                }
+                CommitReply::Done(_) | CommitReply::Stale(_) | CommitReply::Wait | CommitReply::Away(_) => {
+                    routed.extend(places.into_iter().map(|place| place.settled().unwrap_or_else(busy)));
                 }
             }
         }
@@ -333,6 +347,17 @@ impl Place {
             Place::Planned => None,
         }
     }
+}
+
+fn busy() -> Routed {
+    Routed::Refused(StanzaError::wait(Condition::ResourceConstraint))
+}
+
+/// What comes of the places up to the first that was planned, which is refused.
+fn refused_first(places: Vec<Place>) -> Vec<Routed> {
+    let first = places.iter().position(|place| matches!(place, Place::Planned));
+    let upto = first.map_or(places.len(), |first| first + 1);
+    places.into_iter().take(upto).map(|place| place.settled().unwrap_or_else(busy)).collect()
 }
 
 fn plan(

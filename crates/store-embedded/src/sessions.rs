@@ -72,6 +72,7 @@ impl Sessions for Store {
         handled: Option<(SessionId, Epoch, Handled)>,
     ) -> Result<CommitReply> {
         let slot = self.slot(account)?;
+        let keeps_first = planned.first().is_some_and(|planned| planned.keep.is_some());
         let reply = self.step(|context| {
             let mut slot = slot.lock();
             let reply = slot.commit(context, version, planned, handled);
@@ -86,7 +87,11 @@ impl Sessions for Store {
             } else {
                 self.store_rows(account, owed).await
             };
-            tried.unwrap_or_else(|error| tracing::debug!(%error, "the store still takes nothing"));
+            match tried {
+                Ok(()) if keeps_first => return Ok(CommitReply::Stale(slot.lock().view())),
+                Ok(()) => {}
+                Err(error) => tracing::debug!(%error, "the store still takes nothing"),
+            }
         }
         Ok(reply)
     }

@@ -146,6 +146,7 @@ suite! {
     a_renewal_repeats_acknowledgements: sessions(store, store);
     a_retry_is_answered: sessions(store, store);
     a_reader_stores_what_is_committed: sessions(store, store);
+    what_others_owe_refuses_nobody: sessions(store, store);
     offline_messages_wait_for_an_acknowledgement: sessions(store, store);
     a_session_is_resumed: sessions(store, store);
     an_ended_session_leaves_its_h: sessions(store);

@@ -106,10 +106,11 @@ impl Port for Sessions {
                 Trust::Known
             }
             // That a log is full, or too much is owed, may have been true of an old record only.
-            CommitReply::Done(_) | CommitReply::Wait => Trust::Asked,
+            CommitReply::Done(_) | CommitReply::Wait | CommitReply::Away(_) => Trust::Asked,
         };
         let known = self.cells.get(account).view.lock().clone();
         let keeps = planned.iter().any(|planned| planned.keep.is_some());
+        let keeps_first = planned.first().is_some_and(|planned| planned.keep.is_some());
         let commit = |slot: &mut Slot, context: &mut Context<'_>| {
             // The version says nothing of quotas: what another router has committed meanwhile is to be counted.
             if known.as_ref().is_some_and(|known| keeps && slot.is_quota_old(&known.view)) {
@@ -119,13 +120,18 @@ impl Port for Sessions {
         };
         let reply = self.step(account, trust, commit).await?;
         match reply {
-            CommitReply::Done(outcomes) => Ok(CommitReply::Done(outcomes)),
+            reply @ (CommitReply::Done(_) | CommitReply::Away(_)) => Ok(reply),
             CommitReply::Stale(_) => Ok(CommitReply::Stale(self.view(account).await?)),
             CommitReply::Wait => {
-                // Rule 13: whoever is answered `wait` stores what is owed.
-                let tried = self.store_owed(account).await;
-                tried.unwrap_or_else(|error| tracing::debug!(%error, "the store still takes nothing"));
-                Ok(CommitReply::Wait)
+                // Rule 13: whoever is answered `wait` stores what is owed. A row may be owed for long because its router has died.
+                match self.store_owed(account).await {
+                    Ok(()) if keeps_first => Ok(CommitReply::Stale(self.view(account).await?)),
+                    Ok(()) => Ok(CommitReply::Wait),
+                    Err(error) => {
+                        tracing::debug!(%error, "the store still takes nothing");
+                        Ok(if keeps_first { CommitReply::Away(error) } else { CommitReply::Wait })
+                    }
+                }
             }
         }
     }

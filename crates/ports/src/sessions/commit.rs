@@ -6,6 +6,7 @@ use starling_jid::{BareJid, FullJid, Jid};
 use starling_stanza::Wire;
 
 use super::View;
+use crate::StoreError;
 use crate::archive::{Direction, Row, Table};
 use crate::delivery::{Copy, Entry};
 use crate::ids::{ArchiveId, Epoch, Handled, NodeId, SessionId};
@@ -129,8 +130,10 @@ pub enum Outcome {
 pub enum CommitReply {
     /// One outcome for each stanza of the prefix that was taken, in order.
     Done(Vec<Outcome>),
-    /// The view has changed: decide again on this one. Nothing was written.
+    /// The view has changed, or what the account had owed for too long is stored now: decide again on this one. Nothing was written.
     Stale(Arc<View>),
-    /// The stream is too long, or what it owes too old (rule 13). Nothing was written.
+    /// The log is full, or what the account has owed for too long cannot be stored (rules 13 and 20). Nothing was written.
     Wait,
+    /// What the account has owed for too long could not be stored just now: another store did not answer. Nothing was written.
+    Away(StoreError),
 }

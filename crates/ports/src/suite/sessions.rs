@@ -1,6 +1,7 @@
 //! For `Sessions`, with the `Archive` in which its rows are kept.
 
 mod done;
+mod owed;
 mod renewal;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::sessions::{
 };
 
 pub use self::done::what_a_node_knows_to_be_done_waits_no_more;
+pub use self::owed::what_others_owe_refuses_nobody;
 pub use self::renewal::{a_renewal_repeats_acknowledgements, a_renewal_tells_who_is_behind, renewal_of};
 
 async fn bind(sessions: &dyn Sessions, account: &BareJid, resource: &str) -> Bound {

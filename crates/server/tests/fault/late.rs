@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use starling_testkit::{Proxy, Redis, cql_server};
+use starling_testkit::{Part, Proxy, Redis, cql_server};
 
 use crate::kit::{Kit, rounds};
 use crate::replies::{behind, proxies};
@@ -14,6 +14,9 @@ const LONG: Duration = Duration::from_secs(12);
 
 /// Longer than a request to the CQL server may take (20 s here).
 const CUT_OFF: Duration = Duration::from_secs(25);
+
+/// Longer than a row may be owed (session-log rule 13: 5 s), and than a connection may be silent; shorter than a request may take.
+const TOO_LATE: Duration = Duration::from_secs(7);
 
 /// For both routers.
 async fn delay(kit: Kit, proxies: &[Proxy; 2], rounds: usize) {
@@ -74,4 +77,27 @@ async fn a_router_that_is_cut_off_from_the_cql_server_loses_nothing() {
     println!("{} messages were refused with `wait`", kit.notes.open().refusals());
     let streams = kit.end().await;
     assert!(streams.iter().all(|streams| *streams == 1), "no session was lost: {streams:?}");
+}
+
+/// A slow store is waited for: while it takes what is owed nobody is refused, whichever router owes it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn routers_are_replaced_while_the_cql_server_is_slow_and_nobody_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let proxies = proxies(cql_server().parse().unwrap());
+    let program = behind(&proxies, directory.path(), "STARLING_SCYLLA_NODES", |at| format!("[\"{at}\"]"));
+    let mut kit = Kit::start_each(String::new(), program).await;
+    kit.flow_of_all("at the beginning").await;
+    for place in (0..2).cycle().take(rounds(2)) {
+        kit.moments.next().await;
+        proxies.iter().for_each(|proxy| proxy.delay_replies(TOO_LATE));
+        tokio::time::sleep(LONG / 2).await;
+        kit.cluster.stop(Part::Router(place)).await.unwrap();
+        tokio::time::sleep(LONG / 2).await;
+        proxies.iter().for_each(|proxy| proxy.delay_replies(Duration::ZERO));
+        kit.flow_of_all("with answers in time again").await;
+        kit.cluster.start_again(Part::Router(place)).await.unwrap();
+        kit.flow("with all again").await;
+    }
+    assert_eq!(kit.notes.open().refusals(), 0, "what is acknowledged is not refused");
+    kit.end().await;
 }

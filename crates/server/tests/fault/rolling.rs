@@ -25,6 +25,7 @@ async fn a_rolling_restart_is_not_noticed() {
             replace(&mut kit, Part::Router(place)).await;
         }
     }
+    assert_eq!(kit.notes.open().refusals(), 0, "no message comes back");
     let streams = kit.end().await;
     assert!(streams.iter().all(|streams| *streams == 1), "always resumed: {streams:?}");
 }

@@ -281,7 +281,9 @@ async fn writes(store: Arc<Store>, sender: u128, count: u64) {
                     Some(Outcome::Done { row, .. } | Outcome::Seen { row, .. }) => break row,
                     Some(Outcome::Fenced) | None => panic!("nothing was taken"),
                 },
-                CommitReply::Stale(_) | CommitReply::Wait => tokio::task::yield_now().await,
+                CommitReply::Stale(_) | CommitReply::Wait | CommitReply::Away(_) => {
+                    tokio::task::yield_now().await
+                }
             }
         };
         for _ in 0..(sender % 2) * 3 {

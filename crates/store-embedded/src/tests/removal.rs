@@ -69,7 +69,7 @@ async fn commit(store: &Store, sender: u128, number: u64) -> Option<(Table, Row)
             Some(Outcome::Done { row, .. } | Outcome::Seen { row, .. }) => row,
             Some(Outcome::Fenced) | None => None,
         },
-        CommitReply::Stale(_) | CommitReply::Wait => None,
+        CommitReply::Stale(_) | CommitReply::Wait | CommitReply::Away(_) => None,
     }
 }
 

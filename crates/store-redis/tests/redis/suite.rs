@@ -26,6 +26,7 @@ suite! {
     a_renewal_repeats_acknowledgements(store);
     a_retry_is_answered(store);
     a_reader_stores_what_is_committed(store);
+    what_others_owe_refuses_nobody(store);
     offline_messages_wait_for_an_acknowledgement(store);
     a_session_is_resumed(store);
     an_ended_session_leaves_its_h();

@@ -64,7 +64,7 @@ pub(crate) async fn commit(
         match router.commit(account, version, vec![planned.clone()], None).await? {
             CommitReply::Done(outcomes) => return Ok(outcomes.into_iter().next().unwrap()),
             CommitReply::Stale(view) => version = view.version,
-            CommitReply::Wait => tokio::task::yield_now().await,
+            CommitReply::Wait | CommitReply::Away(_) => tokio::task::yield_now().await,
         }
     }
 }

@@ -96,7 +96,7 @@ fn main() -> ExitCode {
         stanza_ids :: { live_and_archive_agree, offline_and_archive_agree, forged_ids_are_stripped, an_origin_id_passes }
         strangers :: { no_answer_tells_whether_there_is_an_account }
         stream :: { a_stream_says_who_it_is, an_unknown_host_is_refused, an_old_version_is_unsupported, a_header_is_of_the_right_namespaces, domains_do_not_mix, each_domain_shows_its_certificate, direct_tls_speaks_alpn, login_without_tls_is_not_offered_to_the_world, what_was_said_before_tls_is_forgotten, tls_begins_once, a_stanza_before_login_ends_the_stream, a_stream_begins_anew_after_login, a_stanza_before_binding_ends_the_stream, closing_is_answered, white_space_says_nothing, a_second_header_is_answered_at_once }
-        subscription :: { a_repeated_request_is_shown_once, a_subscription_is_between_accounts, rosters_that_differ_agree_again, a_probe_mends_a_roster, asking_and_approving, refusing, cancelling, unsubscribing, a_request_waits_for_the_next_login, approval_in_advance }
+        subscription :: { a_repeated_request_is_shown_once, a_request_stands_until_it_is_answered, a_repeated_request_reaches_who_has_not_got_it, a_subscription_is_between_accounts, rosters_that_differ_agree_again, a_probe_mends_a_roster, asking_and_approving, refusing, cancelling, unsubscribing, a_request_waits_for_the_next_login, approval_in_advance }
         subscription_states :: { subscribe_in_every_state, unsubscribe_in_every_state, subscribed_in_every_state, unsubscribed_in_every_state }
         time :: { the_server_tells_the_time }
         vcard :: { a_card_is_shown_to_others, none_is_empty, nobodys_card_tells_nothing, anothers_card_is_closed }

@@ -162,6 +162,55 @@ pub(crate) async fn a_repeated_request_is_shown_once(world: &World) {
     bob.expect_silence().await;
 }
 
+/// §3.1.3, A.3.1: a request stands until it is answered. Every session that comes gets it, once; sent again, it is not shown again to
+/// whom it waits for.
+pub(crate) async fn a_request_stands_until_it_is_answered(world: &World) {
+    let alice = interested(world, "alice").await;
+    let account = world.user("bob").await;
+    let phone = account.device("phone").await;
+    let asks = async || {
+        alice.send("<presence to='${bob}' type='subscribe'/>").await;
+        alice.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    };
+    let asked = "<presence from='${alice}' to='${bob}' type='subscribe'/>";
+    asks().await;
+    phone.expect(asked).await;
+    asks().await;
+    phone.expect_silence().await;
+    phone.close().await;
+    asks().await; // nobody is there: one request is kept
+
+    let phone = account.device("phone").await;
+    phone.expect(asked).await;
+    let desk = account.quiet_device("desk").await;
+    desk.send("<presence/>").await;
+    desk.expect_all(&["<presence from='${bob/desk}'/>", "<presence from='${bob/phone}'/>", asked]).await;
+    asks().await;
+    desk.expect_silence().await;
+
+    desk.send("<presence to='${alice}' type='subscribed'/>").await;
+    alice.expect("<presence from='${bob}' type='subscribed'/>").await;
+    let late = account.device("late").await;
+    let came = late.so_far().await;
+    assert!(came.iter().all(|stanza| stanza.attr("type") != Some("subscribe")), "{came:?}");
+}
+
+/// A.2.1: a request that is sent again is routed again, and so reaches a contact who has not got the first.
+pub(crate) async fn a_repeated_request_reaches_who_has_not_got_it(world: &World) {
+    let alice = interested(world, "alice").await;
+    let bob = interested(world, "bob").await;
+    for (command, comes) in [("block", false), ("unblock", true)] {
+        let changed = bob.ask(&format!("<iq type='set' id='b1'><{command} xmlns='urn:xmpp:blocking'><item jid='${{alice}}'/></{command}></iq>")).await;
+        assert_eq!(changed.attr("type"), Some("result"), "{changed}");
+        alice.send("<presence to='${bob}' type='subscribe'/>").await;
+        alice.ask_past("<iq type='get' id='sync'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+        if comes {
+            bob.expect("<presence from='${alice}' to='${bob}' type='subscribe'/>").await;
+        }
+        bob.expect_silence().await;
+    }
+}
+
 /// §3.1.2: a subscription is between accounts: resources are taken off both addresses.
 pub(crate) async fn a_subscription_is_between_accounts(world: &World) {
     let alice = interested(world, "alice").await;

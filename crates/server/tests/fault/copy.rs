@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use starling_testkit::{Cluster, ClusterOptions, Connection, Part, Received, Server, ServerOptions, Tree};
 
-use crate::kit::binary;
+use crate::kit::{binary, calm, settles};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const HELD: &str = "<vCard xmlns='vcard-temp'><FN>Alice</FN></vCard>";
@@ -139,6 +139,7 @@ async fn one_machine_becomes_a_cluster_and_its_users_notice_nothing() {
     let stores = stores.unwrap();
     refused(&copy(&stores, &from), "Redis is not empty");
 
+    let usage = calm(&cluster).await;
     let mut alice = enter(cluster.hosts().nth(0), "alice").await;
     assert_eq!(archived_all(&mut alice).await, archive, "under the ids that they had");
     assert_eq!(roster(&mut alice).await, contacts, "with its version");
@@ -160,4 +161,6 @@ async fn one_machine_becomes_a_cluster_and_its_users_notice_nothing() {
     assert_eq!(bodies, (1..=230).map(|number| number.to_string()).collect::<Vec<_>>());
     let nodes = cluster.ask(Part::Router(0), json!({"op": "node-list"})).await.unwrap();
     assert!(nodes["nodes"].as_array().unwrap().iter().all(|node| node["state"] == "serving"), "{nodes}");
+    drop((alice, bob));
+    settles(&cluster, &usage).await;
 }

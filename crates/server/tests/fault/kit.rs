@@ -253,7 +253,7 @@ impl Kit {
 }
 
 /// What each process has while nobody is there: sockets of those who were are closed a moment later.
-async fn calm(cluster: &Cluster) -> BTreeMap<String, Usage> {
+pub(crate) async fn calm(cluster: &Cluster) -> BTreeMap<String, Usage> {
     let mut before = cluster.usage().unwrap();
     for _ in 0..50 {
         tokio::time::sleep(Duration::from_millis(200)).await;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use starling_testkit::{Cluster, ClusterOptions, Connection, Hash, Scram};
 
-use crate::kit::binary;
+use crate::kit::{binary, calm, settles};
 
 /// What an attempt comes to, by the name of the answer and its condition.
 async fn attempt(cluster: &Cluster, host: usize, password: &str) -> String {
@@ -27,6 +27,7 @@ async fn without_redis_nobody_signs_in_and_nobody_guesses() {
     cluster.control(add).await.unwrap();
     assert_eq!(attempt(&cluster, 0, "wrong").await, "failure not-authorized");
     assert_eq!(attempt(&cluster, 0, "secret").await, "success");
+    let usage = calm(&cluster).await;
     cluster.redis().pause().unwrap();
     for (host, password) in [(0, "wrong"), (1, "secret")] {
         assert_eq!(attempt(&cluster, host, password).await, "failure temporary-auth-failure", "{password}");
@@ -36,4 +37,5 @@ async fn without_redis_nobody_signs_in_and_nobody_guesses() {
     while attempt(&cluster, 1, "secret").await != "success" {
         assert!(begun.elapsed() < Duration::from_secs(60), "signing in goes on with Redis");
     }
+    settles(&cluster, &usage).await;
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use starling_testkit::{Cluster, ClusterOptions, Connection, Part, Received, Tree};
 
-use crate::kit::binary;
+use crate::kit::{binary, calm, settles};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const ROUTERS: [Part; 2] = [Part::Router(0), Part::Router(1)];
@@ -85,7 +85,8 @@ async fn sent(alice: &mut Connection, bob: &mut Connection) -> Value {
 async fn nodes_are_found_at_any_process_and_sessions_at_any_router() {
     let options = ClusterOptions::default();
     let cluster = Cluster::start(&binary(), &options).await.unwrap();
-    let (_alice, _bob) = (enter(&cluster, "alice", 0).await, enter(&cluster, "bob", 1).await);
+    let usage = calm(&cluster).await;
+    let (alice, bob) = (enter(&cluster, "alice", 0).await, enter(&cluster, "bob", 1).await);
 
     for part in ALL {
         let is_whole = |answer: &Value| {
@@ -127,6 +128,8 @@ async fn nodes_are_found_at_any_process_and_sessions_at_any_router() {
     cluster.ask(Part::Manager(0), json!({"op": "drain-start", "now": true})).await.unwrap();
     let is_gone = |answer: &Value| named(answer, "manager-0")["state"] == "drained";
     until("a drain is seen", &cluster, Part::Router(1), json!({"op": "node-list"}), is_gone).await;
+    drop((alice, bob));
+    settles(&cluster, &usage).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

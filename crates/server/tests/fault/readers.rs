@@ -9,7 +9,7 @@ use starling_testkit::numbered::{Notes, Readers, Sender};
 use starling_testkit::{Cluster, ClusterOptions};
 use tokio::task::JoinSet;
 
-use crate::kit::binary;
+use crate::kit::{binary, calm, settles};
 
 const SENDERS: [&str; 4] = ["anna", "ben", "cleo", "eve"];
 
@@ -22,6 +22,7 @@ async fn what_two_routers_write_meanwhile_is_missed_by_no_reader_of_an_archive()
         let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});
         cluster.control(add).await.unwrap();
     }
+    let usage = calm(&cluster).await;
     let (notes, stop) = (Notes::default(), Arc::new(AtomicBool::new(false)));
     let mut readers = Readers::default();
     let mut bob = Readers::open(cluster.hosts().nth(0), "bob").await;
@@ -41,6 +42,8 @@ async fn what_two_routers_write_meanwhile_is_missed_by_no_reader_of_an_archive()
         let (stream, _) = sender.connect(cluster.hosts().nth(1)).await;
         sender.finish(stream).await;
     }
+    drop(bob);
     readers.read(cluster.hosts().nth(1), &["bob"], &notes).await;
     notes.check(Expect { all_delivered: false, all_archived: true }, "at the end");
+    settles(&cluster, &usage).await;
 }

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
-use starling_jid::BareJid;
+use starling_jid::{BareJid, FullJid};
 use starling_ports::budget::Budget;
 use starling_ports::clock::{Clock, SystemClock};
 use starling_ports::delivery::{Command, DeliverError, Delivery, Holder, Target};
-use starling_ports::ids::{Epoch, LogNumber, NodeId, SessionId};
+use starling_ports::ids::{Epoch, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::ingress::SessionRef;
 use starling_ports::sessions::{Renewal, Renewed, Standing};
 use starling_ports::trail::Trail;
@@ -33,8 +33,20 @@ type Shard = HashMap<SessionId, Held>;
 
 #[derive(Debug)]
 struct Held {
-    account: BareJid,
+    jid: FullJid,
+    since: Timestamp,
     outbox: Arc<Outbox>,
+}
+
+/// A session whose socket is here, for an administrator.
+#[derive(Debug)]
+pub struct HeldSession {
+    /// Whose.
+    pub jid: FullJid,
+    /// When it came to this node.
+    pub since: Timestamp,
+    /// Stanzas that its client has not acknowledged, where that is kept here.
+    pub unacknowledged: u64,
 }
 
 impl Hub {
@@ -92,6 +104,21 @@ impl Hub {
         self.shards.iter().all(|shard| shard.read().is_empty())
     }
 
+    /// Up to `limit` sessions, those of one account or all, in no order.
+    pub fn held(&self, of: Option<&BareJid>, limit: usize) -> Vec<HeldSession> {
+        let mut found = Vec::new();
+        for shard in &self.shards {
+            let sessions = shard.read();
+            let wanted = sessions.values().filter(|held| of.is_none_or(|of| held.jid.bare() == *of));
+            found.extend(wanted.take(limit - found.len()).map(|Held { jid, since, outbox }| HeldSession {
+                jid: jid.clone(),
+                since: *since,
+                unacknowledged: outbox.unacknowledged(),
+            }));
+        }
+        found
+    }
+
     /// How many stanzas wait here to be written to clients, and their bytes.
     pub fn waiting(&self) -> (usize, usize) {
         let sum = |(stanzas, bytes): (usize, usize), held: &Held| {
@@ -108,7 +135,10 @@ impl Hub {
         let mut sessions = shard.write();
         match sessions.get(&session.id) {
             Some(present) if present.outbox.epoch() > outbox.epoch() => outbox.command(Command::Fenced),
-            _ => drop(sessions.insert(session.id, Held { account: session.jid.bare(), outbox })),
+            _ => {
+                let (jid, since) = (session.jid.clone(), SystemClock.now());
+                sessions.insert(session.id, Held { jid, since, outbox });
+            }
         }
     }
 
@@ -175,8 +205,8 @@ impl Holder for Hub {
     fn holdings(&self) -> Vec<Renewal> {
         let mut all = Vec::with_capacity(self.len());
         for shard in &self.shards {
-            let held = |(session, Held { account, outbox }): (&SessionId, &Held)| {
-                outbox.renewal(account.clone(), *session)
+            let held = |(session, Held { jid, outbox, .. }): (&SessionId, &Held)| {
+                outbox.renewal(jid.bare(), *session)
             };
             all.extend(shard.read().iter().map(held));
         }

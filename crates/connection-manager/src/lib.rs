@@ -35,7 +35,7 @@ pub use descriptors::Descriptors;
 pub use drain::{drain, longest as longest_drain};
 pub use error::{Error, Invalid, mend_of_bind};
 pub use http::Page;
-pub use hub::Hub;
+pub use hub::{HeldSession, Hub};
 pub use listeners::{Kind, Listeners, Setup};
 pub use network::Network;
 pub use outbox::Outbox;

@@ -123,6 +123,12 @@ impl Outbox {
         Renewal { account, session, epoch, last, acknowledged, life: kept.map(|kept| kept.life) }
     }
 
+    /// How many stanzas its client has not acknowledged, as far as they are kept here.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        let state = self.state.lock();
+        state.kept.as_ref().map_or(0, |kept| state.last.0.saturating_sub(kept.acknowledged.0))
+    }
+
     /// Whether its store has forgotten it.
     pub(crate) fn is_forgotten(&self) -> bool {
         self.state.lock().kept.as_ref().is_some_and(|kept| kept.is_forgotten)

@@ -7,6 +7,7 @@ mod drains;
 mod follow;
 mod listed;
 mod message;
+mod sessions;
 mod summed;
 
 use std::net::Ipv4Addr;

@@ -304,9 +304,11 @@ impl Action {
             Self::Session(Session::List { .. }) => {
                 let sessions = list("sessions");
                 sessions.iter().for_each(|session| say(&in_one_line(session)));
-                if sessions.is_empty() {
+                let missing = list("missing");
+                if sessions.is_empty() && missing.is_empty() {
                     complain("no sessions");
                 }
+                missing.iter().for_each(|one| complain(&format!("missing: {}", in_one_line(one))));
                 if is_cut {
                     complain(&format!("cut after {}: name an account, or raise --limit", sessions.len()));
                 }

@@ -56,6 +56,7 @@ impl Control {
             "drain" => to_json(self.drain_if_meant(&parse(request)?)?),
             "report" => to_json(self.report_here().await),
             "counts" => to_json(self.count_here()),
+            "sessions" => to_json(self.held_here(&parse(request)?)?),
             "message" => to_json(self.trace_here(&parse(request)?).await?),
             _ => Err(Refused::NotFound("its version knows no such question".to_owned())),
         }

@@ -15,7 +15,7 @@ use super::Control;
 use super::drains::Wish;
 
 /// How many accounts or sessions one answer lists at most, and how many unless it is said.
-const MAX_LIST: usize = 10_000;
+pub(super) const MAX_LIST: usize = 10_000;
 const USUAL_LIST: usize = 1000;
 /// How long the store of sessions may take to count them.
 const COUNTED_WITHIN: Duration = Duration::from_secs(2);
@@ -54,28 +54,8 @@ impl Administration for Control {
         self.count_nodes().await
     }
 
-    /// The first sessions; `more` says that there are others.
     async fn session_list(&self, asked: pb::SessionListRequest) -> Result<pb::SessionListAnswer, Refused> {
-        let of = asked.jid.as_deref().map(account).transpose()?;
-        let limit = limit(asked.limit);
-        let looked_at = if asked.node.is_some() { MAX_LIST } else { limit };
-        let context = self.pipeline()?.context();
-        let found = context.list_sessions(of.as_ref(), looked_at + 1).await.map_err(of_account)?;
-        let names = self.names().await;
-        let is_cut = found.len() > looked_at;
-        let shown = found.into_iter().take(looked_at).map(|session| pb::Session {
-            jid: session.jid.to_string(),
-            node: names.of(session.node),
-            attached: session.attached,
-            priority: session.priority.map(i32::from),
-            unacknowledged: session.unacknowledged as u64,
-            since: session.since.to_xep_0082(),
-        });
-        let mut sessions: Vec<pb::Session> =
-            shown.filter(|one| asked.node.as_ref().is_none_or(|node| *node == one.node)).collect();
-        let more = is_cut || sessions.len() > limit;
-        sessions.truncate(limit);
-        Ok(pb::SessionListAnswer { sessions, more })
+        self.list_sessions(&asked).await
     }
 
     async fn session_kick(&self, asked: pb::SessionKickRequest) -> Result<pb::SessionKickAnswer, Refused> {
@@ -164,7 +144,7 @@ impl Administration for Control {
     }
 }
 
-fn limit(asked: Option<u32>) -> usize {
+pub(super) fn limit(asked: Option<u32>) -> usize {
     asked.map_or(USUAL_LIST, |asked| usize::try_from(asked).unwrap_or(MAX_LIST)).clamp(1, MAX_LIST)
 }
 

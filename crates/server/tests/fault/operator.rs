@@ -193,6 +193,17 @@ async fn without_redis_an_operator_is_told_what_is_known() {
         };
         until("what is known", &cluster, part, json!({"op": "node-list"}), is_told).await;
     }
+    let asked = json!({"op": "session-list", "jid": "alice@localhost"});
+    let listed = cluster.ask(Part::Router(0), asked).await.unwrap();
+    let held: Vec<_> = listed["sessions"].as_array().into_iter().flatten().collect();
+    assert_eq!(held.len(), 1, "{listed}");
+    assert_eq!((&held[0]["jid"], &held[0]["node"]), (&json!("alice@localhost/phone"), &json!("manager-0")));
+    let lacks: Vec<_> = listed["missing"].as_array().into_iter().flatten().collect();
+    let of_router = lacks.iter().find(|one| one["node"] == "router-0").unwrap();
+    assert!(of_router["why"].as_str().unwrap().starts_with("sessions that wait to be resumed: "), "{listed}");
+    let of_bob = json!({"op": "session-list", "jid": "bob@localhost"});
+    let listed = cluster.ask(Part::Router(1), of_bob).await.unwrap();
+    assert!(listed["sessions"].as_array().unwrap().is_empty() && missing(&listed).contains(&"router-1"));
     let status = cluster.ask(Part::Router(0), json!({"op": "status"})).await.unwrap();
     assert!(status["pid"].is_u64() && status.get("sessions").is_none(), "{status}");
     assert_eq!(missing(&status), ["router-0"], "{status}");

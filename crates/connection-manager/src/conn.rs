@@ -44,7 +44,7 @@ pub(crate) struct Start {
 pub(crate) async fn serve(shared: Arc<Shared>, start: Start, stop: CancellationToken) {
     let held = OnceLock::new();
     let mut socket = Socket::new(start.tcp);
-    if let Some(config) = start.tls
+    if let Some(config) = &start.tls
         && let Err(error) = socket.start_tls(config)
     {
         debug!(%error, "no TLS for a client");
@@ -146,6 +146,6 @@ impl Conn<'_, '_> {
         self.pump.socket.write(cx, &out.bytes, wire)?;
         out.bytes.clear();
         out.ends.clear();
-        self.pump.socket.start_tls(self.pump.shared.tls.starttls.clone()).map_err(io::Error::other)
+        self.pump.socket.start_tls(&self.pump.shared.tls.starttls).map_err(io::Error::other)
     }
 }

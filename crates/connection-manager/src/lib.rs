@@ -21,6 +21,7 @@ mod pump;
 mod rate;
 mod room;
 mod scratch;
+mod secured;
 mod shared;
 mod socket;
 mod strangers;

@@ -1,17 +1,16 @@
 //! A TCP socket with or without TLS, that holds nothing while nothing is under way.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustls::{ProtocolVersion, ServerConfig, ServerConnection};
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::secured::Secured;
 use crate::shared::Shared;
-use crate::tls::EXPORTER_LABEL;
 use crate::vigil::{Stalls, Vigil};
 
 /// What one read brought.
@@ -28,7 +27,7 @@ pub(crate) struct Chunk {
 #[derive(Debug)]
 pub(crate) struct Socket {
     tcp: TcpStream,
-    tls: Option<Box<ServerConnection>>,
+    tls: Option<Box<Secured>>,
     unsent: Vec<u8>,
     sent: usize, // how much of `unsent` has gone
 }
@@ -39,10 +38,8 @@ impl Socket {
     }
 
     /// From now on everything is TLS. What was written before goes out in the open.
-    pub(crate) fn start_tls(&mut self, config: Arc<ServerConfig>) -> Result<(), rustls::Error> {
-        let mut tls = ServerConnection::new(config)?;
-        tls.set_buffer_limit(None); // we bound what we hand in
-        self.tls = Some(Box::new(tls));
+    pub(crate) fn start_tls(&mut self, config: &ServerConfig) -> Result<(), rustls::Error> {
+        self.tls = Some(Box::new(Secured::new(config)?));
         Ok(())
     }
 
@@ -69,48 +66,16 @@ impl Socket {
         let Some(tls) = &mut self.tls else {
             return Poll::Ready(Ok(Chunk { plain: Some(length), secured: None, eof: length == 0 }));
         };
-        let was_handshaking = tls.is_handshaking();
-        let mut input = buffer.filled();
-        let mut read = Chunk { eof: input.is_empty(), ..Chunk::default() };
-        while !input.is_empty() {
-            if tls.read_tls(&mut input)? == 0 {
-                break;
-            }
-            let state = match tls.process_new_packets() {
-                Ok(state) => state,
-                Err(error) => {
-                    let _ = tls.write_tls(&mut self.unsent); // the alert
-                    return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error)));
-                }
-            };
-            let waiting = state.plaintext_bytes_to_read();
-            if waiting > 0 {
-                let start = decrypted.len();
-                decrypted.resize(start + waiting, 0);
-                tls.reader().read_exact(decrypted.get_mut(start..).unwrap_or_default())?;
-            }
-            if state.peer_has_closed() {
-                read.eof = true;
-                break;
-            }
-        }
-        while tls.wants_write() {
-            tls.write_tls(&mut self.unsent)?;
-        }
-        if was_handshaking && !tls.is_handshaking() {
-            read.secured = Some(exporter(tls));
-        }
-        Poll::Ready(Ok(read))
+        let came = tls.read(buffer.filled_mut(), decrypted, &mut self.unsent)?;
+        let eof = length == 0 || came.closed;
+        Poll::Ready(Ok(Chunk { plain: None, secured: came.secured, eof }))
     }
 
     /// Hands in `bytes`, and writes as much as the client takes. What is left is kept.
     pub(crate) fn write(&mut self, cx: &mut Context<'_>, bytes: &[u8], wire: &mut Vec<u8>) -> io::Result<()> {
         let bytes = match &mut self.tls {
             Some(tls) if !bytes.is_empty() => {
-                tls.writer().write_all(bytes)?;
-                while tls.wants_write() {
-                    tls.write_tls(wire)?;
-                }
+                tls.write(bytes, wire)?;
                 wire.as_slice()
             }
             _ => bytes,
@@ -181,10 +146,7 @@ impl Socket {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
         if let Some(tls) = &mut self.tls {
-            tls.send_close_notify();
-            while tls.wants_write() {
-                tls.write_tls(&mut self.unsent)?;
-            }
+            tls.close(&mut self.unsent);
         }
         let rest = self.unsent.get(self.sent..).unwrap_or_default();
         self.tcp.write_all(rest).await?;
@@ -199,12 +161,4 @@ impl Socket {
         }
         Ok(())
     }
-}
-
-/// RFC 9266: defined for TLS 1.3 only; with 1.2 it would need the extended master secret.
-fn exporter(tls: &ServerConnection) -> Option<[u8; 32]> {
-    if tls.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
-        return None;
-    }
-    tls.export_keying_material([0; 32], EXPORTER_LABEL, Some(b"")).ok()
 }

@@ -24,7 +24,7 @@ pub(crate) struct Scope<'a> {
 
 /// What a stream header has declared.
 #[derive(Debug, Default)]
-pub(crate) struct Declared(Vec<Binding<'static>>);
+pub(crate) struct Declared(Box<[Binding<'static>]>);
 
 impl Declared {
     /// The scope of the stream's elements.
@@ -75,7 +75,7 @@ impl<'a> Scope<'a> {
     pub(crate) fn into_all_declared(self) -> Declared {
         let mut all = self.outer.to_vec();
         all.extend(self.into_declared().0);
-        Declared(all)
+        Declared(all.into())
     }
     /// Its own declarations, kept beyond the text that they were read from.
     pub(crate) fn into_declared(self) -> Declared {

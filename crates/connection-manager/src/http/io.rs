@@ -30,7 +30,7 @@ pub(crate) struct HttpIo {
 impl HttpIo {
     pub(crate) fn new(
         tcp: TcpStream,
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<&ServerConfig>,
         pool: Arc<Pool>,
     ) -> Result<HttpIo, rustls::Error> {
         let mut socket = Socket::new(tcp);

@@ -59,7 +59,7 @@ pub(crate) async fn serve(arrival: Box<Arrival>, place: Place) {
 
 async fn requests(arrival: Box<Arrival>, place: Place) -> Option<(websocket::Start, CancellationToken)> {
     let Arrival { present, kind, tcp, peer, stop } = *arrival;
-    let tls = (kind == Kind::Https).then(|| present.shared.tls.https.clone());
+    let tls = (kind == Kind::Https).then_some(&*present.shared.tls.https);
     let io = HttpIo::new(tcp, tls, present.shared.pool.clone())
         .inspect_err(|error| debug!(%error, "no TLS for a client"))
         .ok()?;

@@ -1,3 +1,5 @@
+//! Our side of TLS against that of another implementation of the same records: the client of rustls, which has buffers and an exporter.
+
 use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};

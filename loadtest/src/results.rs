@@ -62,7 +62,8 @@ fn one(file: &Path) -> Result<Played> {
     of_value(file, value).with_context(|| format!("{} is no result of `run --json`", file.display()))
 }
 
-fn of_value(file: &Path, value: Value) -> Result<Played> {
+/// One result of what `run` makes.
+pub(crate) fn of_value(file: &Path, value: Value) -> Result<Played> {
     ensure!(value.get("schema").and_then(Value::as_u64) == Some(SCHEMA), "its schema is not {SCHEMA}");
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
     let figures = value.get("figures").and_then(Value::as_object).context("no figures")?;

@@ -1,7 +1,6 @@
 //! `table`: results of several servers beside each other, as the table of docs/benchmarks.md.
 
 use crate::bench::page;
-use crate::report;
 use crate::results::{self, Played, WRONG, main, spread};
 use crate::run::BESIDE;
 use crate::stamp;
@@ -10,7 +9,7 @@ use clap::Args;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Figures that are results of their own, with divisor and unit.
 const OWN: [(&str, f64, &str); 7] = [
@@ -50,10 +49,7 @@ pub(crate) fn run(table: &Table) -> Result<String> {
     }
     let mut text = format!("{}\n\n", about(&all, &table.made_by));
     if let (Some(page), Some(charts)) = (&table.write, &table.charts) {
-        let folder = page.parent().unwrap_or(Path::new("")).join(charts);
-        for (file, shows) in report::costs(&all, &folder, CHARTS)? {
-            let _ = writeln!(text, "![{shows}]({charts}/{file})\n");
-        }
+        text.push_str(&page::charts(&all, page, charts, CHARTS)?);
     }
     text.push_str(&rows(&all));
     if let Some(page) = &table.write {

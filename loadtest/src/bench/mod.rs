@@ -6,6 +6,7 @@ mod scenario;
 mod server;
 
 use crate::options::Bench;
+use crate::results::{self, Played};
 use crate::run::{self, Run};
 use crate::target::{self, Target, Transport};
 use crate::{relay, scenario as file};
@@ -42,13 +43,22 @@ pub(crate) async fn run(bench: &Bench) -> Result<()> {
     let outcomes = outcomes?;
     let table = page::table(&outcomes, bench);
     if let Some(page) = &bench.write {
-        page::write(page, &table, "make bench")?;
+        let played = played(&outcomes)?;
+        let charts = page::charts(&played, page, "images", "bench")?;
+        page::write(page, &format!("{charts}{table}"), "make bench")?;
     }
     let broken: Vec<&str> =
         outcomes.iter().filter(|outcome| !outcome.is_right()).map(|outcome| outcome.scenario.name).collect();
     say(&table)?;
     ensure!(broken.is_empty(), "lost, doubled, reordered or unconfirmed messages in {broken:?}");
     say("everything sent arrived once and in order")
+}
+
+/// The runs against the server; the relay is none.
+fn played(outcomes: &[Outcome]) -> Result<Vec<Played>> {
+    let of_server = outcomes.iter().filter(|outcome| !matches!(outcome.scenario.kind, Kind::Relay { .. }));
+    let runs = of_server.flat_map(|outcome| outcome.runs.iter().map(|run| (outcome.scenario.name, run)));
+    runs.map(|(name, run)| results::of_value(Path::new(name), run.clone())).collect()
 }
 
 async fn all(bench: &Bench, directory: &Path) -> Result<Vec<Outcome>> {
@@ -129,4 +139,26 @@ fn figure(run: &Value, name: &str) -> Option<f64> {
 
 fn say(line: &str) -> Result<()> {
     Ok(writeln!(std::io::stdout(), "{line}")?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::results::tests::played as result;
+
+    #[test]
+    fn the_runs_against_the_server_are_drawn_beside_the_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = result("Starling 1", &[("server-cpu-us-per-operation", 5.0)], &[], &[]).value;
+        let of = |kind: fn(&Kind) -> bool, run| {
+            let scenario = *ALL.iter().find(|scenario| kind(&scenario.kind)).unwrap();
+            Outcome { scenario, runs: vec![run] }
+        };
+        let relay = of(|kind| matches!(kind, Kind::Relay { .. }), serde_json::json!({ "figures": {} }));
+        let chat = of(|kind| matches!(kind, Kind::Chat { .. }), run);
+        let played = played(&[relay, chat]).unwrap();
+        let shown = page::charts(&played, &folder.path().join("page.md"), "images", "bench").unwrap();
+        assert!(shown.ends_with("](images/bench-cpu.png)\n\n"), "{shown}");
+        assert!(folder.path().join("images/bench-cpu.png").exists());
+    }
 }

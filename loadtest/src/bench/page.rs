@@ -3,7 +3,8 @@
 use super::server::CONFIG;
 use super::{Outcome, figure};
 use crate::options::Bench;
-use crate::stamp;
+use crate::results::Played;
+use crate::{report, stamp};
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use std::fmt::Write as _;
@@ -92,6 +93,13 @@ fn arguments(bench: &Bench) -> String {
     let only =
         if bench.only.is_empty() { String::new() } else { format!("--only {} ", bench.only.join(",")) };
     format!("{only}--runs {} --seconds {}", bench.runs, bench.seconds)
+}
+
+/// Draws what servers cost into a folder beside the page: what shows it there.
+pub(crate) fn charts(all: &[Played], page: &Path, folder: &str, prefix: &str) -> Result<String> {
+    let place = page.parent().unwrap_or(Path::new("")).join(folder);
+    let files = report::costs(all, &place, prefix)?;
+    Ok(files.into_iter().map(|(file, shows)| format!("![{shows}]({folder}/{file})\n\n")).collect())
 }
 
 /// Puts the table in the place of the former one.

@@ -14,20 +14,33 @@ const NOT_COUNTED: &str = "starling_bench::client::prove";
 const FROM: &str = "starling_bench::path::begin";
 const TO: &str = "starling_bench::path::end";
 
+/// What plays a path: a program like this one, and at which level it keeps a log, if it does.
+pub(crate) struct Player {
+    pub(crate) program: PathBuf,
+    pub(crate) log: Option<&'static str>,
+}
+
+impl Player {
+    /// This program, without a log.
+    pub(crate) fn this() -> Result<Player> {
+        Ok(Player { program: std::env::current_exe()?, log: None })
+    }
+}
+
 /// Instructions of one message, login or presence.
-pub(crate) fn of_one(path: Path, output: &File) -> Result<u64> {
+pub(crate) fn of_one(player: &Player, path: Path, output: &File) -> Result<u64> {
     std::fs::create_dir_all(output)?;
     let file = output.join(format!("{path}.out"));
     let counted = file_of(path.name(), output);
     let _ = std::fs::remove_file(&counted); // of the last time, if there was one
-    let itself = std::env::current_exe()?;
     let mut command = Command::new("valgrind");
     command.args(["--tool=callgrind", "--quiet"]);
     command.arg(flag("--callgrind-out-file=", &file));
     // In this order: what is said of the first is undone by the second.
     command.args([&format!("--toggle-collect={NOT_COUNTED}"), "--collect-atstart=yes"]);
     command.args([format!("--zero-before={FROM}"), format!("--dump-before={TO}")]);
-    command.arg(itself).args(["play", path.name(), &path.times().to_string()]);
+    command.arg(&player.program).args(["play", path.name(), &path.times().to_string()]);
+    command.args(player.log.iter().flat_map(|level| ["--log", level]));
     // What the allocator gives back to the system depends on the time that has gone by, its arenas on the machine.
     command.env("_RJEM_MALLOC_CONF", "dirty_decay_ms:-1,muzzy_decay_ms:-1,narenas:2");
     let ended = command.stdin(Stdio::null()).output().context("starting valgrind")?;

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod compare;
 mod count;
 mod guard;
 mod home;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use starling_telemetry::Format;
 
 use crate::path::Path;
 
@@ -47,23 +49,48 @@ enum Command {
         #[arg(long, default_value_t = 1)]
         runs: usize,
     },
+    /// Counts paths in this program and in one of the feature `silent`: what logs cost that nobody keeps
+    Tracing {
+        /// The program that was built with it
+        silent: PathBuf,
+        /// These paths only
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<Path>,
+        /// Where callgrind's files are left, for callgrind_annotate
+        #[arg(long, default_value = "target/bench-tracing")]
+        output: PathBuf,
+        /// Counts so many times, of which the least counts
+        #[arg(long, default_value_t = 2)]
+        runs: usize,
+        /// The page whose table is written anew
+        #[arg(long)]
+        write: Option<PathBuf>,
+    },
     /// Goes one path so many times; what callgrind runs
     Play {
         /// Which
         path: Path,
         /// How often
         times: usize,
+        /// Keeps a log at this level, as the program does
+        #[arg(long)]
+        log: Option<String>,
     },
 }
 
 fn main() -> Result<ExitCode> {
     let good = match Arguments::parse().command {
-        Command::Play { path, times } => {
+        Command::Play { path, times, log } => {
+            let log = log.map(|level| starling_telemetry::Config { level, format: Format::Json });
+            let _log = log.map(|config| starling_telemetry::init(&config)).transpose()?;
             let _metrics = starling_telemetry::install()?; // counting is a part of what is done
             path::play(path, times)?;
             true
         }
         Command::Guard { file, only, output, runs } => guard(&file, &only, &output, runs)?,
+        Command::Tracing { silent, only, output, runs, write } => {
+            compare::tracing(&silent, &paths(&only), &output, runs, write.as_deref())?
+        }
     };
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -71,12 +98,11 @@ fn main() -> Result<ExitCode> {
 fn guard(file: &File, only: &[Path], output: &File, runs: usize) -> Result<bool> {
     let allowed = guard::read(file)?;
     let mut failed = 0;
-    let paths: Vec<Path> =
-        Path::ALL.into_iter().filter(|path| only.is_empty() || only.contains(path)).collect();
+    let (player, paths) = (count::Player::this()?, paths(only));
     for path in &paths {
-        let mut counted = vec![count::of_one(*path, output)?];
+        let mut counted = vec![count::of_one(&player, *path, output)?];
         while counted.len() < runs || (counted.len() < TRIES && !is_good(&allowed, *path, &counted)) {
-            counted.push(count::of_one(*path, output)?);
+            counted.push(count::of_one(&player, *path, output)?);
         }
         let (least, most) = ends(&counted);
         if counted.len() > 1 {
@@ -92,6 +118,10 @@ fn guard(file: &File, only: &[Path], output: &File, runs: usize) -> Result<bool>
     }
     say(&format!("{} passed, {failed} failed", paths.len() - failed))?;
     Ok(failed == 0)
+}
+
+fn paths(only: &[Path]) -> Vec<Path> {
+    Path::ALL.into_iter().filter(|path| only.is_empty() || only.contains(path)).collect()
 }
 
 fn is_good(allowed: &guard::Allowed, path: Path, counted: &[u64]) -> bool {

@@ -12,6 +12,8 @@ FUZZ_SECONDS ?= 60
 BENCH ?=
 # What `make guard` hands to the counter of instructions.
 GUARD ?=
+# What `make bench-tracing` hands to it.
+TRACING ?=
 # Which checks `make k8s-e2e` does.
 E2E ?=
 # What `make load` plays, and against which server.
@@ -21,7 +23,7 @@ LOAD ?=
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## a server to try: makes two accounts and prints where to talk
@@ -101,6 +103,10 @@ guard: ## instructions of the hot path, by callgrind, against bench/instructions
 fuzz: ## each fuzz target for FUZZ_SECONDS (60)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) scripts/lib/fuzz.sh
 
+.PHONY: bench-tracing
+bench-tracing: ## instructions of the hot path beside a build without tracing and logs: docs/benchmarks.md; 1 % more fails; TRACING='--only chat --runs 1' is less
+	scripts/lib/bench-tracing.sh $(TRACING)
+
 .PHONY: bench
 bench: ## figures on loopback: docs/benchmarks.md; BENCH='--only chat-16 --runs 1' runs one and leaves the page alone
 	scripts/lib/bench.sh $(BENCH)
@@ -108,6 +114,10 @@ bench: ## figures on loopback: docs/benchmarks.md; BENCH='--only chat-16 --runs 
 .PHONY: bench-cluster
 bench-cluster: ## figures of two managers and two routers on Redis and Cassandra: docs/benchmarks.md
 	scripts/lib/bench-cluster.sh $(BENCH)
+
+.PHONY: bench-managers
+bench-managers: ## instructions of a message with 1, 2 and 4 managers, by callgrind: docs/benchmarks.md; BENCH='--managers 1,2 --runs 1' is less
+	scripts/lib/bench-managers.sh $(BENCH)
 
 .PHONY: bench-peers
 bench-peers: ## the same scenarios against Starling, alone and as a cluster, ejabberd and Prosody: docs/benchmarks.md; BENCH='--only chat --runs 1' is less

@@ -1,5 +1,6 @@
 //! When a run begins and ends, for all its parts: after so many seconds, or so many operations.
 
+use crate::callgrind;
 use crate::process::{self, Reading, Servers};
 use crate::work::{self, Remote};
 use anyhow::{Context as _, Result};
@@ -31,6 +32,8 @@ pub(crate) struct Costs {
     /// What is beside the server, by name.
     pub(crate) beside: Vec<(String, Duration)>,
     pub(crate) own: Duration,
+    /// Instructions of each process that is counted.
+    pub(crate) instructions: Vec<u64>,
 }
 
 impl Costs {
@@ -40,7 +43,8 @@ impl Costs {
         let own = process::cpu(std::process::id())?;
         let cpu = |(name, pid): &(String, u32)| Ok((name.clone(), process::cpu(*pid)?));
         let beside = servers.beside.iter().map(cpu).collect::<Result<Vec<_>>>()?;
-        Ok(Self { at: Instant::now(), server, each, beside, own })
+        let instructions = callgrind::read(&servers.counters).await?;
+        Ok(Self { at: Instant::now(), server, each, beside, own, instructions })
     }
 }
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+mod callgrind;
 mod check;
 mod client;
 mod clock;
@@ -75,6 +76,7 @@ fn run() -> Result<ExitCode> {
             }
             Command::Bench(bench) => bench::run(&bench).await?,
             Command::BenchCluster(bench) => bench::cluster::run(&bench).await?,
+            Command::BenchManagers(bench) => bench::managers::run(&bench).await?,
             Command::Relay => relay::serve().await?,
         }
         Ok(ExitCode::SUCCESS)

@@ -38,6 +38,9 @@ pub(crate) enum Command {
     /// Chats on a cluster of two connection managers and two session routers that it starts and stops, on stores that run:
     /// CPU per message of each process.
     BenchCluster(BenchCluster),
+    /// Chats on a cluster with one, two and four connection managers under callgrind, that it starts and stops, on stores that
+    /// run: instructions per message.
+    BenchManagers(BenchManagers),
     /// The bare relay that `bench` compares with.
     #[command(hide = true)]
     Relay,
@@ -93,6 +96,41 @@ pub(crate) struct BenchCluster {
     /// How many users chat.
     #[arg(long, default_value_t = 200)]
     pub(crate) users: usize,
+    /// The page whose table is written anew.
+    #[arg(long)]
+    pub(crate) write: Option<PathBuf>,
+}
+
+/// The options of `bench-managers`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchManagers {
+    /// The server's program.
+    #[arg(long)]
+    pub(crate) server: PathBuf,
+    /// The file that names the stores to routers, as `scripts/cluster.sh stores` prints it.
+    #[arg(long)]
+    pub(crate) stores: PathBuf,
+    /// How many managers; each is compared with the first.
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4])]
+    pub(crate) managers: Vec<usize>,
+    /// How often each is run; the table has the median and the extremes.
+    #[arg(long, default_value_t = 3)]
+    pub(crate) runs: usize,
+    /// How long each chat lasts, and each idle time.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    /// Messages a second of the clients of one manager, where they come one at a time; in bursts it is four times as many.
+    #[arg(long, default_value_t = 16)]
+    pub(crate) rate: usize,
+    /// Pairs for each manager. What each writes should be a multiple of 64 messages, as a client without XEP-0198 is asked then.
+    #[arg(long, default_value_t = 5)]
+    pub(crate) pairs: usize,
+    /// When it is given up.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) minutes: u64,
+    /// Where callgrind's files are left, for callgrind_annotate.
+    #[arg(long, default_value = "target/bench-managers")]
+    pub(crate) output: PathBuf,
     /// The page whose table is written anew.
     #[arg(long)]
     pub(crate) write: Option<PathBuf>,

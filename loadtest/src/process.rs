@@ -1,8 +1,10 @@
 //! What the server's processes cost: CPU time from `/proc/PID/stat`, memory from `/proc/PID/smaps_rollup` (proc(5)); of
 //! processes elsewhere, what their pages of metrics say.
 
+use crate::callgrind::Counter;
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -38,6 +40,8 @@ pub(crate) struct Servers {
     pub(crate) pages: Vec<String>,
     /// What the server needs and is not: databases, shown by name beside it.
     pub(crate) beside: Vec<(String, u32)>,
+    /// Those whose instructions are counted.
+    pub(crate) counters: Vec<Arc<Counter>>,
 }
 
 impl Servers {

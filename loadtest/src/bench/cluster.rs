@@ -1,7 +1,7 @@
 //! Figures of a cluster: alice → manager → router → manager → bob, each process by itself.
 
 use super::page::{latency, rate, spread};
-use super::server::{CONFIG, Server};
+use super::parts::Plan;
 use super::{Outcome, figure, page, register, say};
 use crate::options::BenchCluster;
 use crate::run::{self, Run};
@@ -20,51 +20,6 @@ const CHATS: &[(&str, bool, usize, bool)] = &[
     ("1 in flight, both archives, XEP-0198", true, 1, true),
     ("16 in flight, both archives, XEP-0198", true, 16, true),
 ];
-
-/// Two connection managers, two session routers.
-struct Cluster {
-    managers: Vec<Server>,
-    routers: Vec<Server>,
-}
-
-impl Cluster {
-    async fn start(bench: &BenchCluster, directory: &Path, archive: bool) -> Result<Self> {
-        let stores = std::fs::read_to_string(&bench.stores).context("reading what names the stores")?;
-        let base = format!("mode = \"cluster\"\n{CONFIG}[im]\narchive = {archive}\n");
-        let mut routers = Vec::new();
-        for number in 1..=2 {
-            let own = format!(
-                "[cluster]\nroles = [\"session-router\"]\nname = \"router-{number}\"\nlisten = \"127.0.0.1:0\"\nplaintext = true\n"
-            );
-            let config = format!("{base}{}", stores.replacen("[cluster]\n", &own, 1));
-            let directory = directory.join(format!("router-{number}-{archive}"));
-            routers.push(Server::start_as(&bench.server, &directory, &config).await?);
-        }
-        let at = routers.iter().map(|router| Ok(format!("\"{}\"", router.address("link")?)));
-        let at = at.collect::<Result<Vec<_>>>()?.join(", ");
-        let mut managers = Vec::new();
-        for number in 1..=2 {
-            let own = format!(
-                "[cluster]\nroles = [\"connection-manager\"]\nname = \"manager-{number}\"\nrouters = [{at}]\nplaintext = true\n"
-            );
-            let directory = directory.join(format!("manager-{number}-{archive}"));
-            let config = format!("{base}{own}");
-            managers.push(Server::start_as(&bench.server, &directory, &config).await?);
-        }
-        Ok(Self { managers, routers })
-    }
-
-    fn pids(&self) -> Vec<u32> {
-        self.managers.iter().chain(&self.routers).map(Server::pid).collect()
-    }
-
-    async fn stop(self) -> Result<()> {
-        for server in self.managers.into_iter().chain(self.routers) {
-            server.stop().await?;
-        }
-        Ok(())
-    }
-}
 
 /// Runs all chats, prints the table and writes it; fails if anything was lost, doubled or reordered.
 pub(crate) async fn run(bench: &BenchCluster) -> Result<()> {
@@ -88,8 +43,11 @@ async fn all(bench: &BenchCluster, directory: &Path) -> Result<Vec<Runs>> {
     let mut outcomes: Vec<Runs> = CHATS.iter().map(|chat| (chat.0, Vec::new())).collect();
     let mut used = 0;
     for archive in [false, true] {
-        let cluster = Cluster::start(bench, directory, archive).await?;
-        let ports = cluster.managers.iter().map(|manager| manager.port(false)).collect::<Result<Vec<_>>>()?;
+        let directory = directory.join(archive.to_string());
+        let (program, stores, directory) = (&bench.server, &bench.stores, &directory);
+        let plan = Plan { program, stores, directory, managers: 2, routers: 2, archive, is_counted: false };
+        let cluster = plan.start().await?;
+        let ports = cluster.ports()?;
         let pids = cluster.pids().into_iter().chain(bench.beside.iter().map(|(_, pid)| *pid)).collect();
         let target = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         let command = Run { server_pid: pids, target, quiet: true, ..Run::default() };

@@ -26,11 +26,16 @@ impl Server {
 
     /// Starts it with a configuration.
     pub(crate) async fn start_as(program: &Path, directory: &Path, configuration: &str) -> Result<Self> {
+        Self::launch(Command::new(program), directory, configuration).await
+    }
+
+    /// Starts it by a command that lacks only its arguments.
+    pub(crate) async fn launch(mut command: Command, directory: &Path, configuration: &str) -> Result<Self> {
         std::fs::create_dir_all(directory)?;
         let config = directory.join("bench.toml");
         std::fs::write(&config, configuration)?;
         let log = std::fs::File::options().create(true).append(true).open(directory.join("bench.log"))?;
-        let child = Command::new(program)
+        let child = command
             .arg("run")
             .arg("--config")
             .arg(&config)
@@ -40,14 +45,14 @@ impl Server {
             .stdout(log.try_clone()?)
             .stderr(log)
             .spawn()
-            .with_context(|| format!("starting {}", program.display()))?;
+            .with_context(|| format!("starting {}", command.get_program().display()))?;
         let mut server = Self { child, addresses: Value::Null };
         server.wait(&directory.join("control.sock"), &directory.join("bench.log")).await?;
         Ok(server)
     }
 
     async fn wait(&mut self, socket: &Path, log: &Path) -> Result<()> {
-        for _ in 0..600 {
+        for _ in 0..2400 {
             if let Some(status) = self.child.try_wait()? {
                 bail!("the server ended with {status}: {}", std::fs::read_to_string(log).unwrap_or_default());
             }
@@ -59,7 +64,7 @@ impl Server {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        bail!("the server did not get ready within 30 s")
+        bail!("the server did not get ready within two minutes")
     }
 
     /// Its process.

@@ -87,7 +87,7 @@ pub(super) async fn run(stage: Arc<Stage>, chat: Chat) -> Result<Outcome> {
     let pairs = clients.len() / 2;
     let paces: Vec<Pace> = (0..pairs).map(|pair| pace(&chat, pair, pairs)).collect();
     let (began, stop) = stage.clock.begin().await?;
-    let pacer = start_pacer(&stage, &chat, &paces, began);
+    let pacer = start_pacer(&stage, &paces, began);
     let mut tasks = JoinSet::new();
     let mut clients = clients.into_iter();
     for (pair, pace) in paces.into_iter().enumerate() {
@@ -103,29 +103,20 @@ pub(super) async fn run(stage: Arc<Stage>, chat: Chat) -> Result<Outcome> {
 
 fn pace(chat: &Chat, pair: usize, pairs: usize) -> Pace {
     match chat.per_second {
-        Some(rate) => Pace::Open(Arc::new(Due::new(pair as u64, pairs as u64, rate.get()))),
+        Some(rate) => Pace::Open(Arc::new(Due::new(pair as u64, pairs as u64, rate.get(), chat.burst.get()))),
         None => Pace::Closed(Arc::new(Semaphore::new(chat.in_flight.size()))),
     }
 }
 
 /// The thread that keeps the plan of an open loop; nothing for a closed one.
-fn start_pacer(
-    stage: &Arc<Stage>,
-    chat: &Chat,
-    paces: &[Pace],
-    began: Instant,
-) -> tokio::task::JoinHandle<()> {
+fn start_pacer(stage: &Arc<Stage>, paces: &[Pace], began: Instant) -> tokio::task::JoinHandle<()> {
     let open = |pace: &Pace| match pace {
         Pace::Open(due) => Some(due.clone()),
         Pace::Closed(_) => None,
     };
     let senders: Vec<Arc<Due>> = paces.iter().filter_map(open).collect();
-    let (stage, rate) = (stage.clone(), chat.per_second.map(crate::scenario::Number::get));
-    tokio::task::spawn_blocking(move || {
-        if let Some(rate) = rate {
-            pace::keep(&senders, rate, &stage, began);
-        }
-    })
+    let stage = stage.clone();
+    tokio::task::spawn_blocking(move || pace::keep(&senders, &stage, began))
 }
 
 /// Waits for all halves, judges each flow, then lets the clients leave.

@@ -3,7 +3,7 @@
 use super::pace::{self, Due, Pace};
 use super::{Entry, Outcome, Stage};
 use crate::recorder::micros;
-use crate::scenario::{Login, Number};
+use crate::scenario::Login;
 use anyhow::Result;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -17,12 +17,12 @@ pub(super) async fn run(stage: Arc<Stage>, login: Login) -> Result<Outcome> {
     let (began, stop) = stage.clock.begin().await?;
     let entry = Entry { sm: false, presence: login.presence };
     let mut tasks = JoinSet::new();
-    let due = login.per_second.map(|rate| Arc::new(Due::new(0, 1, rate.get())));
+    let due = login.per_second.map(|rate| Arc::new(Due::new(0, 1, rate.get(), 1)));
     let keeper = {
-        let (stage, due, rate) = (stage.clone(), due.clone(), login.per_second.map_or(1, Number::get));
+        let (stage, due) = (stage.clone(), due.clone());
         tokio::task::spawn_blocking(move || {
             if let Some(due) = due {
-                pace::keep(&[due], rate, &stage, began);
+                pace::keep(&[due], &stage, began);
             }
         })
     };

@@ -24,23 +24,26 @@ pub(crate) struct Due {
     place: u64,
     of: u64,
     per_second: u64,
+    /// So many are due at one time.
+    burst: u64,
 }
 
 impl Due {
-    /// Sender `place` of `of`, which together send `per_second`.
-    pub(crate) fn new(place: u64, of: u64, per_second: u64) -> Self {
+    /// Sender `place` of `of`, which together send `per_second`, each `burst` at a time.
+    pub(crate) fn new(place: u64, of: u64, per_second: u64, burst: u64) -> Self {
         Self {
             due: AtomicU64::new(0),
             changed: Notify::new(),
             place,
             of: of.max(1),
             per_second: per_second.max(1),
+            burst: burst.max(1),
         }
     }
 
     /// When its message `number` is due, in microseconds from the beginning.
     fn at(&self, number: u64) -> u64 {
-        let turn = u128::from(self.place + number * self.of);
+        let turn = u128::from(self.place + number / self.burst * self.of) * u128::from(self.burst);
         u64::try_from(turn * 1_000_000 / u128::from(self.per_second)).unwrap_or(u64::MAX)
     }
 }
@@ -81,8 +84,9 @@ impl Pace {
 }
 
 /// Tells each sender when its messages are due, until the run ends. Blocks: timers of the runtime are a millisecond coarse.
-pub(crate) fn keep(senders: &[Arc<Due>], per_second: u64, stage: &Stage, began: Instant) {
-    let step = Duration::from_secs(1).as_nanos() / u128::from(per_second.max(1));
+pub(crate) fn keep(senders: &[Arc<Due>], stage: &Stage, began: Instant) {
+    let Some(Due { per_second, burst, .. }) = senders.first().map(AsRef::as_ref) else { return };
+    let step = Duration::from_secs(1).as_nanos() * u128::from(*burst) / u128::from(*per_second);
     let mut told = 0_u128;
     while stage.clock.goes_on() {
         let due = 1 + began.elapsed().as_nanos() / step.max(1);
@@ -91,7 +95,7 @@ pub(crate) fn keep(senders: &[Arc<Due>], per_second: u64, stage: &Stage, began: 
             else {
                 return;
             };
-            sender.due.fetch_add(1, Ordering::Release);
+            sender.due.fetch_add(*burst, Ordering::Release);
             sender.changed.notify_one();
         }
         told = due;
@@ -106,13 +110,20 @@ mod tests {
 
     #[test]
     fn senders_take_turns_by_the_plan() {
-        let (first, second) = (Due::new(0, 2, 1000), Due::new(1, 2, 1000));
+        let (first, second) = (Due::new(0, 2, 1000, 1), Due::new(1, 2, 1000, 1));
         assert_eq!([first.at(0), second.at(0), first.at(1), second.at(1)], [0, 1000, 2000, 3000]);
+    }
+
+    #[test]
+    fn a_burst_is_due_at_one_time() {
+        let (first, second) = (Due::new(0, 2, 1000, 4), Due::new(1, 2, 1000, 4));
+        assert_eq!([first.at(0), first.at(3), second.at(0), second.at(3)], [0, 0, 4000, 4000]);
+        assert_eq!([first.at(4), second.at(7)], [8000, 12_000]);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_late_message_counts_from_when_it_was_due() {
-        let due = Arc::new(Due::new(0, 1, 10));
+        let due = Arc::new(Due::new(0, 1, 10, 1));
         due.due.store(3, Ordering::Release);
         let (pace, began) = (Pace::Open(due), Instant::now());
         tokio::time::advance(Duration::from_secs(5)).await;

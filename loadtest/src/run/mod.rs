@@ -4,6 +4,7 @@ mod progress;
 mod register;
 mod result;
 
+use crate::callgrind::Counter;
 use crate::clock::Clock;
 use crate::load::{self, Outcome, Stage};
 use crate::process::Servers;
@@ -76,6 +77,10 @@ pub(crate) struct Run {
     /// counted as the server's.
     #[arg(long, value_delimiter = ',', value_parser = crate::options::named)]
     pub(crate) beside: Vec<(String, u32)>,
+    /// Processes under callgrind, whose instructions stand in the result.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub(crate) counters: Vec<Arc<Counter>>,
     /// What the server is called in the result, instead of what it says.
     #[arg(long)]
     pub(crate) server_name: Option<String>,
@@ -178,7 +183,12 @@ async fn within<T>(limit: Duration, playing: impl Future<Output = Result<T>>) ->
 }
 
 fn servers(run: &Run) -> Servers {
-    Servers { pids: run.server_pid.clone(), pages: run.server_metrics.clone(), beside: run.beside.clone() }
+    Servers {
+        pids: run.server_pid.clone(),
+        pages: run.server_metrics.clone(),
+        beside: run.beside.clone(),
+        counters: run.counters.clone(),
+    }
 }
 
 /// What one process plays: the whole of a run, or its share.

@@ -94,6 +94,8 @@ pub(super) fn result(
         .iter()
         .zip(&before.each)
         .map(|(after, before)| after.saturating_sub(*before).as_secs_f64() * 1e6);
+    let instructions =
+        after.instructions.iter().zip(&before.instructions).map(|(after, before)| after - before);
     let target = &about.scenario.target;
     let value = json!({
         "schema": 1,
@@ -111,7 +113,7 @@ pub(super) fn result(
         "operations": operations.iter().map(|(name, operation)| Ok(((*name).to_owned(), whole(operation)?))).collect::<Result<Map<_, _>>>()?,
         "correctness": outcome.findings.json(),
         "errors": recorder.errors(),
-        "server": { "each-cpu-us": each.collect::<Vec<_>>(), "gained": after.server.since(&before.server) },
+        "server": { "each-cpu-us": each.collect::<Vec<_>>(), "each-instructions": instructions.collect::<Vec<_>>(), "gained": after.server.since(&before.server) },
         "limited": limited,
         "thresholds": thresholds.iter().map(|(threshold, value, holds)| json!({
             "threshold": threshold.to_string(), "value": value, "holds": holds })).collect::<Vec<_>>(),

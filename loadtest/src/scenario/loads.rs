@@ -39,6 +39,9 @@ pub(crate) struct Chat {
     pub(crate) in_flight: Number<1, 10_000>,
     /// Open loop: so many are due in a second, of all pairs together; latency counts from when each was due.
     pub(crate) per_second: Option<Number<1, 1_000_000>>,
+    /// Open loop: so many of a pair are due at one time.
+    #[serde(default = "bounded::<1, 1, 1000>")]
+    pub(crate) burst: Number<1, 1000>,
     /// The body's length.
     #[serde(default = "bounded::<64, 1, 100_000>")]
     pub(crate) bytes: Number<1, 100_000>,
@@ -53,6 +56,7 @@ impl Default for Chat {
             weight: None,
             in_flight: bounded::<1, 1, 10_000>(),
             per_second: None,
+            burst: bounded::<1, 1, 1000>(),
             bytes: bounded::<64, 1, 100_000>(),
             sm: false,
         }

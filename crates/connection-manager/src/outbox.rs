@@ -344,9 +344,6 @@ impl State {
         let size = size(&outgoing);
         self.last = outgoing.number;
         self.bytes += size;
-        if self.queue.capacity() == 0 {
-            self.queue.reserve_exact(1); // most connections are idle, and have no more than that under way
-        }
         self.queue.push_back(outgoing);
         size
     }

@@ -178,9 +178,6 @@ impl Session {
     fn number(&mut self, logged: Logged) -> Handed {
         let entry = logged.entry(self.highest() + 1);
         self.numbered += logged.bytes();
-        if self.log.capacity() == 0 {
-            self.log.reserve_exact(1); // as many as most sessions ever have
-        }
         self.log.push_back(logged);
         Handed { session: self.id, jid: self.jid.clone(), node: self.node, epoch: self.epoch, entry }
     }

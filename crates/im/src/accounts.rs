@@ -101,7 +101,7 @@ impl Context {
     pub(crate) async fn leave_contacts(&self, jid: &BareJid) -> Result<()> {
         let roster = self.stores.rosters.get(jid).await?;
         for contact in &roster.contacts {
-            self.cancel_subscriptions(jid, &contact.jid, contact.state).await?;
+            self.cancel_subscriptions(jid, &contact.jid, contact.state, false).await?;
         }
         Ok(())
     }

@@ -106,6 +106,8 @@ pub struct Request<'a> {
     pub iq: &'a Iq,
     /// Its payload.
     pub payload: Element,
+    /// It may have been handled before, up to any step.
+    pub again: bool,
     pub(crate) later: &'a Mutex<Later>,
 }
 

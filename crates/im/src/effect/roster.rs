@@ -32,14 +32,16 @@ pub(crate) struct Written {
 
 impl Context {
     /// Changes one contact and pushes it. `change` runs again if the roster was changed meanwhile; what it returned beside
-    /// the change the last time is returned.
+    /// the change the last time is returned. With `again` a contact is pushed that is as it should be already: who wrote it may
+    /// have died behind that.
     pub(crate) async fn edit_roster<T: Send>(
         &self,
         owner: &BareJid,
         contact: &BareJid,
+        again: bool,
         change: impl Fn(&Roster, Contact) -> (Change, T) + Send + Sync,
     ) -> Result<T> {
-        let (returned, written) = self.write_roster(owner, contact, change).await?;
+        let (returned, written) = self.write_roster(owner, contact, again, change).await?;
         self.push_roster(owner, contact, written).await?;
         Ok(returned)
     }
@@ -49,6 +51,7 @@ impl Context {
         &self,
         owner: &BareJid,
         contact: &BareJid,
+        again: bool,
         change: impl Fn(&Roster, Contact) -> (Change, T) + Send + Sync,
     ) -> Result<(T, Option<Written>)> {
         let mut now = self.stores.rosters.get(owner).await?;
@@ -58,8 +61,13 @@ impl Context {
             let (changed, returned) = change(&now, before.clone().unwrap_or_else(|| stranger(contact)));
             let edit = match changed {
                 Change::Keep => return Ok((returned, None)),
-                Change::Put(contact) if before.as_ref() == Some(&contact) => return Ok((returned, None)),
-                Change::Remove if before.is_none() => return Ok((returned, None)),
+                Change::Put(contact) if before.as_ref() == Some(&contact) => {
+                    return Ok((returned, again.then_some(Written { shown: None, roster: now })));
+                }
+                Change::Remove if before.is_none() => {
+                    let shown = Some(roster::item(&stranger(contact)));
+                    return Ok((returned, again.then_some(Written { shown, roster: now })));
+                }
                 Change::Put(contact) => Edit::Put(contact),
                 Change::Remove => Edit::Remove(contact.clone()),
             };

@@ -15,12 +15,15 @@ use crate::rules;
 use crate::rules::presence::{Inbound, Outbound};
 
 impl Context {
-    /// A user's subscription stanza to `contact`. Returns an error for the user, if it is refused.
+    /// A user's subscription stanza to `contact`. Returns an error for the user, if it is refused. With `again` it may have been
+    /// handled before, up to any step: a step that has nothing to change is carried on behind its change all the same, so that
+    /// both users hear of it once or twice, never not at all (session-log rule 1).
     pub(crate) async fn subscription(
         &self,
         session: &SessionRef,
         presence: &Presence,
         contact: &BareJid,
+        again: bool,
     ) -> Result<Option<StanzaError>> {
         let user = session.jid.bare();
         if *contact == user || contact.is_domain() {
@@ -28,7 +31,7 @@ impl Context {
         }
         let kind = presence.presence_type();
         let limit = most(self.config.max_roster_items);
-        let change = self.edit_roster(&user, contact, |roster, entry| {
+        let change = self.edit_roster(&user, contact, again, |roster, entry| {
             let old = entry.state;
             let is_full = !entry.listed && roster.listed() >= limit;
             match rules::presence::outbound(old, kind) {
@@ -39,9 +42,11 @@ impl Context {
         });
         match change.await? {
             Err(error) => Ok(Some(error)),
-            Ok(Some((old, Outbound { routed: true, .. }))) => {
+            Ok(Some((old, Outbound { routed, .. })))
+                if routed || again && rules::presence::outbound_again(old, kind) =>
+            {
                 let stanza = presence.of_account().to_other(contact.clone().into());
-                self.routed_subscription(&user, contact, kind, old, &stanza).await.map(|()| None)
+                self.routed_subscription(&user, contact, old, kind, &stanza, again).await.map(|()| None)
             }
             Ok(_) => Ok(None),
         }
@@ -53,6 +58,7 @@ impl Context {
         user: &BareJid,
         contact: &BareJid,
         old: Subscription,
+        again: bool,
     ) -> Result<()> {
         let cancels = [
             (old.to || old.pending_out, PresenceType::Unsubscribe),
@@ -60,7 +66,7 @@ impl Context {
         ];
         for (_, kind) in cancels.into_iter().filter(|(holds, _)| *holds) {
             let stanza = Presence::own(kind, user.clone().into(), Some(contact.clone().into()), &[]);
-            self.routed_subscription(user, contact, kind, old, &stanza).await?;
+            self.routed_subscription(user, contact, old, kind, &stanza, again).await?;
         }
         Ok(())
     }
@@ -70,18 +76,21 @@ impl Context {
         &self,
         user: &BareJid,
         contact: &BareJid,
-        kind: PresenceType,
         old: Subscription,
+        kind: PresenceType,
         stanza: &Presence,
+        again: bool,
     ) -> Result<()> {
         if !self.domains.serves(contact.domain()) {
             return Ok(());
         }
         let to = Jid::from(contact.clone());
-        if kind == PresenceType::Unsubscribed && old.from {
+        if kind == PresenceType::Unsubscribed
+            && (old.from || again && self.is_subscribed(contact, user).await?)
+        {
             self.hide(user, &to).await?; // §3.2.2: while the contact may still see it
         }
-        self.inbound_subscription(contact, user, kind, stanza).await?;
+        self.inbound_subscription(contact, user, kind, stanza, again).await?;
         if kind == PresenceType::Subscribed {
             self.show(user, &to).await?; // §3.1.5
         }
@@ -95,11 +104,14 @@ impl Context {
         from: &BareJid,
         kind: PresenceType,
         stanza: &Presence,
+        again: bool,
     ) -> Result<()> {
-        let Some((old, inbound)) = self.inbound_step(owner, from, kind, stanza).await? else { return Ok(()) };
+        let Some((old, inbound)) = self.inbound_step(owner, from, kind, stanza, again).await? else {
+            return Ok(());
+        };
         if let Some(reply) = inbound.reply {
             let answer = Presence::own(reply, owner.clone().into(), Some(from.clone().into()), &[]);
-            self.inbound_step(from, owner, reply, &answer).await?;
+            self.inbound_step(from, owner, reply, &answer, again).await?;
             if reply == PresenceType::Subscribed {
                 self.show(owner, &from.clone().into()).await?;
             }
@@ -115,7 +127,12 @@ impl Context {
     pub(crate) async fn agree(&self, contact: &BareJid, user: &BareJid) -> Result<()> {
         let kind = PresenceType::Unsubscribed;
         let stanza = Presence::own(kind, contact.clone().into(), Some(user.clone().into()), &[]);
-        self.inbound_step(user, contact, kind, &stanza).await.map(drop)
+        self.inbound_step(user, contact, kind, &stanza, false).await.map(drop)
+    }
+
+    async fn is_subscribed(&self, user: &BareJid, contact: &BareJid) -> Result<bool> {
+        let roster = self.stores.rosters.get(user).await?;
+        Ok(roster.contact(contact).is_some_and(|contact| contact.state.to))
     }
 
     async fn inbound_step(
@@ -124,6 +141,7 @@ impl Context {
         from: &BareJid,
         kind: PresenceType,
         stanza: &Presence,
+        again: bool,
     ) -> Result<Option<(Subscription, Inbound)>> {
         let sender = Jid::from(from.clone());
         let view = self.stores.sessions.view(owner).await?;
@@ -132,7 +150,7 @@ impl Context {
         }
         let request = stanza.wire().as_bytes().clone();
         let limit = most(self.config.max_roster_items);
-        let change = self.write_roster(owner, from, |roster, mut entry| {
+        let change = self.write_roster(owner, from, again, |roster, mut entry| {
             let old = entry.state;
             let Some(inbound) = rules::presence::inbound(old, kind) else {
                 return (RosterChange::Keep, None);
@@ -147,7 +165,10 @@ impl Context {
             (changed(entry, inbound.state), Some((old, inbound)))
         });
         let (done, written) = change.await?;
-        if done.is_some_and(|(_, inbound)| inbound.delivered) {
+        let is_delivered = |(old, inbound): (Subscription, Inbound)| {
+            inbound.delivered || again && rules::presence::inbound_again(old, kind)
+        };
+        if done.is_some_and(is_delivered) {
             self.deliver_subscription(owner, kind, stanza).await?; // §3.1.6: before the push
         }
         self.push_roster(owner, from, written).await?;

@@ -50,7 +50,9 @@ struct Lane<'a> {
     is_over: bool,
     /// Where this batch has rows.
     rows: Vec<(BareJid, ArchiveId, Born)>,
-    /// What became of it when it came before.
+    /// It may have come before, and have been handled up to any step.
+    again: bool,
+    /// What became of it then.
     before: Before,
     has_refused: bool,
     followed: Followed,
@@ -86,6 +88,7 @@ impl Pipeline {
             handled: Handled(batch.first().map_or(0, |first| first.number.saturating_sub(1))),
             is_over: false,
             rows: Vec::new(),
+            again,
             before: self.before(session, again).await?,
             has_refused: false,
             followed: Followed::default(),
@@ -218,7 +221,8 @@ impl Lane<'_> {
             }
             (Some(to), _) => {
                 self.flush().await?;
-                let refused = self.pipeline.cx.subscription(self.session, &presence, &to.bare()).await?;
+                let refused =
+                    self.pipeline.cx.subscription(self.session, &presence, &to.bare(), self.again).await?;
                 if let Some(error) = refused {
                     self.refuse(number, &Stanza::Presence(presence), &error);
                 }
@@ -256,7 +260,7 @@ impl Lane<'_> {
         }
         self.flush().await?;
         let later = Mutex::default();
-        let answer = self.pipeline.answer(self.session, at, &iq, &later).await;
+        let answer = self.pipeline.answer(self.session, at, &iq, self.again, &later).await;
         let later: Later = later.into_inner();
         self.own.extend(later.before.into_iter().map(Item::bytes));
         let stanza = match answer {
@@ -459,7 +463,14 @@ impl Pipeline {
     }
 
     /// What the server answers to a request.
-    async fn answer(&self, session: &SessionRef, at: At, iq: &Iq, later: &Mutex<Later>) -> Answer {
+    async fn answer(
+        &self,
+        session: &SessionRef,
+        at: At,
+        iq: &Iq,
+        again: bool,
+        later: &Mutex<Later>,
+    ) -> Answer {
         let unavailable = || StanzaError::cancel(Condition::ServiceUnavailable);
         let payload = iq.request().ok_or_else(|| StanzaError::modify(Condition::BadRequest))?;
         let to = iq.to().map_or_else(|| session.jid.bare(), Jid::bare);
@@ -482,7 +493,7 @@ impl Pipeline {
             iq.to().is_none().then(|| self.hooks.find(At::Server, payload.ns(), payload.local())).flatten()
         };
         let module = found.or_else(server).ok_or_else(|| self.hooks.refusal(iq))?.clone();
-        module.on_iq(&self.cx, &Request { session, at, to, iq, payload, later }).await
+        module.on_iq(&self.cx, &Request { session, at, to, iq, payload, again, later }).await
     }
 }
 

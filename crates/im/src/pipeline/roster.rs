@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use starling_jid::BareJid;
 use starling_ports::StoreError;
+use starling_ports::roster::Subscription;
 use starling_stanza::{Condition, Iq, IqType, Stanza, StanzaError};
 use starling_xml::{Element, ns};
 
@@ -26,7 +27,7 @@ pub(super) fn attach(hooks: &mut Hooks) {
 impl OnIq for RosterQueries {
     async fn on_iq(&self, cx: &Context, request: &Request<'_>) -> Answer {
         if request.is_set() {
-            set(cx, &request.to, &request.payload).await.map(|()| None)
+            set(cx, &request.to, &request.payload, request.again).await.map(|()| None)
         } else {
             get(cx, request).await
         }
@@ -52,14 +53,14 @@ async fn get(cx: &Context, request: &Request<'_>) -> Answer {
 }
 
 /// §2.3, §2.4, §2.5: the push precedes the result.
-async fn set(cx: &Context, owner: &BareJid, query: &Element) -> Result<(), StanzaError> {
+async fn set(cx: &Context, owner: &BareJid, query: &Element, again: bool) -> Result<(), StanzaError> {
     match roster::read(query)? {
         Wish::Put { jid, .. } | Wish::Remove(jid) if jid == *owner => {
             Err(StanzaError::cancel(Condition::NotAllowed)) // an account is not its own contact
         }
         Wish::Put { jid, name, groups } => {
             let limit = most(cx.config.max_roster_items);
-            let put = cx.edit_roster(owner, &jid, |roster, mut contact| {
+            let put = cx.edit_roster(owner, &jid, again, |roster, mut contact| {
                 if !contact.listed && roster.listed() >= limit {
                     let full = StanzaError::modify(Condition::NotAllowed).with_text("the roster is full");
                     return (RosterChange::Keep, Err(full));
@@ -72,14 +73,19 @@ async fn set(cx: &Context, owner: &BareJid, query: &Element) -> Result<(), Stanz
             put.await.map_err(refused)?
         }
         Wish::Remove(jid) => {
-            let removed = cx.edit_roster(owner, &jid, |_, contact| match contact.listed {
+            let removed = cx.edit_roster(owner, &jid, again, |_, contact| match contact.listed {
                 true => (RosterChange::Remove, Some(contact.state)),
+                // What it was is not known any more: the other roster knows what of it there is to cancel.
+                false if again && contact.state == Subscription::default() => {
+                    let any = Subscription { to: true, from: true, ..Subscription::default() };
+                    (RosterChange::Remove, Some(any))
+                }
                 false => (RosterChange::Keep, None),
             });
             let Some(state) = removed.await.map_err(refused)? else {
                 return Err(StanzaError::cancel(Condition::ItemNotFound)); // §2.5.3
             };
-            cx.cancel_subscriptions(owner, &jid, state).await.map_err(refused)
+            cx.cancel_subscriptions(owner, &jid, state, again).await.map_err(refused)
         }
     }
 }

@@ -99,6 +99,27 @@ pub fn inbound(old: Subscription, kind: PresenceType) -> Option<Inbound> {
     Some(Inbound { state, delivered, reply })
 }
 
+/// Whether a stanza that is handled again goes on to the contact, though it changes nothing now: the first time it may have
+/// changed the roster and nothing else (session-log rule 1).
+pub fn outbound_again(old: Subscription, kind: PresenceType) -> bool {
+    match kind {
+        PresenceType::Subscribed => old.from,
+        PresenceType::Unsubscribed => !old.from,
+        _ => false,
+    }
+}
+
+/// The same for whether the user gets to see it: the roster is as it leaves it.
+pub fn inbound_again(old: Subscription, kind: PresenceType) -> bool {
+    match kind {
+        PresenceType::Subscribe => old.pending_in,
+        PresenceType::Unsubscribe => !old.pending_in && !old.from,
+        PresenceType::Subscribed => old.to,
+        PresenceType::Unsubscribed => !old.pending_out && !old.to,
+        _ => false,
+    }
+}
+
 /// §8.5: presence without a subscription in it, to a bare JID all available sessions, to a full one that one.
 pub fn route(view: &View, from: &Jid, resource: Option<&str>) -> Plan {
     if super::is_blocked(view, from) {

@@ -70,7 +70,7 @@ impl OnIq for Blocking {
                 Ok(None)
             }
             ("unblock", true) => {
-                unblock(cx, &request.to, items(&request.payload)?).await.map_err(refused)?;
+                unblock(cx, &request.to, items(&request.payload)?, request.again).await.map_err(refused)?;
                 Ok(None)
             }
             _ => Err(StanzaError::modify(Condition::BadRequest)),
@@ -91,11 +91,16 @@ async fn block(cx: &Context, owner: &BareJid, mut list: BlockList, jids: Vec<Jid
     push(cx, owner, "block", &jids).await
 }
 
-/// §3.4, §3.5: contacts who are no longer blocked see the user again. No item: all.
-async fn unblock(cx: &Context, owner: &BareJid, jids: Vec<Jid>) -> Result<()> {
+/// §3.4, §3.5: contacts who are no longer blocked see the user again. No item: all. With `again` whoever wrote the list may have died
+/// before they were shown it, and who stood in it is not known any more: all that it may have been see it.
+async fn unblock(cx: &Context, owner: &BareJid, jids: Vec<Jid>, again: bool) -> Result<()> {
     let mut list = cx.stores.blocklists.get(owner).await?;
     let gone = |jid: &Jid| jids.is_empty() || jids.contains(jid);
-    let freed: Vec<Jid> = list.items.iter().filter(|jid| gone(jid)).cloned().collect();
+    let freed: Vec<Jid> = match again {
+        false => list.items.iter().filter(|jid| gone(jid)).cloned().collect(),
+        true if jids.is_empty() => contacts(cx, owner).await?,
+        true => jids.clone(),
+    };
     list.items.retain(|jid| !gone(jid));
     let still = list.clone();
     save(cx, owner, list).await?;
@@ -120,6 +125,11 @@ async fn visible(cx: &Context, owner: &BareJid, items: &[Jid]) -> Result<Vec<Jid
         }
     }
     Ok(seen)
+}
+
+async fn contacts(cx: &Context, owner: &BareJid) -> Result<Vec<Jid>> {
+    let roster = cx.stores.rosters.get(owner).await?;
+    Ok(roster.contacts.iter().map(|contact| contact.jid.clone().into()).collect())
 }
 
 async fn save(cx: &Context, owner: &BareJid, list: BlockList) -> Result<()> {

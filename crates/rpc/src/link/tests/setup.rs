@@ -72,6 +72,11 @@ impl Delivery for Routers {
 
 impl Core {
     pub(super) fn new() -> Core {
+        Core::of_stores(|stores| stores)
+    }
+
+    /// Whose pipeline works on what is made of the stores.
+    pub(super) fn of_stores(made: impl Fn(Stores) -> Stores) -> Core {
         let directory = tempfile::tempdir().unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = starling_store_embedded::Config {
@@ -82,23 +87,25 @@ impl Core {
         let store = Store::open(&config, clock, NodeId::default()).unwrap();
         let (routers, tasks) = (Arc::new(Routers::default()), TaskTracker::new());
         let login = Arc::new(Login::new(store.clone(), store.clone(), [7; 32], tasks.clone()));
-        Core::on(store, login, routers, tasks, directory)
+        let stores = made(Stores::of(&store));
+        Core::on(store, stores, login, routers, tasks, directory)
     }
 
     /// The same stores, where what a router remembers by itself is not known.
     pub(super) fn with_another_memory(&self) -> Core {
         let (store, login, routers) = (self.store.clone(), self.login.clone(), self.routers.clone());
-        Core::on(store, login, routers, self.tasks.clone(), tempfile::tempdir().unwrap())
+        let stores = Stores::of(&store);
+        Core::on(store, stores, login, routers, self.tasks.clone(), tempfile::tempdir().unwrap())
     }
 
     fn on(
         store: Arc<Store>,
+        stores: Stores,
         login: Arc<Login>,
         routers: Arc<Routers>,
         tasks: TaskTracker,
         directory: tempfile::TempDir,
     ) -> Core {
-        let stores = Stores::of(&store);
         let domains = Domains::new(vec![BareJid::new("localhost").unwrap()]);
         let pipeline = Pipeline::new(
             starling_im::Config::default(),
@@ -323,8 +330,19 @@ pub(super) fn presence(number: u64) -> Submitted {
     draft(number, Kind::Presence, "", None, &Bytes::new())
 }
 
+/// A subscription stanza (RFC 6121 §3).
+pub(super) fn subscription(number: u64, to: &BareJid, type_name: &str) -> Submitted {
+    draft(number, Kind::Presence, type_name, Some(to.as_str()), &Bytes::new())
+}
+
+/// A request to the own account.
+pub(super) fn request(number: u64, type_name: &str, payload: String) -> Submitted {
+    draft(number, Kind::Iq, type_name, None, &Bytes::from(payload))
+}
+
 fn draft(number: u64, kind: Kind, type_name: &str, to: Option<&str>, children: &Bytes) -> Submitted {
-    let carried = Carried { kind, type_name, id: None, lang: None, to, from: None, refusal: None, children };
+    let id = (kind == Kind::Iq).then_some("one");
+    let carried = Carried { kind, type_name, id, lang: None, to, from: None, refusal: None, children };
     Submitted { number, draft: Draft::of_carried(carried).unwrap(), trace: None }
 }
 

@@ -1,0 +1,261 @@
+//! Session-log rule 1: a router dies in the middle of what changes two accounts, and another one does it again: both rosters agree, and
+//! both users hear of it, at each step at which it can die.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use async_trait::async_trait;
+use starling_im::Stores;
+use starling_jid::BareJid;
+use starling_ports::Result;
+use starling_ports::blocklist::{BlockList, BlockLists};
+use starling_ports::ids::{Handled, LogNumber, NodeId};
+use starling_ports::ingress::{Handling, Ingress, SessionRef, Submitted};
+use starling_ports::roster::{Edit, Roster, Rosters, Subscription, Written};
+use tokio::task::yield_now;
+
+use super::setup::{Core, presence, request, subscription};
+
+const NONE: Subscription =
+    Subscription { to: false, from: false, pending_out: false, pending_in: false, approved: false };
+
+/// More than any of them is told.
+const TOLD: usize = 100;
+
+/// A store that always lets its caller wait, before it does something and behind it: there a router can die.
+struct Waiting<T>(T);
+
+#[async_trait]
+impl Rosters for Waiting<Arc<dyn Rosters>> {
+    async fn get(&self, owner: &BareJid) -> Result<Arc<Roster>> {
+        yield_now().await;
+        self.0.get(owner).await
+    }
+    async fn write(&self, owner: &BareJid, version: u64, edits: Vec<Edit>) -> Result<Written> {
+        yield_now().await;
+        let written = self.0.write(owner, version, edits).await;
+        yield_now().await;
+        written
+    }
+}
+
+#[async_trait]
+impl BlockLists for Waiting<Arc<dyn BlockLists>> {
+    async fn get(&self, owner: &BareJid) -> Result<BlockList> {
+        yield_now().await;
+        self.0.get(owner).await
+    }
+    async fn put(&self, owner: &BareJid, list: BlockList) -> Result<()> {
+        yield_now().await;
+        self.0.put(owner, list).await?;
+        yield_now().await;
+        Ok(())
+    }
+}
+
+fn waiting(stores: Stores) -> Stores {
+    let (rosters, blocklists) = (Waiting(stores.rosters), Waiting(stores.blocklists));
+    Stores { rosters: Arc::new(rosters), blocklists: Arc::new(blocklists), ..stores }
+}
+
+/// A user who is there, wants to know of changes of the roster, and sees nothing yet of what this is about.
+struct User {
+    account: BareJid,
+    session: SessionRef,
+    next: u64,
+    seen: LogNumber,
+}
+
+impl User {
+    async fn enter(core: &Core, name: &str) -> User {
+        let account = core.account(name).await;
+        let session = core.pipeline.bind(&account, Some("desk"), NodeId::default()).await.unwrap();
+        let mut user = User { account, session, next: 1, seen: LogNumber(0) };
+        user.say(core, |number| request(number, "get", "<query xmlns='jabber:iq:roster'/>".to_owned())).await;
+        user.say(core, presence).await;
+        user
+    }
+
+    async fn say(&mut self, core: &Core, stanza: impl Fn(u64) -> Submitted) {
+        let done = core.pipeline.submit(&self.session, vec![stanza(self.next)]).await.unwrap();
+        assert_eq!(done.handling, Handling::Done(Handled(self.next)));
+        self.next += 1;
+    }
+
+    /// A router dies at its so manieth step, and another one does it again. `false`: the first one had done all of it.
+    async fn say_to_two(&mut self, core: &Core, stanza: impl Fn(u64) -> Submitted, steps: usize) -> bool {
+        let first = core.pipeline.submit(&self.session, vec![stanza(self.next)]);
+        if until(first, steps).await.is_some() {
+            return false;
+        }
+        let again = core.pipeline.submit_again(&self.session, vec![stanza(self.next)]).await.unwrap();
+        assert_eq!(again.handling, Handling::Done(Handled(self.next)));
+        true
+    }
+
+    /// What came since it was asked the last time.
+    async fn told(&mut self, core: &Core) -> Vec<String> {
+        let came = core.pipeline.pull(&self.session, self.seen, TOLD).await.unwrap().entries;
+        self.seen = came.last().map_or(self.seen, |entry| entry.number);
+        came.iter().map(|entry| String::from_utf8(entry.wire.as_bytes().to_vec()).unwrap()).collect()
+    }
+
+    async fn state_of(&self, core: &Core, other: &User) -> Subscription {
+        let roster = Rosters::get(&*core.store, &self.account).await.unwrap();
+        roster.contact(&other.account).map_or(NONE, |contact| contact.state)
+    }
+}
+
+/// Lets it run until it waits for the so manieth time, or is done.
+async fn until<T>(future: impl Future<Output = T>, steps: usize) -> Option<T> {
+    let (mut future, mut left) = (pin!(future), steps);
+    std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if left == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// What Alice does to Bob, from where on, and what comes of it.
+struct Story {
+    /// What both have said before, in turns, Alice first.
+    before: &'static [(&'static str, &'static str)],
+    says: fn(u64, &BareJid) -> Submitted,
+    /// How each stands to the other.
+    left: [Subscription; 2],
+    /// What Alice is told, and what Bob; `@` is the other one's address.
+    told: [&'static [&'static str]; 2],
+}
+
+const FRIENDS: &[(&str, &str)] =
+    &[("alice", "subscribe"), ("bob", "subscribed"), ("bob", "subscribe"), ("alice", "subscribed")];
+
+/// With two users of their own for each step.
+async fn at_each_step(story: Story) {
+    let core = Core::of_stores(waiting);
+    for steps in 0.. {
+        let mut alice = User::enter(&core, &format!("alice{steps}")).await;
+        let mut bob = User::enter(&core, &format!("bob{steps}")).await;
+        for (who, kind) in story.before {
+            let (user, other) = if *who == "alice" { (&mut alice, &bob) } else { (&mut bob, &alice) };
+            user.say(&core, |number| subscription(number, &other.account, kind)).await;
+        }
+        let _ = (alice.told(&core).await, bob.told(&core).await);
+        if !alice.say_to_two(&core, |number| (story.says)(number, &bob.account), steps).await {
+            assert!(steps > 1, "it can die somewhere");
+            return;
+        }
+        let [of_alice, of_bob] = story.left;
+        assert_eq!(alice.state_of(&core, &bob).await, of_alice, "after {steps} steps, at Alice's");
+        assert_eq!(bob.state_of(&core, &alice).await, of_bob, "after {steps} steps, at Bob's");
+        let said = [alice.told(&core).await, bob.told(&core).await];
+        let others = [&bob.account, &alice.account];
+        for ((parts, said), other) in story.told.iter().zip(said).zip(others) {
+            for part in parts.iter().map(|part| part.replace('@', other.as_str())) {
+                let is_told = said.iter().any(|one| one.contains(&part));
+                assert!(is_told, "after {steps} steps, of {other}: {part} is not in {said:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_reaches_the_contact() {
+    at_each_step(Story {
+        before: &[],
+        says: |number, bob| subscription(number, bob, "subscribe"),
+        left: [Subscription { pending_out: true, ..NONE }, Subscription { pending_in: true, ..NONE }],
+        told: [&["ask='subscribe'"], &["type='subscribe'"]],
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_approval_reaches_who_asked() {
+    at_each_step(Story {
+        before: &[("bob", "subscribe")],
+        says: |number, bob| subscription(number, bob, "subscribed"),
+        left: [Subscription { from: true, ..NONE }, Subscription { to: true, ..NONE }],
+        told: [&["subscription='from'"], &["type='subscribed'", "subscription='to'", "from='@/desk'>"]],
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_approval_in_advance_is_answered() {
+    at_each_step(Story {
+        before: &[("bob", "subscribed")],
+        says: |number, bob| subscription(number, bob, "subscribe"),
+        left: [Subscription { to: true, ..NONE }, Subscription { from: true, approved: true, ..NONE }],
+        told: [
+            &["ask='subscribe'", "type='subscribed'", "subscription='to'", "from='@/desk'>"],
+            &["subscription='from'"],
+        ],
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_unsubscribes_does_so_at_both() {
+    at_each_step(Story {
+        before: FRIENDS,
+        says: |number, bob| subscription(number, bob, "unsubscribe"),
+        left: [Subscription { from: true, ..NONE }, Subscription { to: true, ..NONE }],
+        told: [&["subscription='from'"], &["type='unsubscribe'", "subscription='to'"]],
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whose_approval_is_withdrawn_sees_the_user_leave() {
+    at_each_step(Story {
+        before: FRIENDS,
+        says: |number, bob| subscription(number, bob, "unsubscribed"),
+        left: [Subscription { to: true, ..NONE }, Subscription { from: true, ..NONE }],
+        told: [&["subscription='to'"], &["type='unsubscribed'", "subscription='from'", "type='unavailable'"]],
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_removed_keeps_no_subscription() {
+    at_each_step(Story {
+        before: FRIENDS,
+        says: |number, bob| {
+            let item = format!("<item jid='{bob}' subscription='remove'/>");
+            request(number, "set", format!("<query xmlns='jabber:iq:roster'>{item}</query>"))
+        },
+        left: [NONE, NONE],
+        told: [
+            &["subscription='remove'", "type='result'"],
+            &["type='unsubscribe'", "type='unsubscribed'", "subscription='none'", "type='unavailable'"],
+        ],
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_unblocked_sees_the_user_again() {
+    let core = Core::of_stores(waiting);
+    for steps in 0.. {
+        let mut alice = User::enter(&core, &format!("alice{steps}")).await;
+        let mut bob = User::enter(&core, &format!("bob{steps}")).await;
+        bob.say(&core, |number| subscription(number, &alice.account, "subscribe")).await;
+        alice.say(&core, |number| subscription(number, &bob.account, "subscribed")).await;
+        let jid = bob.account.clone();
+        let item = |name: &str| format!("<{name} xmlns='urn:xmpp:blocking'><item jid='{jid}'/></{name}>");
+        alice.say(&core, |number| request(number, "set", item("block"))).await;
+        bob.told(&core).await;
+        if !alice.say_to_two(&core, |number| request(number, "set", item("unblock")), steps).await {
+            assert!(steps > 1, "it can die somewhere");
+            return;
+        }
+        let (said, shown) = (bob.told(&core).await, format!("from='{}/desk'>", alice.account));
+        assert!(said.iter().any(|one| one.contains(&shown)), "after {steps} steps: {said:?}");
+    }
+}

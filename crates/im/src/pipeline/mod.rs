@@ -1,5 +1,6 @@
 //! The one way in: what clients say is decided, committed, stored and delivered from here.
 
+mod answer;
 mod followed;
 mod lane;
 mod refused;

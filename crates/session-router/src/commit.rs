@@ -156,13 +156,15 @@ impl Router {
         items: &[Item],
         decide: &(dyn Fn(&View, &Item) -> Plan + Send + Sync),
     ) -> Result<Vec<Routed>> {
-        self.route_last(account, items, None, decide).await
+        self.route_since(Instant::now(), account, items, None, decide).await
     }
 
-    /// The same, where these are the last of a batch: `handled` of the session that sent it is saved in the same step, if
-    /// none of them is refused, so that it costs none of its own.
-    pub async fn route_last(
+    /// The same for items that came at `came`: where no commit finds out whether a view is an old one, one from since then will do. Where
+    /// these are the last of a batch, `handled` of the session that sent it is saved in the same step, if none of them is refused,
+    /// so that it costs none of its own.
+    pub async fn route_since(
         &self,
+        came: Instant,
         account: &BareJid,
         items: &[Item],
         handled: Option<(SessionId, Epoch, Handled)>,
@@ -181,7 +183,7 @@ impl Router {
             let handled = handled.filter(|_| !is_refused);
             let commits = !planned.is_empty() || handled.is_some();
             if std::mem::take(&mut is_known_only) && (is_refused || !commits) {
-                view = self.sessions.view(account).await?; // no commit finds out whether it is an old one
+                view = self.sessions.known_view(account, came.elapsed()).await?;
                 continue;
             }
             if !commits {

@@ -175,7 +175,7 @@ impl Sessions {
                 let follows = loaded.stamp.is_none_or(|stamp| record.stamps.contains(&stamp));
                 let known = loaded.stamp.map(|_| &loaded.saved);
                 if follows && live.generation == loaded.generation {
-                    inner.loaded = Some(Box::pin(self.load(cell, &live, record, known)).await?);
+                    inner.loaded = Some(Box::pin(self.load(cell, &live, asked, record, known)).await?);
                 }
                 Ok(Attempt::Overtaken)
             }
@@ -206,9 +206,10 @@ impl Sessions {
     /// Reads the account's record, or makes a slot of what the other stores know.
     async fn read(&self, cell: &Cell) -> Result<Loaded, Failure> {
         let live = self.link.live(&cell.keys.record).await?;
+        let asked = Instant::now();
         match record::ask(&self.link, &live, &self.scripts, &cell.keys, record::whole()).await? {
-            Answer::Other(record) => self.load(cell, &live, record, None).await,
-            Answer::Same => self.load(cell, &live, Record::default(), None).await,
+            Answer::Other(record) => self.load(cell, &live, asked, record, None).await,
+            Answer::Same => self.load(cell, &live, asked, Record::default(), None).await,
         }
     }
 
@@ -216,6 +217,7 @@ impl Sessions {
         &self,
         cell: &Cell,
         live: &Live,
+        asked: Instant,
         record: Record,
         known: Option<&Saved>,
     ) -> Result<Loaded, Failure> {
@@ -251,7 +253,7 @@ impl Sessions {
             generation: live.generation,
             incarnation: live.incarnation.clone(),
             is_verified_anew,
-            at: Instant::now(),
+            at: asked,
             is_fresh: true,
             is_calm: false,
         })

@@ -1,7 +1,7 @@
 //! One batch of one session, in its order: grouped by receiving account, then the sender's own copies and answers.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use starling_jid::{BareJid, Jid};
@@ -38,6 +38,10 @@ struct Lane<'a> {
     session: &'a SessionRef,
     account: BareJid,
     sm: bool,
+    /// When the batch came.
+    came: Instant,
+    /// What this session sends is likely to leave nothing at its own account, which is known only when it is asked for.
+    leaves_nothing: bool,
     /// Consecutive stanzas to one account.
     group: Option<(BareJid, Vec<Item>)>,
     /// For the sender's own account: copies of what was sent, answers, errors.
@@ -67,7 +71,7 @@ impl Pipeline {
         batch: Vec<Submitted>,
         again: bool,
     ) -> Result<Handling> {
-        let account = session.jid.bare();
+        let (came, account) = (Instant::now(), session.jid.bare());
         let _under_way = self.under_way.begin(session.id); // before it is known that the session is there (rule 4)
         let continuity = self.cx.stores.sessions.continuity();
         let flags_in =
@@ -77,11 +81,14 @@ impl Pipeline {
             view = self.cx.stores.sessions.view(&account).await?; // another router may have bound it meanwhile
         }
         let Some(flags) = flags_in(&view) else { return Ok(Handling::Fenced) };
+        let has_copies = view.sessions.iter().any(|one| one.id != session.id && one.flags.carbons);
         let mut lane = Lane {
             pipeline: self,
             session,
             account,
             sm: flags.sm,
+            came,
+            leaves_nothing: !self.cx.config.archive && !has_copies,
             group: None,
             own: Vec::new(),
             archived: 0,
@@ -349,8 +356,15 @@ impl Lane<'_> {
             let in_roster = roster.is_none_or(|roster| is_listed(roster, &self.account));
             pipeline.decide(&Case { in_roster, ..case }, view, item)
         };
-        let routed = self.route(&account, &items, None, &decide).await?;
         let is_own = account == self.account;
+        let routing = self.route(&account, &items, None, &decide);
+        let routed = if self.leaves_nothing && !is_own {
+            // In one go with the commit, so that nobody waits for it behind it. If it is not heard now it is asked for then.
+            let sessions = &self.pipeline.cx.stores.sessions;
+            tokio::join!(routing, sessions.known_view(&self.account, self.came.elapsed())).0?
+        } else {
+            routing.await?
+        };
         for (item, routed) in items.into_iter().zip(routed) {
             let (Some(stanza), Some(key)) = (item.stanza.as_ref(), item.key) else { continue };
             if matches!(stanza, Stanza::Message(_)) {
@@ -429,7 +443,7 @@ impl Lane<'_> {
                 decide(view, item, roster.as_deref())
             };
             let rest = items.get(done.len()..).unwrap_or_default();
-            let routed = cx.router.route_last(account, rest, last, &decide).await?;
+            let routed = cx.router.route_since(self.came, account, rest, last, &decide).await?;
             let is_decided = |routed: &Routed| !matches!(routed, Routed::Refused(error) if *error == lacks);
             done.extend(routed.into_iter().take_while(is_decided));
             if done.len() == items.len() {

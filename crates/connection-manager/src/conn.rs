@@ -8,15 +8,13 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use starling_ports::sessions::Detach;
 use starling_stream::{Ending, Input, Output, Settings};
-use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use tracing::debug;
 
-use crate::driver::Driver;
+use crate::driver::{Driver, Held};
 use crate::pump::{self, MAX_READS, MAX_UNSENT, Pump};
 use crate::room::Place;
 use crate::scratch::Scratch;
@@ -30,32 +28,25 @@ pub(crate) const LINGER_BYTES: usize = 1024 * 1024;
 
 /// What a connection begins with.
 pub(crate) struct Start {
-    pub(crate) tcp: TcpStream,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) socket: Socket,
     pub(crate) peer: IpAddr,
     pub(crate) place: Place,
     pub(crate) settings: Arc<Settings>,
-    /// TLS from the first byte.
-    pub(crate) tls: Option<Arc<ServerConfig>>,
-    /// Bytes that were read before it was known what they belong to.
-    pub(crate) read: Vec<u8>,
+    pub(crate) stop: CancellationToken,
 }
 
-/// Serves one client until its connection ends.
-pub(crate) async fn serve(shared: Arc<Shared>, start: Start, stop: CancellationToken) {
-    let held = OnceLock::new();
-    let mut socket = Socket::new(start.tcp);
-    if let Some(config) = &start.tls
-        && let Err(error) = socket.start_tls(config)
-    {
-        debug!(%error, "no TLS for a client");
-        return;
+/// Serves one client until its connection ends. What it begins with is in a box, for what is moved within a future has room in it as
+/// long as it lives.
+pub(crate) fn serve(start: Box<Start>) -> impl Future<Output = ()> {
+    let (shared, stop) = (start.shared.clone(), start.stop.clone());
+    async move {
+        let held = OnceLock::new();
+        let (sleep, stopped) = (pin!(sleep_until(Instant::now())), pin!(stop.cancelled()));
+        let mut conn = Conn::new(&shared, &held, start, sleep, stopped);
+        let ended = (&mut conn).await;
+        Box::pin(end(&mut conn.0.driver, &mut conn.0.socket, ended)).await;
     }
-    let (sleep, stopped) = (pin!(sleep_until(Instant::now())), pin!(stop.cancelled()));
-    let driver = Driver::new(&shared, &held, start.settings, start.peer, Some(start.place));
-    let pump = Pump::new(&shared, driver, socket, sleep, stopped);
-    let mut conn = Conn { pump, begin: start.read };
-    let ended = (&mut conn).await;
-    Box::pin(end(&mut conn.pump.driver, &mut conn.pump.socket, ended)).await;
 }
 
 /// The end of a connection: the client learns why, the session that its socket is gone.
@@ -81,71 +72,77 @@ pub(crate) async fn end(driver: &mut Driver<'_>, socket: &mut Socket, ended: io:
     }
 }
 
-struct Conn<'a, 's> {
-    pump: Pump<'a, 's>,
-    begin: Vec<u8>,
-}
+struct Conn<'a, 's>(Pump<'a, 's>);
 
 impl Future for Conn<'_, '_> {
     type Output = io::Result<Ending>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<Ending>> {
-        pump::turn(&self.pump.shared.pool, |scratch| self.turn(cx, scratch))
+        pump::turn(&self.0.shared.pool, |scratch| self.turn(cx, scratch))
     }
 }
 
-impl Conn<'_, '_> {
+impl<'a, 's> Conn<'a, 's> {
+    #[expect(clippy::boxed_local, reason = "the box is given back here, not at the end of the connection")]
+    fn new(
+        shared: &'a Shared,
+        held: &'a OnceLock<Held>,
+        start: Box<Start>,
+        sleep: Pin<&'a mut Sleep>,
+        stopped: Pin<&'a mut WaitForCancellationFuture<'s>>,
+    ) -> Conn<'a, 's> {
+        let Start { socket, peer, place, settings, .. } = *start;
+        let driver = Driver::new(shared, held, settings, peer, Some(place));
+        Conn(Pump::new(shared, driver, socket, sleep, stopped))
+    }
+
     /// Everything that can be done now; what is written goes out at its end, in one piece.
     fn turn(&mut self, cx: &mut Context<'_>, scratch: &mut Scratch) -> io::Result<Option<Ending>> {
         let Scratch { raw, decrypted, out, wire, frames: _ } = scratch;
-        self.pump.begin(cx, out)?;
-        if !self.begin.is_empty() {
-            let begin = std::mem::take(&mut self.begin);
-            self.pump.driver.handle(Input::Bytes(&begin), out);
-        }
+        self.0.begin(cx, out)?;
         for round in 0.. {
-            if !self.pump.socket.is_handshaking() {
-                self.pump.driver.turn_away(out);
+            if !self.0.socket.is_handshaking() {
+                self.0.driver.turn_away(out);
             }
-            self.pump.driver.turn(cx, self.pump.room(), out);
-            if self.pump.driver.take_starttls() {
+            self.0.driver.turn(cx, self.0.room(), out);
+            if self.0.driver.take_starttls() {
                 self.start_tls(cx, out, wire)?;
             }
-            if !self.pump.wants_input(out) || self.pump.paused_until().is_some() {
+            if !self.0.wants_input(out) || self.0.paused_until().is_some() {
                 break;
             }
             if round == MAX_READS {
                 cx.waker().wake_by_ref();
                 break;
             }
-            let Poll::Ready(chunk) = self.pump.socket.poll_read(cx, raw, decrypted) else { break };
+            let Poll::Ready(chunk) = self.0.socket.poll_read(cx, raw, decrypted) else { break };
             self.take(&chunk?, raw, decrypted, out);
         }
-        let is_full = self.pump.socket.unsent() + out.bytes.len() >= MAX_UNSENT;
-        self.pump.write(cx, &out.bytes, wire, is_full)?;
-        self.pump.arm(cx, [None, None]);
-        Ok(self.pump.driver.ending())
+        let is_full = self.0.socket.unsent() + out.bytes.len() >= MAX_UNSENT;
+        self.0.write(cx, &out.bytes, wire, is_full)?;
+        self.0.arm(cx, [None, None]);
+        Ok(self.0.driver.ending())
     }
 
     fn take(&mut self, chunk: &Chunk, raw: &[u8], decrypted: &mut Vec<u8>, out: &mut Output) {
         if let Some(exporter) = chunk.secured {
-            self.pump.driver.handle(Input::TlsStarted { exporter }, out);
+            self.0.driver.handle(Input::TlsStarted { exporter }, out);
         }
-        let bytes = self.pump.read(chunk, raw, decrypted);
+        let bytes = self.0.read(chunk, raw, decrypted);
         if !bytes.is_empty() {
-            self.pump.driver.handle(Input::Bytes(bytes), out);
+            self.0.driver.handle(Input::Bytes(bytes), out);
         }
         decrypted.clear();
         if chunk.eof {
-            self.pump.end_of_input(out);
+            self.0.end_of_input(out);
         }
     }
 
     /// `<proceed/>` goes out in the open, everything after it is TLS.
     fn start_tls(&mut self, cx: &mut Context<'_>, out: &mut Output, wire: &mut Vec<u8>) -> io::Result<()> {
-        self.pump.socket.write(cx, &out.bytes, wire)?;
+        self.0.socket.write(cx, &out.bytes, wire)?;
         out.bytes.clear();
         out.ends.clear();
-        self.pump.socket.start_tls(&self.pump.shared.tls.starttls).map_err(io::Error::other)
+        self.0.socket.start_tls(&self.0.shared.tls.starttls).map_err(io::Error::other)
     }
 }

@@ -103,6 +103,11 @@ mod tests {
     use super::*;
     use crate::outbox::Outbox;
 
+    fn session(number: u128) -> SessionRef {
+        let jid = FullJid::new(&format!("alice@a.example/{number}")).unwrap();
+        SessionRef { id: SessionId(number), jid, epoch: Epoch(1) }
+    }
+
     fn config(window: u64, max_rate: u32) -> DrainConfig {
         DrainConfig { window: Duration::from_secs(window), max_rate }
     }
@@ -131,9 +136,8 @@ mod tests {
         let hub = Hub::new(NodeId::default());
         let outboxes: Vec<Arc<Outbox>> = (0..100)
             .map(|number| {
-                let outbox = Arc::new(hub.outbox(Epoch(1), LogNumber(0)));
-                let jid = FullJid::new(&format!("alice@a.example/{number}")).unwrap();
-                hub.register(&SessionRef { id: SessionId(number), jid, epoch: Epoch(1) }, outbox.clone());
+                let outbox = Arc::new(hub.outbox(session(number), LogNumber(0)));
+                hub.register(outbox.clone());
                 outbox
             })
             .collect();
@@ -151,10 +155,7 @@ mod tests {
             "they are still here"
         );
         assert_eq!(early + told(&outboxes), 100);
-        outboxes
-            .iter()
-            .enumerate()
-            .for_each(|(number, _)| hub.unregister(SessionId(number as u128), Epoch(1)));
+        outboxes.iter().enumerate().for_each(|(number, _)| hub.unregister(&session(number as u128)));
         assert_eq!(draining.await, 0);
         assert!(begin.elapsed() < Duration::from_secs(25));
     }
@@ -163,14 +164,12 @@ mod tests {
     async fn nobody_is_waited_for_when_all_have_left_by_themselves() {
         let hub = Hub::new(NodeId::default());
         for number in 0..100 {
-            let jid = FullJid::new(&format!("alice@a.example/{number}")).unwrap();
-            let outbox = Arc::new(hub.outbox(Epoch(1), LogNumber(0)));
-            hub.register(&SessionRef { id: SessionId(number), jid, epoch: Epoch(1) }, outbox);
+            hub.register(Arc::new(hub.outbox(session(number), LogNumber(0))));
         }
         let (config, stop) = (config(120, 500), CancellationToken::new());
         let mut draining = Box::pin(drain(&hub, &config, &stop));
         assert!(tokio::time::timeout(Duration::from_secs(3), &mut draining).await.is_err());
-        (0..100).for_each(|number| hub.unregister(SessionId(number), Epoch(1)));
+        (0..100).for_each(|number| hub.unregister(&session(number)));
         let left = Instant::now();
         assert_eq!(draining.await, 0);
         assert!(left.elapsed() <= LONGEST * 2, "it took {:?}", left.elapsed());
@@ -179,9 +178,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_never_leaves_is_not_waited_for_for_ever() {
         let hub = Hub::new(NodeId::default());
-        let jid = FullJid::new("alice@a.example/stuck").unwrap();
-        let outbox = Arc::new(hub.outbox(Epoch(1), LogNumber(0)));
-        hub.register(&SessionRef { id: SessionId(1), jid, epoch: Epoch(1) }, outbox);
+        hub.register(Arc::new(hub.outbox(session(1), LogNumber(0))));
         let (begin, config) = (tokio::time::Instant::now(), config(120, 500));
         let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
         let guard = metrics::set_default_local_recorder(&recorder); // the test has one thread

@@ -5,6 +5,7 @@ mod claim;
 mod finish;
 mod followed;
 mod held;
+mod newcomer;
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -14,7 +15,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use starling_ports::delivery::Command;
-use starling_ports::ids::{LogNumber, SessionId};
+use starling_ports::ids::LogNumber;
 use starling_ports::ingress::{Answered, PulledBatch};
 use starling_stanza::Draft;
 use starling_stream::{Attached, Effect, Ending, Input, Machine, Output, Settings};
@@ -24,12 +25,12 @@ use tracing::debug;
 use self::again::Again;
 use self::followed::Followed;
 pub(crate) use self::held::{Held, last};
-use crate::admission::{Permit, Turn, Wish};
+use self::newcomer::Newcomer;
+use crate::admission::{Permit, Wish};
 use crate::metrics::{Evicted, Metrics, State, evicted};
 use crate::rate::{Bucket, Rate};
-use crate::room::Place;
+use crate::room::{Place, Seat};
 use crate::shared::Shared;
-use crate::strangers::Stranger;
 
 /// Entries of one pull.
 const PULL_LIMIT: usize = 64;
@@ -49,13 +50,10 @@ pub(crate) struct Driver<'a> {
     shared: &'a Shared,
     held: &'a OnceLock<Held>,
     machine: Machine,
-    peer: IpAddr,
     started: Instant,
-    now: Duration,                        // since then, as of this turn
-    waiting: Option<Box<(Turn, Effect)>>, // until it is let in
+    now: Duration,                   // since then, as of this turn
+    newcomer: Option<Box<Newcomer>>, // until it has a session
     call: Job<'a, Input<'static>>,
-    resuming: Option<SessionId>,
-    exchange: Option<u128>,
     again: Option<Box<Again<'a>>>, // where a store may forget a session
     submit: Job<'a, starling_ports::Result<Answered>>,
     followed: Option<Box<Followed>>, // if anything of it is
@@ -66,11 +64,9 @@ pub(crate) struct Driver<'a> {
     retry_at: Option<Duration>,
     stanzas: Bucket,
     starttls: bool,
-    stranger: Option<Stranger>,    // until it is bound
-    place: Option<Place>,          // of its connection, if it has one of its own
-    refusal: Option<&'static str>, // that it has not been told
-    state: State,                  // as it is counted
-    submitted: Duration,           // when the batch under way was taken
+    _seat: Option<Seat>, // of its connection, if it has one of its own
+    state: State,        // as it is counted
+    submitted: Duration, // when the batch under way was taken
     ending: Option<Ending>,
 }
 
@@ -82,16 +78,7 @@ impl<'a> Driver<'a> {
         peer: IpAddr,
         place: Option<Place>,
     ) -> Driver<'a> {
-        let stranger = shared.strangers.enter(peer, shared.limits.unauthenticated_per_address);
-        let refusal = match place.as_ref().is_some_and(Place::is_refused) {
-            true => Some(("resource-constraint", &shared.metrics.full)),
-            false if stranger.is_none() => Some(("policy-violation", &shared.metrics.rejects)),
-            false => None,
-        };
-        let refusal = refusal.map(|(condition, count)| {
-            count.increment(1);
-            condition
-        });
+        let (seat, newcomer) = Newcomer::enter(shared, peer, place);
         shared.metrics.streams(State::Handshake).increment(1.0);
         Driver {
             shared,
@@ -99,13 +86,10 @@ impl<'a> Driver<'a> {
             state: State::Handshake,
             submitted: Duration::ZERO,
             machine: Machine::new(settings, peer),
-            peer,
             started: Instant::now(),
             now: Duration::ZERO,
-            waiting: None,
+            newcomer: Some(Box::new(newcomer)),
             call: None,
-            resuming: None,
-            exchange: None,
             again: shared.hub.keeps().then(Box::default),
             submit: None,
             followed: None,
@@ -116,9 +100,7 @@ impl<'a> Driver<'a> {
             retry_at: None,
             stanzas: Bucket::new(shared.stanza_rate()),
             starttls: false,
-            refusal,
-            stranger,
-            place,
+            _seat: seat,
             ending: None,
         }
     }
@@ -207,7 +189,7 @@ impl<'a> Driver<'a> {
 
     /// Sends a client away that is one too many. To be called when it can hear why.
     pub(crate) fn turn_away(&mut self, out: &mut Output) {
-        if let Some(condition) = self.refusal.take() {
+        if let Some(condition) = self.newcomer.as_mut().and_then(|newcomer| newcomer.refusal.take()) {
             debug!(condition, "a client is one too many");
             self.handle(Input::Command(Command::Close(condition)), out);
         }
@@ -259,19 +241,19 @@ impl<'a> Driver<'a> {
             drafts.iter().for_each(|submitted| received(&submitted.draft));
             self.submitted = now;
             self.again.iter_mut().for_each(|again| again.note(&drafts));
-            self.submit = Some(shared.ingress.submit(&held.session, drafts));
+            self.submit = Some(shared.ingress.submit(held.session(), drafts));
         }
         if self.pull.is_some() || self.retry_at.is_some_and(|at| now < at) {
             return;
         }
         self.retry_at = None;
         if let Some(upto) = self.acknowledge.take() {
-            let done = shared.ingress.acknowledge(&held.session, upto);
+            let done = shared.ingress.acknowledge(held.session(), upto);
             self.pull = Some(Box::pin(async move { LogAnswer::Acknowledged(upto, done.await) }));
         } else if self.machine.can_deliver()
             && let Some(after) = held.outbox.begin_pull()
         {
-            let pulled = shared.ingress.pull(&held.session, after, PULL_LIMIT);
+            let pulled = shared.ingress.pull(held.session(), after, PULL_LIMIT);
             self.pull = Some(Box::pin(async move { LogAnswer::Pulled(pulled.await) }));
         }
     }
@@ -291,10 +273,7 @@ impl<'a> Driver<'a> {
             let answered = result.inspect_err(|error| debug!(%error, "a store did not answer")).ok();
             self.handle(Input::Handled(answered.map(|answered| answered.handling)), out);
         }
-        if let Some((turn, _)) = self.waiting.as_deref_mut()
-            && let Poll::Ready(permit) = Pin::new(turn).poll(cx)
-            && let Some((wants, permit)) = self.waiting.take().map(|waiting| waiting.1).zip(permit.ok())
-        {
+        if let Some((wants, permit)) = self.newcomer.as_mut().and_then(|newcomer| newcomer.poll_turn(cx)) {
             moved = true;
             self.attach(wants, permit);
         }
@@ -380,13 +359,13 @@ impl<'a> Driver<'a> {
         for effect in out.effects.drain(..) {
             match effect {
                 Effect::Authenticate(step) => {
-                    self.exchange = Some(step.exchange);
+                    self.newcomer.iter_mut().for_each(|newcomer| newcomer.exchange = Some(step.exchange));
                     let replied = shared.authentication.step(*step);
                     self.call = Some(Box::pin(async move { Input::Authenticated(replied.await) }));
                 }
                 Effect::AbortExchange(exchange) => shared.authentication.abort(exchange),
                 Effect::Register(register) => {
-                    let peer = self.peer;
+                    let peer = self.machine.peer();
                     self.call = Some(Box::pin(async move {
                         let done = shared.ingress.register(
                             &register.domain,
@@ -402,13 +381,13 @@ impl<'a> Driver<'a> {
                 Effect::EnableSm { resume, base } => {
                     let Some(held) = self.held() else { continue };
                     self.portrait_may_change();
-                    let enabled = shared.ingress.enable_sm(&held.session, resume, base);
+                    let enabled = shared.ingress.enable_sm(held.session(), resume, base);
                     self.call = Some(Box::pin(async move { Input::SmEnabled(enabled.await.ok()) }));
                 }
                 Effect::SetInactive(inactive) => {
                     let Some(held) = self.held() else { continue };
                     self.portrait_may_change();
-                    let set = shared.ingress.set_inactive(&held.session, inactive);
+                    let set = shared.ingress.set_inactive(held.session(), inactive);
                     self.call = Some(Box::pin(async move {
                         let _ = set.await; // an optimisation that the client asked for: nobody waits for it
                         Input::InactiveSet
@@ -417,13 +396,12 @@ impl<'a> Driver<'a> {
                 Effect::StartTls => self.starttls = true,
                 Effect::Attached(attached) => {
                     let Attached { session, acknowledged } = *attached;
-                    self.stranger = None;
-                    self.place.iter().for_each(Place::is_known);
-                    let outbox = Arc::new(shared.hub.outbox(session.epoch, acknowledged));
+                    self.newcomer = None;
+                    let outbox = Arc::new(shared.hub.outbox(session, acknowledged));
                     self.again.iter_mut().for_each(|again| outbox.learn(again.take_done()));
-                    shared.hub.register(&session, outbox.clone());
+                    shared.hub.register(outbox.clone());
                     self.portrait_may_change();
-                    let _ = self.held.set(Held::new(session, outbox));
+                    let _ = self.held.set(Held::new(outbox));
                 }
                 Effect::Acknowledge(upto) => {
                     self.acknowledge = self.acknowledge.max(Some(upto));
@@ -433,7 +411,7 @@ impl<'a> Driver<'a> {
                     }
                 }
                 Effect::Close(ending) => {
-                    self.stranger = None;
+                    self.newcomer.iter_mut().for_each(|newcomer| newcomer.stranger = None);
                     self.ending = Some(ending);
                 }
             }
@@ -444,7 +422,11 @@ impl<'a> Driver<'a> {
     fn admit(&mut self, wish: Wish, wants: Effect) {
         match self.shared.admission.enter(wish, self.shared.limits.logins_at_once) {
             Ok(permit) => self.attach(wants, permit),
-            Err(turn) => self.waiting = Some(Box::new((turn, wants))),
+            Err(turn) => {
+                if let Some(newcomer) = &mut self.newcomer {
+                    newcomer.waiting = Some((turn, wants));
+                }
+            }
         }
     }
 
@@ -460,7 +442,7 @@ impl<'a> Driver<'a> {
                 }));
             }
             Effect::Resume(resume) => {
-                self.resuming = Some(resume.session);
+                self.newcomer.iter_mut().for_each(|newcomer| newcomer.resuming = Some(resume.session));
                 let claimed = shared.claim(*resume, permit);
                 self.call = Some(Box::pin(async move { Input::Resumed(claimed.await) }));
             }

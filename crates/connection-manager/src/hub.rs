@@ -33,7 +33,6 @@ type Shard = HashMap<SessionId, Held>;
 
 #[derive(Debug)]
 struct Held {
-    jid: FullJid,
     since: Timestamp,
     outbox: Arc<Outbox>,
 }
@@ -47,6 +46,12 @@ pub struct HeldSession {
     pub since: Timestamp,
     /// Stanzas that its client has not acknowledged, where that is kept here.
     pub unacknowledged: u64,
+}
+
+impl Held {
+    fn jid(&self) -> &FullJid {
+        &self.outbox.session().jid
+    }
 }
 
 impl Hub {
@@ -69,9 +74,9 @@ impl Hub {
     }
 
     /// An outbox of this node, behind `last`, that nobody finds yet.
-    pub(crate) fn outbox(&self, epoch: Epoch, last: LogNumber) -> Outbox {
-        let new = if self.keeps { Outbox::keeping } else { Outbox::new };
-        new(epoch, last, &self.budget)
+    pub(crate) fn outbox(&self, session: SessionRef, last: LogNumber) -> Outbox {
+        let outbox = Outbox::new(session, last, &self.budget, &self.trail);
+        if self.keeps { outbox.keeping() } else { outbox }
     }
 
     /// How many bytes are kept for clients now.
@@ -109,9 +114,9 @@ impl Hub {
         let mut found = Vec::new();
         for shard in &self.shards {
             let sessions = shard.read();
-            let wanted = sessions.values().filter(|held| of.is_none_or(|of| held.jid.bare() == *of));
-            found.extend(wanted.take(limit - found.len()).map(|Held { jid, since, outbox }| HeldSession {
-                jid: jid.clone(),
+            let wanted = sessions.values().filter(|held| of.is_none_or(|of| held.jid().bare() == *of));
+            found.extend(wanted.take(limit - found.len()).map(|held @ Held { since, outbox }| HeldSession {
+                jid: held.jid().clone(),
                 since: *since,
                 unacknowledged: outbox.unacknowledged(),
             }));
@@ -128,26 +133,25 @@ impl Hub {
         self.shards.iter().fold((0, 0), |sums, shard| shard.read().values().fold(sums, sum))
     }
 
-    /// From now on `outbox` gets what is delivered to `session`, unless a later claim holds it already.
-    pub(crate) fn register(&self, session: &SessionRef, outbox: Arc<Outbox>) {
-        outbox.note_in(&self.trail, session);
-        let Some(shard) = self.shard(session.id) else { return };
+    /// From now on `outbox` gets what is delivered to its session, unless a later claim holds it already.
+    pub(crate) fn register(&self, outbox: Arc<Outbox>) {
+        let id = outbox.session().id;
+        let Some(shard) = self.shard(id) else { return };
         let mut sessions = shard.write();
-        match sessions.get(&session.id) {
+        match sessions.get(&id) {
             Some(present) if present.outbox.epoch() > outbox.epoch() => outbox.command(Command::Fenced),
             _ => {
-                let (jid, since) = (session.jid.clone(), SystemClock.now());
-                sessions.insert(session.id, Held { jid, since, outbox });
+                sessions.insert(id, Held { since: SystemClock.now(), outbox });
             }
         }
     }
 
     /// The connection has ended; a later claim of the same session stays.
-    pub(crate) fn unregister(&self, session: SessionId, epoch: Epoch) {
-        let Some(shard) = self.shard(session) else { return };
+    pub(crate) fn unregister(&self, session: &SessionRef) {
+        let Some(shard) = self.shard(session.id) else { return };
         let mut sessions = shard.write();
-        if sessions.get(&session).is_some_and(|present| present.outbox.epoch() == epoch) {
-            sessions.remove(&session);
+        if sessions.get(&session.id).is_some_and(|present| present.outbox.epoch() == session.epoch) {
+            sessions.remove(&session.id);
         }
     }
 
@@ -205,10 +209,7 @@ impl Holder for Hub {
     fn holdings(&self) -> Vec<Renewal> {
         let mut all = Vec::with_capacity(self.len());
         for shard in &self.shards {
-            let held = |(session, Held { jid, outbox, .. }): (&SessionId, &Held)| {
-                outbox.renewal(jid.bare(), *session)
-            };
-            all.extend(shard.read().iter().map(held));
+            all.extend(shard.read().values().map(|held| held.outbox.renewal()));
         }
         all
     }
@@ -264,8 +265,8 @@ mod tests {
     #[test]
     fn a_push_for_another_claim_has_no_effect() {
         let hub = Hub::new(NODE);
-        let outbox = Arc::new(hub.outbox(Epoch(2), LogNumber(0)));
-        hub.register(&session(2), outbox.clone());
+        let outbox = Arc::new(hub.outbox(session(2), LogNumber(0)));
+        hub.register(outbox.clone());
         hub.deliver(NODE, vec![target(1, 1)]).unwrap();
         assert!(outbox.take().is_none());
         hub.deliver(NODE, vec![target(2, 1)]).unwrap();
@@ -277,7 +278,7 @@ mod tests {
     #[test]
     fn what_is_held_is_told_with_how_far_it_came() {
         let hub = Hub::new(NODE);
-        hub.register(&session(2), Arc::new(hub.outbox(Epoch(2), LogNumber(4))));
+        hub.register(Arc::new(hub.outbox(session(2), LogNumber(4))));
         hub.deliver(NODE, vec![target(2, 5)]).unwrap();
         let held = hub.holdings();
         assert_eq!(held.len(), 1);
@@ -295,8 +296,8 @@ mod tests {
     #[test]
     fn a_session_that_is_registered_again_is_not_over_by_what_its_former_claim_hears() {
         let hub = Hub::keeping(NODE);
-        let outbox = Arc::new(hub.outbox(Epoch(1), LogNumber(0)));
-        hub.register(&session(1), outbox.clone());
+        let outbox = Arc::new(hub.outbox(session(1), LogNumber(0)));
+        hub.register(outbox.clone());
         let hears = |standing| {
             hub.renewed(NODE, SESSION, Epoch(1), &Renewed { standing, life: Life(9), saved: None });
         };
@@ -304,7 +305,7 @@ mod tests {
         hears(Standing::Over);
         assert_eq!((outbox.is_forgotten(), outbox.take_command()), (true, None));
         let outbox = Arc::new(outbox.again(Epoch(2)));
-        hub.register(&session(2), outbox.clone());
+        hub.register(outbox.clone());
         hears(Standing::Over);
         assert_eq!((outbox.is_forgotten(), outbox.take_command()), (false, None));
     }
@@ -313,13 +314,13 @@ mod tests {
     fn the_later_claim_stays() {
         let hub = Hub::new(NODE);
         let (old, new) =
-            (Arc::new(hub.outbox(Epoch(1), LogNumber(0))), Arc::new(hub.outbox(Epoch(2), LogNumber(0))));
-        hub.register(&session(2), new.clone());
-        hub.register(&session(1), old.clone());
+            (Arc::new(hub.outbox(session(1), LogNumber(0))), Arc::new(hub.outbox(session(2), LogNumber(0))));
+        hub.register(new.clone());
+        hub.register(old.clone());
         assert_eq!(old.take_command(), Some(Command::Fenced));
-        hub.unregister(SESSION, Epoch(1));
+        hub.unregister(&session(1));
         assert_eq!(hub.len(), 1);
-        hub.unregister(SESSION, Epoch(2));
+        hub.unregister(&session(2));
         assert!(hub.is_empty());
     }
 }

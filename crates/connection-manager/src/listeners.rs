@@ -324,7 +324,7 @@ async fn accept(
         }
         Metrics::accepts(kind).increment(1);
         let peer = peer.ip().to_canonical();
-        let arrival = Box::new(Arrival { present: now, kind, tcp, peer, stop: stop.clone() });
+        let arrival = Arrival { present: now, kind, tcp, peer, stop: stop.clone() };
         tasks.spawn(arrival.admit(at_door));
     }
 }

@@ -7,10 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use parking_lot::Mutex;
-use starling_jid::BareJid;
 use starling_ports::budget::Budget;
 use starling_ports::delivery::{Command, Outgoing};
-use starling_ports::ids::{Epoch, LogNumber, SessionId};
+use starling_ports::ids::{Epoch, LogNumber};
 use starling_ports::ingress::SessionRef;
 use starling_ports::position::Position;
 use starling_ports::sessions::{Renewal, Renewed, Standing};
@@ -24,14 +23,14 @@ use crate::metrics::overflowed;
 const MAX_ENTRIES: usize = 256;
 /// Most bytes that wait here.
 const MAX_BYTES: usize = 256 * 1024;
-/// Room that an empty queue keeps; a bigger one is given back.
-const KEPT_ENTRIES: usize = 8;
 
 /// The waiting entries of one session on one connection. Never waits: what finds no room stays in the log.
 #[derive(Debug)]
 pub struct Outbox {
-    epoch: Epoch,
+    session: SessionRef,
     budget: Arc<Budget>,
+    /// Where it is noted what was written to whom, and what was acknowledged.
+    trail: Arc<Trail>,
     state: Mutex<State>,
 }
 
@@ -44,15 +43,7 @@ struct State {
     command: Option<Command>,
     kept: Option<Box<Kept>>,
     leaving: Leaving,
-    noted: Option<Box<Noted>>,
     waker: Option<Waker>,
-}
-
-/// Where it is noted what was written to whom, and what was acknowledged.
-#[derive(Debug)]
-struct Noted {
-    trail: Arc<Trail>,
-    session: SessionRef,
 }
 
 /// Whether the client is to go on elsewhere.
@@ -65,7 +56,12 @@ enum Leaving {
 
 impl Outbox {
     /// An outbox that begins behind `last`, with a pull due: entries may have come before it was known.
-    pub(crate) fn new(epoch: Epoch, last: LogNumber, budget: &Arc<Budget>) -> Outbox {
+    pub(crate) fn new(
+        session: SessionRef,
+        last: LogNumber,
+        budget: &Arc<Budget>,
+        trail: &Arc<Trail>,
+    ) -> Outbox {
         let state = State {
             queue: VecDeque::new(),
             bytes: 0,
@@ -74,17 +70,16 @@ impl Outbox {
             command: None,
             kept: None,
             leaving: Leaving::No,
-            noted: None,
             waker: None,
         };
-        Outbox { epoch, budget: budget.clone(), state: Mutex::new(state) }
+        Outbox { session, budget: budget.clone(), trail: trail.clone(), state: Mutex::new(state) }
     }
 
-    /// One that keeps what its client has not acknowledged.
-    pub(crate) fn keeping(epoch: Epoch, last: LogNumber, budget: &Arc<Budget>) -> Outbox {
-        let outbox = Outbox::new(epoch, last, budget);
-        outbox.state.lock().kept = Some(Box::new(Kept::behind(last)));
-        outbox
+    /// The same, that keeps what its client has not acknowledged.
+    pub(crate) fn keeping(mut self) -> Outbox {
+        let state = self.state.get_mut();
+        state.kept = Some(Box::new(Kept::behind(state.last)));
+        self
     }
 
     /// The same under another claim: what comes by the former one finds nobody.
@@ -99,22 +94,22 @@ impl Outbox {
             command: state.command.take(),
             kept,
             leaving: state.leaving,
-            noted: state.noted.take(),
             waker: state.waker.take(),
         };
-        Outbox { epoch, budget: self.budget.clone(), state: Mutex::new(state) }
+        let session = SessionRef { epoch, ..self.session.clone() };
+        Outbox { session, budget: self.budget.clone(), trail: self.trail.clone(), state: Mutex::new(state) }
     }
 
-    /// What is done with its entries is noted in `trail`.
-    pub(crate) fn note_in(&self, trail: &Arc<Trail>, session: &SessionRef) {
-        let noted = Noted { trail: trail.clone(), session: session.clone() };
-        self.state.lock().noted = Some(Box::new(noted));
+    /// Whose it is, and by which claim its connection holds it.
+    pub(crate) fn session(&self) -> &SessionRef {
+        &self.session
     }
 
     /// What its node says of it: how far it came, and in which life of its store it was renewed last. Said again and again, and what
     /// is kept until then has its bytes for itself.
-    pub(crate) fn renewal(&self, account: BareJid, session: SessionId) -> Renewal {
-        let (epoch, mut state) = (self.epoch, self.state.lock());
+    pub(crate) fn renewal(&self) -> Renewal {
+        let SessionRef { id: session, ref jid, epoch } = self.session;
+        let (account, mut state) = (jid.bare(), self.state.lock());
         if let Some(kept) = &mut state.kept {
             kept.part_from_others();
         }
@@ -149,10 +144,8 @@ impl Outbox {
 
     /// The client has everything up to `upto`.
     pub(crate) fn acknowledged(&self, upto: LogNumber) {
+        self.trail.acknowledged(self.session.id, upto);
         let mut state = self.state.lock();
-        if let Some(noted) = &state.noted {
-            noted.trail.acknowledged(noted.session.id, upto);
-        }
         let Some(kept) = state.kept.as_mut() else { return };
         self.budget.give(kept.acknowledge(upto));
     }
@@ -179,7 +172,7 @@ impl Outbox {
 
     /// By which claim the connection holds the session.
     pub fn epoch(&self) -> Epoch {
-        self.epoch
+        self.session.epoch
     }
 
     /// The number of the last entry that came in here.
@@ -273,17 +266,16 @@ impl Outbox {
             Some(outgoing) => {
                 let size = size(outgoing);
                 state.bytes = state.bytes.saturating_sub(size);
-                if let (Some(noted), Some(id)) = (&state.noted, outgoing.id) {
-                    let SessionRef { id: session, jid, .. } = &noted.session;
-                    noted.trail.written(id, *session, jid, outgoing.number);
+                if let Some(id) = outgoing.id {
+                    let SessionRef { id: session, jid, .. } = &self.session;
+                    self.trail.written(id, *session, jid, outgoing.number);
                 }
                 match &mut state.kept {
                     Some(kept) => kept.written(outgoing.clone()),
                     None => self.budget.give(size),
                 }
             }
-            None if state.queue.capacity() > KEPT_ENTRIES => state.queue = VecDeque::new(),
-            None => {}
+            None => state.queue = VecDeque::new(), // an idle one has no room
         }
         outgoing
     }
@@ -363,6 +355,9 @@ fn size(outgoing: &Outgoing) -> usize {
 mod tests {
     use bytes::Bytes;
     use metrics_exporter_prometheus::PrometheusBuilder;
+    use starling_jid::FullJid;
+    use starling_ports::clock::SystemClock;
+    use starling_ports::ids::SessionId;
     use starling_stanza::Wire;
 
     use super::*;
@@ -380,8 +375,15 @@ mod tests {
         }
     }
 
+    fn outbox_within(budget: &Arc<Budget>) -> Outbox {
+        let jid = FullJid::new("a@b.example/c").unwrap();
+        let session = SessionRef { id: SessionId(1), jid, epoch: Epoch(1) };
+        let trail = Arc::new(Trail::new(Arc::new(SystemClock)));
+        Outbox::new(session, LogNumber(0), budget, &trail)
+    }
+
     fn outbox() -> Outbox {
-        let outbox = Outbox::new(Epoch(1), LogNumber(0), &Arc::new(Budget::of(usize::MAX)));
+        let outbox = outbox_within(&Arc::new(Budget::of(usize::MAX)));
         assert_eq!(outbox.begin_pull(), Some(LogNumber(0)));
         outbox
     }
@@ -450,14 +452,14 @@ mod tests {
     #[test]
     fn who_acknowledges_nothing_gets_no_more_than_its_part() {
         let budget = Arc::new(Budget::of(90 * size(&outgoing(1))));
-        let one = Outbox::keeping(Epoch(1), LogNumber(0), &budget);
+        let one = outbox_within(&budget).keeping();
         assert_eq!(one.begin_pull(), Some(LogNumber(0)));
         for number in 1..=20 {
             one.push(outgoing(number));
         }
         assert_eq!(drain(&one), [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
         assert_eq!(one.begin_pull(), None, "it waits for its client");
-        let other = Outbox::keeping(Epoch(1), LogNumber(0), &budget);
+        let other = outbox_within(&budget).keeping();
         assert_eq!(other.begin_pull(), Some(LogNumber(0)), "others do not");
         one.acknowledged(LogNumber(4));
         assert_eq!(one.begin_pull(), Some(LogNumber(10)));
@@ -470,14 +472,13 @@ mod tests {
 
     #[test]
     fn what_is_kept_for_long_keeps_nothing_else() {
-        let outbox = Outbox::keeping(Epoch(1), LogNumber(0), &Arc::new(Budget::of(usize::MAX)));
+        let outbox = outbox().keeping();
         let all = Bytes::from(b"<message from='a@b'>".repeat(100));
         let wire = Wire::from_bytes(all.slice(..20)).unwrap();
         outbox.fill(vec![Outgoing { wire, ..outgoing(1) }, outgoing(2)], false);
         assert_eq!(drain(&outbox), [1, 2]);
         assert!(!all.is_unique(), "the stanza is a part of what came");
-        let account = BareJid::new("a@b.example").unwrap();
-        outbox.renewal(account, SessionId(1));
+        assert_eq!(outbox.renewal().account.as_str(), "a@b.example");
         assert!(all.is_unique());
         assert_eq!(outbox.log().unwrap().entries.len(), 2);
     }

@@ -27,8 +27,14 @@ pub(crate) struct AtDoor(OwnedSemaphorePermit);
 
 /// The descriptor of one client.
 #[derive(Debug)]
+pub(crate) struct Seat {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// The same, and whether its client has signed in.
+#[derive(Debug)]
 pub(crate) struct Place {
-    _held: OwnedSemaphorePermit,
+    seat: Seat,
     stranger: Mutex<Option<OwnedSemaphorePermit>>,
     is_refused: bool,
 }
@@ -70,7 +76,11 @@ impl Room {
             Some(Place::new(stranger, self.places.clone().acquire_owned().await.ok()?))
         };
         let admitted = timeout(AT_DOOR, both).await.ok().flatten();
-        admitted.unwrap_or(Place { _held: at_door.0, stranger: Mutex::default(), is_refused: true })
+        admitted.unwrap_or(Place {
+            seat: Seat { _permit: at_door.0 },
+            stranger: Mutex::default(),
+            is_refused: true,
+        })
     }
 }
 
@@ -82,7 +92,12 @@ fn strangers(most: usize, limit: u32) -> Arc<Semaphore> {
 
 impl Place {
     fn new(stranger: OwnedSemaphorePermit, held: OwnedSemaphorePermit) -> Place {
-        Place { _held: held, stranger: Mutex::new(Some(stranger)), is_refused: false }
+        Place { seat: Seat { _permit: held }, stranger: Mutex::new(Some(stranger)), is_refused: false }
+    }
+
+    /// What its client has as long as it is here, and what until it has signed in.
+    pub(crate) fn into_parts(self) -> (Seat, Option<OwnedSemaphorePermit>) {
+        (self.seat, self.stranger.into_inner())
     }
 
     /// Its client has signed in.

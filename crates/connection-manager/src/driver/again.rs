@@ -10,7 +10,7 @@ use starling_ports::ids::Epoch;
 use starling_ports::ingress::{Answered, Handling, SessionRef, Submitted};
 use starling_ports::position::Position;
 use starling_ports::sessions::{
-    Claimed, Detach, Flags, Portrait, Registered, Registration, Renewal, Renewed, Standing,
+    Claimed, Detach, Flags, Portrait, Registered, Registration, Renewed, Standing,
 };
 use starling_ports::{Result, StoreError};
 use starling_stanza::Kind;
@@ -100,17 +100,17 @@ impl<'a> Driver<'a> {
             }
             if again.is_refused {
                 self.retry_at = None;
-                again.standing = Some(shared.ingress.renew(shared.hub.node(), vec![renewal(held)]));
+                again.standing = Some(shared.ingress.renew(shared.hub.node(), vec![held.outbox.renewal()]));
             }
         }
         if is_forgotten || again.is_under_way() {
             return true;
         }
         if self.submit.is_none() && !again.batch.is_empty() && may_try {
-            self.submit = Some(shared.ingress.submit_again(&held.session, again.batch.clone()));
+            self.submit = Some(shared.ingress.submit_again(held.session(), again.batch.clone()));
         }
         if again.asking.is_none() && self.call.is_none() && std::mem::take(&mut again.portrait_due) {
-            again.asking = Some(shared.ingress.portrait(&held.session));
+            again.asking = Some(shared.ingress.portrait(held.session()));
         }
         self.submit.is_none() && !again.batch.is_empty()
     }
@@ -131,7 +131,7 @@ impl<'a> Driver<'a> {
         let mut portrait = again.portrait.clone();
         let (sm, resumable) = (counts.base.is_some(), counts.resumable);
         portrait.flags = Flags { sm, resumable, ..portrait.flags };
-        let SessionRef { id: session, jid, epoch } = held.session.clone();
+        let SessionRef { id: session, jid, epoch } = held.session().clone();
         debug!(
             ?session,
             entries = log.entries.len(),
@@ -177,7 +177,7 @@ impl<'a> Driver<'a> {
     }
 
     fn stands(&mut self, held: &Held, answer: Result<Vec<Renewed>>) {
-        let (hub, session) = (&self.shared.hub, &held.session);
+        let (hub, session) = (&self.shared.hub, held.session());
         let Some(again) = &mut self.again else { return };
         match answer.as_deref() {
             Ok([renewed]) if renewed.standing != Standing::Away => {
@@ -197,10 +197,10 @@ impl<'a> Driver<'a> {
         let Some(mut held) = self.held() else { return Ok(()) };
         let ingress = &self.shared.ingress;
         if !held.outbox.is_forgotten() {
-            if ingress.detach(&held.session, why).await? || self.again.is_none() {
+            if ingress.detach(held.session(), why).await? || self.again.is_none() {
                 return Ok(());
             }
-            let renewed = ingress.renew(self.shared.hub.node(), vec![renewal(held)]).await?;
+            let renewed = ingress.renew(self.shared.hub.node(), vec![held.outbox.renewal()]).await?;
             match renewed.first() {
                 Some(renewed) if renewed.standing == Standing::Unknown => held.outbox.renewed(renewed),
                 Some(renewed) if renewed.standing == Standing::Over => return Ok(()), // or it is somebody else's
@@ -214,17 +214,16 @@ impl<'a> Driver<'a> {
         if let Registered::Again { epoch } = registering.await? {
             self.go_on(held, epoch);
             held = self.held().unwrap_or(held);
-            self.shared.ingress.detach(&held.session, why).await?;
+            self.shared.ingress.detach(held.session(), why).await?;
         }
         Ok(())
     }
 
     /// Under its next claim.
     fn go_on(&mut self, held: &Held, epoch: Epoch) {
-        let session = SessionRef { epoch, ..held.session.clone() };
         let outbox = Arc::new(held.outbox.again(epoch));
-        self.shared.hub.register(&session, outbox.clone());
-        let _ = held.next.set(Box::new(Held::new(session, outbox)));
+        self.shared.hub.register(outbox.clone());
+        let _ = held.next.set(Box::new(Held::new(outbox)));
         self.again.iter_mut().for_each(|again| again.token = None);
         self.shared.metrics.registered.increment(1);
     }
@@ -239,11 +238,6 @@ impl<'a> Driver<'a> {
             }
         }
     }
-}
-
-fn renewal(held: &Held) -> Renewal {
-    let SessionRef { id: session, jid, .. } = &held.session;
-    held.outbox.renewal(jid.bare(), *session)
 }
 
 fn undecided() -> StoreError {

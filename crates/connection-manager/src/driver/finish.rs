@@ -10,7 +10,7 @@ use starling_stream::Input;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::{Driver, Held, RETRY_AFTER};
+use super::{Driver, Newcomer, RETRY_AFTER};
 
 /// How long a store may be away before a session is left to whoever finds it: as long as sockets wait for it (session-log rule 25).
 const OUTAGE: Duration = Duration::from_secs(60);
@@ -19,12 +19,12 @@ impl Driver<'_> {
     /// After the end: what was read is still handled, then the session hears that its socket is gone. If nobody could tell it, that is
     /// the answer, and it is to be said by `insist`.
     pub(crate) async fn finish(&mut self, why: Option<Detach>) -> Option<Detach> {
-        self.waiting = None;
+        let (exchange, resuming) = self.newcomer.as_deref_mut().map_or((None, None), Newcomer::give_up);
         if let Some(call) = self.call.take() {
             // A session that was bound or resumed for nobody is let go at once, and so is a SASL exchange.
-            let session = match (call.await, self.resuming) {
+            let session = match (call.await, resuming) {
                 (Input::Authenticated(Reply::Challenge(_)), _) => {
-                    self.exchange.into_iter().for_each(|exchange| self.shared.authentication.abort(exchange));
+                    exchange.into_iter().for_each(|exchange| self.shared.authentication.abort(exchange));
                     None
                 }
                 (Input::Bound(Ok(session)), _) => Some(session),
@@ -37,7 +37,8 @@ impl Driver<'_> {
                 let _ = self.shared.ingress.detach(&session, Detach::Lost).await;
             }
         }
-        let Held { session, outbox, .. } = self.held()?;
+        let held = self.held()?;
+        let (session, outbox) = (held.session(), &held.outbox);
         if let Some(submit) = self.submit.take() {
             let answer = submit.await;
             self.is_unknown |= !matches!(answer, Ok(Answered { handling: Handling::Done(_), .. }));
@@ -80,8 +81,8 @@ impl Driver<'_> {
     }
 
     fn unregister(&self) {
-        if let Some(Held { session, outbox, .. }) = self.held() {
-            self.shared.hub.unregister(session.id, outbox.epoch());
+        if let Some(held) = self.held() {
+            self.shared.hub.unregister(held.session());
         }
     }
 }

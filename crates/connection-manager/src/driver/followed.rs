@@ -81,7 +81,7 @@ impl Driver<'_> {
     pub(super) fn follow(&mut self, held: &Held, drafts: &mut [Submitted]) {
         let tracer = &self.shared.tracer;
         for submitted in drafts {
-            if let Some(why) = tracer.sample(&held.session.jid, submitted.draft.to()) {
+            if let Some(why) = tracer.sample(&held.session().jid, submitted.draft.to()) {
                 self.followed.get_or_insert_default().receive(tracer, submitted, &why);
             }
         }

@@ -9,15 +9,18 @@ use crate::outbox::Outbox;
 /// The session that a connection holds: set once.
 #[derive(Debug)]
 pub(crate) struct Held {
-    pub(crate) session: SessionRef,
     pub(crate) outbox: Arc<Outbox>,
     /// The same session under its next claim, once it was registered again.
     pub(crate) next: OnceLock<Box<Held>>,
 }
 
 impl Held {
-    pub(crate) fn new(session: SessionRef, outbox: Arc<Outbox>) -> Held {
-        Held { session, outbox, next: OnceLock::new() }
+    pub(crate) fn new(outbox: Arc<Outbox>) -> Held {
+        Held { outbox, next: OnceLock::new() }
+    }
+
+    pub(crate) fn session(&self) -> &SessionRef {
+        self.outbox.session()
     }
 }
 

@@ -23,10 +23,9 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::arrival::Arrival;
+use crate::arrival::{Admitted, Arrival};
 use crate::conn::{LINGER, LINGER_BYTES};
 use crate::listeners::Kind;
-use crate::room::Place;
 use crate::transport::{Transport, websocket};
 use caller::Caller;
 use io::HttpIo;
@@ -49,16 +48,16 @@ struct Upgrade {
 }
 
 /// Serves requests until the connection ends or becomes a WebSocket.
-pub(crate) async fn serve(arrival: Box<Arrival>, place: Place) {
-    let shared = arrival.present.shared.clone();
+pub(crate) async fn serve(admitted: Box<Admitted>) {
+    let shared = admitted.arrival.present.shared.clone();
     // What only HTTP needs is given back before a WebSocket begins.
-    if let Some((start, stop)) = Box::pin(requests(arrival, place)).await {
+    if let Some((start, stop)) = Box::pin(requests(admitted)).await {
         websocket::serve(shared, start, stop).await;
     }
 }
 
-async fn requests(arrival: Box<Arrival>, place: Place) -> Option<(websocket::Start, CancellationToken)> {
-    let Arrival { present, kind, tcp, peer, stop } = *arrival;
+async fn requests(admitted: Box<Admitted>) -> Option<(websocket::Start, CancellationToken)> {
+    let Admitted { arrival: Arrival { present, kind, tcp, peer, stop }, place } = *admitted;
     let tls = (kind == Kind::Https).then_some(&*present.shared.tls.https);
     let io = HttpIo::new(tcp, tls, present.shared.pool.clone())
         .inspect_err(|error| debug!(%error, "no TLS for a client"))

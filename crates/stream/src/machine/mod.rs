@@ -81,6 +81,11 @@ impl Machine {
         }
     }
 
+    /// Whose connection it is.
+    pub fn peer(&self) -> IpAddr {
+        self.peer
+    }
+
     /// Takes what happened at `now`, counted from the beginning of the connection; `out` grows by what follows from it.
     pub fn handle(&mut self, now: Duration, input: Input<'_>, out: &mut Output) {
         if self.state == Life::Closed {

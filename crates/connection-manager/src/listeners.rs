@@ -165,12 +165,12 @@ impl Present {
             mechanisms: self.config.listen.offered(),
             registration: self.shared.ingress.offers_registration(),
             features: self.features.clone(),
-            before_login: Limits { bytes: most(limits.login_bytes), ..Limits::BEFORE_LOGIN },
-            after_login: Limits {
+            before_login: Arc::new(Limits { bytes: most(limits.login_bytes), ..Limits::BEFORE_LOGIN }),
+            after_login: Arc::new(Limits {
                 bytes: most(limits.stanza_bytes),
                 depth: most(limits.depth),
                 ..Limits::AFTER_LOGIN
-            },
+            }),
             login_within: limits.login_within,
             stanza_within: limits.stanza_within,
             ping_within: limits.ping_within,

@@ -221,7 +221,7 @@ impl Session {
         self.bytes = self.bytes.saturating_sub(bytes);
         self.numbered = self.numbered.saturating_sub(bytes);
         if self.log.is_empty() {
-            self.log.shrink_to(16); // an idle session keeps no buffers
+            self.log = VecDeque::new(); // an idle session keeps no buffers
         }
         gone
     }

@@ -4,6 +4,7 @@ use starling_jid::BareJid;
 use starling_ports::authentication::Mechanism;
 use starling_xml::{Framing, Limits};
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What protects the connection.
@@ -33,9 +34,9 @@ pub struct Settings {
     /// More stream features after login, as canonical XML: what other parts of the server advertise (XEP-0115).
     pub features: String,
     /// Limits before login.
-    pub before_login: Limits,
+    pub before_login: Arc<Limits>,
     /// Limits after login.
-    pub after_login: Limits,
+    pub after_login: Arc<Limits>,
     /// How long a client may take to sign in; zero: for ever.
     pub login_within: Duration,
     /// How long a stanza may take from its first byte to its last; zero: for ever.

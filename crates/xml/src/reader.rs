@@ -1,5 +1,7 @@
 //! Bytes in, checked elements out: incremental, without I/O, and without a buffer while nothing has begun.
 
+use std::sync::{Arc, LazyLock};
+
 use crate::chars::is_space;
 use crate::scan::{Found, Scan, tag_end};
 use crate::scope::Declared;
@@ -30,10 +32,10 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Reader {
     framing: Framing,
-    limits: Box<Limits>,
+    limits: Arc<Limits>,
     partial: Vec<u8>,
     scan: Scan,
-    stream: Option<Box<Stream>>,
+    stream: Option<Arc<Stream>>,
     started: bool,  // something was read: no declaration and no byte order mark may come any more
     is_again: bool, // what the client wrote behind the last element of the former stream may still come
     closed: bool,
@@ -46,16 +48,28 @@ struct Stream {
     name: Box<str>,
 }
 
+/// What most clients write: one for all of them.
+static USUAL: LazyLock<Arc<Stream>> =
+    LazyLock::new(|| Arc::new(Stream { declared: Declared::usual(), name: "stream:stream".into() }));
+
+impl Stream {
+    fn of(declared: Declared, name: &str) -> Arc<Stream> {
+        if *name == *USUAL.name && declared.is_same(&USUAL.declared) {
+            return USUAL.clone();
+        }
+        Arc::new(Stream { declared, name: name.into() })
+    }
+}
+
 /// How UTF-16 and UTF-32 begin (RFC 6120 §11.6).
 const OTHER_ENCODINGS: [&[u8]; 4] = [b"\xfe", b"\xff", b"\0", b"<\0"];
 
 impl Reader {
     /// For a new connection.
-    pub fn new(framing: Framing, limits: Limits) -> Reader {
-        let limits = Box::new(limits);
+    pub fn new(framing: Framing, limits: impl Into<Arc<Limits>>) -> Reader {
         Reader {
             framing,
-            limits,
+            limits: limits.into(),
             partial: Vec::new(),
             scan: Scan::default(),
             stream: None,
@@ -66,8 +80,8 @@ impl Reader {
     }
 
     /// Other limits from now on.
-    pub fn set_limits(&mut self, limits: Limits) {
-        *self.limits = limits;
+    pub fn set_limits(&mut self, limits: impl Into<Arc<Limits>>) {
+        self.limits = limits.into();
     }
 
     /// A new stream begins on the same connection (RFC 6120 §4.3.3): everything read so far is forgotten.
@@ -241,7 +255,7 @@ impl Reader {
             .trim_start_matches('<')
             .split(|character: char| character.is_ascii_whitespace() || character == '>')
             .next();
-        self.stream = Some(Box::new(Stream { declared, name: name.unwrap_or_default().into() }));
+        self.stream = Some(Stream::of(declared, name.unwrap_or_default()));
         self.started = true;
         Ok(Some((Event::Open(head), at + length)))
     }

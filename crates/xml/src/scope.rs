@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::ns;
 
 /// A declaration. The empty prefix is the default namespace.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Binding<'a> {
     prefix: Cow<'a, str>,
     uri: Cow<'a, str>,
@@ -27,6 +27,17 @@ pub(crate) struct Scope<'a> {
 pub(crate) struct Declared(Box<[Binding<'static>]>);
 
 impl Declared {
+    /// What the header of a client declares that declares nothing of its own (RFC 6120 §4.8).
+    pub(crate) fn usual() -> Declared {
+        let binding = |(prefix, uri)| Binding { prefix: Cow::Borrowed(prefix), uri: Cow::Borrowed(uri) };
+        Declared([("", ns::CLIENT), ("stream", ns::STREAM)].map(binding).into())
+    }
+
+    /// Whether `other` declares the same, in whatever order.
+    pub(crate) fn is_same(&self, other: &Declared) -> bool {
+        self.0.len() == other.0.len() && self.0.iter().all(|binding| other.0.contains(binding))
+    }
+
     /// The scope of the stream's elements.
     pub(crate) fn scope(&self) -> Scope<'_> {
         Scope { outer: &self.0, ..Scope::default() }
@@ -84,5 +95,31 @@ impl<'a> Scope<'a> {
             uri: Cow::Owned(binding.uri.into_owned()),
         };
         Declared(self.own.into_iter().map(own).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn declared(bindings: &[(&'static str, &'static str)]) -> Declared {
+        let mut scope = Scope::default();
+        bindings.iter().for_each(|(prefix, uri)| scope.declare((*prefix).into(), (*uri).into()));
+        scope.into_declared()
+    }
+
+    #[test]
+    fn only_what_says_the_same_is_the_usual() {
+        let (client, stream) = (("", ns::CLIENT), ("stream", ns::STREAM));
+        for (bindings, is_same) in [
+            (vec![client, stream], true),
+            (vec![stream, client], true),
+            (vec![client], false),
+            (vec![client, ("s", ns::STREAM)], false),
+            (vec![("", ns::STREAM), ("stream", ns::CLIENT)], false),
+            (vec![client, stream, ("c", ns::CLIENT)], false),
+        ] {
+            assert_eq!(declared(&bindings).is_same(&Declared::usual()), is_same, "{bindings:?}");
+        }
     }
 }

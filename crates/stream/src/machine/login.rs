@@ -153,7 +153,7 @@ impl Machine {
                 self.mark(out);
                 self.phase =
                     Phase::Authenticated(Box::new(Account { jid: account, request: None, resume: None }));
-                self.reader.set_limits(self.settings.after_login);
+                self.reader.set_limits(self.settings.after_login.clone());
                 self.restart();
                 Ok(())
             }

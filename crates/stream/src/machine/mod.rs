@@ -66,7 +66,7 @@ impl Machine {
     /// For a new connection of `peer`.
     pub fn new(settings: Arc<Settings>, peer: IpAddr) -> Machine {
         Machine {
-            reader: Reader::new(settings.framing, settings.before_login),
+            reader: Reader::new(settings.framing, settings.before_login.clone()),
             settings,
             peer,
             rest: Vec::new(),

@@ -109,7 +109,7 @@ cassandra_launch() {
     flags+=(--add-opens "$one=ALL-UNNAMED")
   done
   setsid "$java" -Xms512m -Xmx1g -XX:+UseSerialGC -Xss256k -XX:-UsePerfData -XX:TieredStopAtLevel=1 \
-    -XX:MaxDirectMemorySize=256m -Djdk.attach.allowAttachSelf=true -Dio.netty.tryReflectionSetAccessible=true \
+    "-XX:ErrorFile=$home/java.log" -XX:MaxDirectMemorySize=256m -Djdk.attach.allowAttachSelf=true -Dio.netty.tryReflectionSetAccessible=true \
     -Dcassandra-foreground=yes "-Dcassandra.config=file://$home/conf/cassandra.yaml" "-Dcassandra.storagedir=$home" \
     "-Dlogback.configurationFile=$home/conf/logback.xml" -Dcassandra.ring_delay_ms=15000 \
     -Dcassandra.skip_wait_for_gossip_to_settle=0 -Dcassandra.consistent.rangemovement=false \

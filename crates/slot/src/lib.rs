@@ -15,6 +15,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 mod tracked;
+mod usual;
 mod verify;
 
 use std::collections::VecDeque;
@@ -190,8 +191,8 @@ impl Slot {
             exists: facts.exists,
             unsettled: false,
             life: facts.life,
-            blocked: Arc::new(facts.blocked),
-            preferences: Arc::new(facts.preferences),
+            blocked: usual::blocked(facts.blocked),
+            preferences: usual::preferences(facts.preferences),
             version,
             view: None,
             last,
@@ -313,8 +314,8 @@ impl Slot {
             self.seen.clear();
         }
         (self.exists, self.unsettled) = (exists, false);
-        self.blocked = Arc::new(blocked);
-        self.preferences = Arc::new(preferences);
+        self.blocked = usual::blocked(blocked);
+        self.preferences = usual::preferences(preferences);
         self.decide_anew();
     }
 

@@ -11,7 +11,7 @@ use starling_ports::sessions::{
 };
 
 use crate::log::{Logged, Stanza};
-use crate::{Limits, Promise, Slot};
+use crate::{Limits, Promise, Slot, usual};
 
 /// What is not numbered yet goes out at this many entries, though the client is inactive (XEP-0352).
 const INACTIVE: usize = 100;
@@ -86,7 +86,7 @@ impl Session {
             token: None,
             flags: Flags::default(),
             available: None,
-            directed: Arc::default(),
+            directed: usual::nobody(),
             attached: true,
             doubtful: false,
             since: now,

@@ -5,9 +5,10 @@ use std::ops::Deref;
 
 /// Reads go to the map itself; writes are noted, once somebody saves what is noted.
 #[derive(Debug)]
+#[expect(clippy::box_collection, reason = "a slot has five of them, and mostly nobody notes anything")]
 pub(crate) struct Tracked<K, V> {
     map: BTreeMap<K, V>,
-    touched: Option<BTreeSet<K>>,
+    touched: Option<Box<BTreeSet<K>>>,
 }
 
 impl<K, V> Default for Tracked<K, V> {
@@ -30,7 +31,7 @@ impl<K: Ord + Copy, V> Tracked<K, V> {
     }
     /// The same, and all that is there counts as touched.
     pub(crate) fn track_all(&mut self) {
-        self.touched = Some(self.map.keys().copied().collect());
+        self.touched = Some(Box::new(self.map.keys().copied().collect()));
     }
     fn touch(&mut self, key: K) {
         if let Some(touched) = &mut self.touched {
@@ -68,6 +69,6 @@ impl<K: Ord + Copy, V> Tracked<K, V> {
     }
     /// What was touched since the last call, each once.
     pub(crate) fn take_touched(&mut self) -> BTreeSet<K> {
-        self.touched.as_mut().map(std::mem::take).unwrap_or_default()
+        self.touched.as_deref_mut().map(std::mem::take).unwrap_or_default()
     }
 }

@@ -1,14 +1,13 @@
 //! What is done when the record may be older than what was promised: Redis came back with less than it had (rule 8).
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use starling_ports::archive::Born;
 use starling_ports::ids::{ArchiveId, Timestamp};
 
 use crate::session::Backlog;
-use crate::{Facts, Slot};
+use crate::{Facts, Slot, usual};
 
 /// How long a session is waited for whose node may register it again: it does so within seconds, when it can.
 const DOUBTFUL_FOR: Duration = Duration::from_secs(60);
@@ -20,7 +19,8 @@ impl Slot {
         self.life = facts.life;
         self.last = self.last.max(facts.last.map_or(0, |id| id.number));
         (self.exists, self.unsettled) = (facts.exists, false);
-        (self.blocked, self.preferences) = (Arc::new(facts.blocked), Arc::new(facts.preferences));
+        self.blocked = usual::blocked(facts.blocked);
+        self.preferences = usual::preferences(facts.preferences);
         for (digest, direction, id, at) in facts.origins {
             if self.seen.origin(digest, direction, at).is_none() {
                 self.seen.remember_origin(digest, direction, id, at);

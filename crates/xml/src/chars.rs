@@ -12,20 +12,36 @@ pub(crate) fn is_char(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..)
 }
 
-/// Bytes that character data cannot just be copied with: controls, markup, and the first byte of U+FFFE and U+FFFF.
-const fn special(byte: u8) -> bool {
-    byte < 0x20 && byte != b'\t' && byte != b'\n' || matches!(byte, b'&' | b'<' | b'>' | b']' | 0xef)
+/// Where a byte cannot just be copied.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Place {
+    /// From character data.
+    Text = 1,
+    /// From the value of an attribute.
+    Value = 2,
+    /// To either.
+    Out = 4,
+}
+
+/// Controls, markup, and the first byte of U+FFFE and U+FFFF.
+const fn special(byte: u8) -> u8 {
+    let is_control = byte < 0x20;
+    let text =
+        is_control && byte != b'\t' && byte != b'\n' || matches!(byte, b'&' | b'<' | b'>' | b']' | 0xef);
+    let value = is_control || matches!(byte, b'&' | b'<' | 0xef);
+    let out = is_control || matches!(byte, b'&' | b'<' | b'>' | b'\'' | 0xef);
+    (text as u8 * Place::Text as u8) | (value as u8 * Place::Value as u8) | (out as u8 * Place::Out as u8)
 }
 
 #[expect(clippy::indexing_slicing, reason = "there is an entry for each byte")]
-fn is_special(byte: u8) -> bool {
-    SPECIAL[usize::from(byte)]
+pub(crate) fn is_special(byte: u8, place: Place) -> bool {
+    SPECIAL[usize::from(byte)] & place as u8 != 0
 }
 
 /// Looked up, as this is asked of every byte.
 #[expect(clippy::indexing_slicing, reason = "it is done by the compiler, which would notice")]
-static SPECIAL: [bool; 256] = {
-    let mut table = [false; 256];
+static SPECIAL: [u8; 256] = {
+    let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         table[byte] = special(byte as u8);
@@ -38,7 +54,9 @@ static SPECIAL: [bool; 256] = {
 pub(crate) fn copy_text(out: &mut Vec<u8>, text: &str, references: bool) -> Result<(), XmlError> {
     let bytes = text.as_bytes();
     let (mut at, mut copied) = (0, 0);
-    while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| is_special(*byte))) {
+    while let Some(found) =
+        bytes.get(at..).and_then(|rest| rest.iter().position(|byte| is_special(*byte, Place::Text)))
+    {
         at += found;
         let rest = text.as_bytes().get(at..).unwrap_or_default();
         let (replaced, length): (Cow<'_, [u8]>, usize) = match rest.first() {
@@ -74,8 +92,7 @@ pub(crate) fn copy_text(out: &mut Vec<u8>, text: &str, references: bool) -> Resu
 
 /// The value of an attribute as text: references resolved, white space normalised (XML 1.0 §3.3.3).
 pub(crate) fn attribute_value(raw: &str) -> Result<Cow<'_, str>, XmlError> {
-    let plain = |byte: u8| byte >= 0x20 && !matches!(byte, b'&' | b'<' | 0xef);
-    if raw.bytes().all(plain) {
+    if !raw.bytes().any(|byte| is_special(byte, Place::Value)) {
         return Ok(Cow::Borrowed(raw));
     }
     let mut value = String::with_capacity(raw.len());

@@ -1,5 +1,7 @@
 //! Escaping, so that a reparse gives the same text. Attributes are written in single quotes.
 
+use crate::chars::{Place, is_special};
+
 /// Writes `text` as the content of an element. What XML cannot hold becomes U+FFFD.
 pub fn escape_text(out: &mut Vec<u8>, text: &str) {
     escape(out, text, |byte| match byte {
@@ -28,8 +30,7 @@ pub fn escape_attr(out: &mut Vec<u8>, value: &str) {
 fn escape(out: &mut Vec<u8>, text: &str, replacement: impl Fn(u8) -> Option<&'static [u8]>) {
     let bytes = text.as_bytes();
     // Nearly every value is written as it is.
-    let is_plain = |byte: &u8| !matches!(byte, 0..0x20 | b'<' | b'>' | b'&' | b'\'' | 0xEF);
-    if bytes.iter().all(is_plain) {
+    if !bytes.iter().any(|byte| is_special(*byte, Place::Out)) {
         return out.extend_from_slice(bytes);
     }
     let mut copied = 0;

@@ -263,6 +263,9 @@ impl Reader {
 
 /// Whether it is worth asking for the namespace of a start tag: stanzas have no prefix and do not speak of it.
 fn may_be_of_stream(tag: &[u8]) -> bool {
+    if memchr::memchr2(b':', b'&', tag).is_none() {
+        return false; // neither a prefix nor a declaration
+    }
     let name = tag.split(|byte| is_space(*byte) || *byte == b'>').next().unwrap_or_default();
     name.contains(&b':')
         || memchr::memchr(b'&', tag).is_some()

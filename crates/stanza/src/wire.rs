@@ -88,12 +88,17 @@ impl Wire {
     /// The value of the attribute `name`, escaped as it stands there. Reads no more than the start tag, in which `>` and `'`
     /// stand for nothing else: canonical XML escapes them in values.
     pub fn attribute(&self, name: &str) -> Option<&[u8]> {
-        let end = self.open.iter().position(|byte| *byte == b'>')?;
-        let start = self.open.get(..end)?;
-        let wanted = format!(" {name}='");
-        let at = start.windows(wanted.len()).position(|window| window == wanted.as_bytes())?;
-        let value = start.get(at + wanted.len()..)?;
-        value.get(..value.iter().position(|byte| *byte == b'\'')?)
+        // Behind every second quote the next attribute begins.
+        let mut parts = self.open.split(|byte| matches!(byte, b'\'' | b'>'));
+        let named = |part: &[u8]| {
+            Some(part.strip_suffix(b"=")?.rsplit(|byte| *byte == b' ').next()? == name.as_bytes())
+        };
+        loop {
+            let (before, value) = (parts.next()?, parts.next()?);
+            if named(before)? {
+                return Some(value);
+            }
+        }
     }
 
     /// Writes the stanza. `to` replaces nothing: it is written only where the stanza has no `to` of its own.

@@ -149,9 +149,13 @@ pub trait Archive: Send + Sync + 'static {
 pub type Value = Bytes;
 
 impl Born {
+    /// It takes no more.
+    pub const BYTES: usize = 8 + 16 + 8 + 8 + 1;
+
     /// As stores keep it.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut out = self.life.0.to_be_bytes().to_vec();
+        let mut out = Vec::with_capacity(Born::BYTES);
+        out.extend_from_slice(&self.life.0.to_be_bytes());
         if let Some(key) = &self.key {
             out.extend_from_slice(&key.session.0.to_be_bytes());
             out.extend_from_slice(&key.number.to_be_bytes());

@@ -21,8 +21,8 @@ const FRAME: u64 = 64;
 
 pub(crate) struct Reserve {
     db: PathBuf,
-    /// The number of the journal that is written to.
-    journal: u64,
+    /// The journal that follows the one that is written to.
+    next: PathBuf,
     /// How much of it may be used.
     used: u64,
     stands: bool,
@@ -31,7 +31,7 @@ pub(crate) struct Reserve {
 impl Reserve {
     /// In the database that lies in `root` and is open.
     pub(crate) fn hold(root: &Path) -> Reserve {
-        let mut reserve = Reserve { db: root.join("db"), journal: 0, used: 0, stands: false };
+        let mut reserve = Reserve { db: root.join("db"), next: PathBuf::new(), used: 0, stands: false };
         reserve.renew();
         reserve
     }
@@ -44,7 +44,7 @@ impl Reserve {
     /// After a group of `bytes`: holds more when it is time.
     pub(crate) fn used(&mut self, bytes: u64) {
         self.used = self.used.saturating_add(bytes);
-        let is_sealed = || self.path(self.journal + 1).exists();
+        let is_sealed = || self.next.exists();
         if !self.stands || self.used >= FULL - LEAST || is_sealed() {
             self.renew();
         }
@@ -68,8 +68,9 @@ impl Reserve {
     }
 
     fn allocate(&mut self) -> io::Result<()> {
-        self.journal = newest(&self.db)?;
-        let file = File::options().write(true).open(self.path(self.journal))?;
+        let journal = newest(&self.db)?;
+        self.next = self.path(journal + 1);
+        let file = File::options().write(true).open(self.path(journal))?;
         // It is written without gaps. Where the file system knows of none, this is its whole length: too much, never too little.
         let end = seek(&file, SeekFrom::Hole(0))?;
         fallocate(&file, FallocateFlags::KEEP_SIZE, 0, end.saturating_add(FULL))?;

@@ -11,7 +11,7 @@ const WHAT: &str = "a row of the archive";
 
 /// The rows of one owner lie together, in the order of their ids. No JID contains a zero byte (RFC 7622 §3).
 pub(crate) fn prefix(owner: &BareJid) -> Vec<u8> {
-    let mut key = Vec::with_capacity(owner.as_str().len() + 17);
+    let mut key = Vec::with_capacity(owner.as_str().len() + 17); // with an id
     key.extend_from_slice(owner.as_str().as_bytes());
     key.push(0);
     key
@@ -38,7 +38,7 @@ pub(crate) fn owner_of(key: &[u8]) -> Option<BareJid> {
 
 pub(crate) fn encode(key: &[u8], row: &Row) -> Vec<u8> {
     let resource = row.resource.as_deref().map_or(0, str::len);
-    let mut out = codec::out_for(row.wire.len() + row.with.as_str().len() + resource + 40);
+    let mut out = codec::out_for(row.wire.len() + row.with.as_str().len() + resource + Born::BYTES + 48);
     out.number(row.at.0);
     let direction = u8::from(row.direction == Direction::Sent);
     out.byte(direction | u8::from(row.deliverable) << 1 | u8::from(row.copied) << 2);

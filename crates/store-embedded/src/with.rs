@@ -18,21 +18,25 @@ const STEP: usize = 10_000;
 /// What the keys of `owner` and a correspondent begin with, be it an account or one device of it; ids follow, as in the
 /// archive. No address has a byte 0 in it.
 pub(crate) fn prefix(owner: &BareJid, with: &str) -> Vec<u8> {
-    let mut name = Vec::with_capacity(with.len());
-    escape_attr(&mut name, with);
-    prefix_of(owner, &name)
+    let mut key = with_room(owner, with.len());
+    escape_attr(&mut key, with);
+    key.push(0);
+    key
 }
 
-fn prefix_of(owner: &BareJid, escaped: &[u8]) -> Vec<u8> {
-    let mut key = row::prefix(owner);
-    key.extend_from_slice(escaped);
+/// The owner's part of a key, with room for the rest.
+fn with_room(owner: &BareJid, with: usize) -> Vec<u8> {
+    let mut key = Vec::with_capacity(owner.as_str().len() + with + 18);
+    key.extend_from_slice(owner.as_str().as_bytes());
     key.push(0);
     key
 }
 
 /// By the account of the other one.
 fn key(owner: &BareJid, row: &Row) -> Vec<u8> {
-    [prefix(owner, row.with.as_str()), id_key(row.id).to_vec()].concat()
+    let mut key = prefix(owner, row.with.as_str());
+    key.extend_from_slice(&id_key(row.id));
+    key
 }
 
 /// By the device of the other one, where the stanza names it: a search for a device passes over no other (XEP-0313 §4.1.1).
@@ -42,7 +46,11 @@ fn key_of_device(owner: &BareJid, row: &Row) -> Option<Vec<u8>> {
         Direction::Sent => "to",
     };
     let device = row.wire.attribute(name).filter(|address| address.contains(&b'/'))?;
-    Some([prefix_of(owner, device), id_key(row.id).to_vec()].concat())
+    let mut key = with_room(owner, device.len());
+    key.extend_from_slice(device);
+    key.push(0);
+    key.extend_from_slice(&id_key(row.id));
+    Some(key)
 }
 
 fn put_key(key: Vec<u8>) -> Op {

@@ -188,7 +188,10 @@ impl Group {
             if done.is_none() {
                 self.later.extend_from_slice(&more);
             }
-            self.ops.extend(more);
+            match self.ops.is_empty() {
+                true => self.ops = more, // mostly the only one
+                false => self.ops.extend(more),
+            }
             self.waiting.extend(done);
             if bytes < GROUP_BYTES {
                 next = requests.try_recv().ok();

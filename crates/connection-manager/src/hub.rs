@@ -1,6 +1,5 @@
 //! The sessions whose sockets this node holds: from a session's id to its outbox.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -8,7 +7,7 @@ use starling_jid::{BareJid, FullJid};
 use starling_ports::budget::Budget;
 use starling_ports::clock::{Clock, SystemClock};
 use starling_ports::delivery::{Command, DeliverError, Delivery, Holder, Target};
-use starling_ports::ids::{Epoch, LogNumber, NodeId, SessionId, Timestamp};
+use starling_ports::ids::{BySession, Epoch, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::ingress::SessionRef;
 use starling_ports::sessions::{Renewal, Renewed, Standing};
 use starling_ports::trail::Trail;
@@ -29,7 +28,7 @@ pub struct Hub {
     shards: [RwLock<Shard>; SHARDS],
 }
 
-type Shard = HashMap<SessionId, Held>;
+type Shard = BySession<Held>;
 
 #[derive(Debug)]
 struct Held {

@@ -1,6 +1,8 @@
 //! The names of nodes, sessions, log entries and archive rows.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::str::FromStr;
 
 /// A process, in one life of it: a restarted node is not taken for its former self.
@@ -36,6 +38,27 @@ impl FromStr for SessionId {
             return Err(());
         }
         u128::from_str_radix(text, 16).map(SessionId).map_err(|_| ())
+    }
+}
+
+/// What is found by a session's id.
+pub type BySession<T> = HashMap<SessionId, T, BuildHasherDefault<SessionHasher>>;
+
+/// Hashes a session's id by a few of its bits: they are random, and nobody chooses them.
+#[derive(Debug, Default)]
+pub struct SessionHasher(u64);
+
+impl Hasher for SessionHasher {
+    fn write_u128(&mut self, id: u128) {
+        // The last bits choose the shard. Multiplied, all of the others decide about all bits.
+        let spread = (id >> 64) * u128::from(0x9e37_79b9_7f4a_7c15_u64);
+        self.0 = (spread >> 64) as u64 ^ spread as u64 ^ id as u64;
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
@@ -76,9 +99,24 @@ pub struct ArchiveId {
     pub random: u64,
 }
 
+impl ArchiveId {
+    /// The text, for those that write many.
+    pub fn text(self) -> [u8; 32] {
+        let both = u128::from(self.number) << 64 | u128::from(self.random);
+        let mut text = [0; 32];
+        for (at, digit) in text.iter_mut().enumerate() {
+            *digit = match (both >> (124 - 4 * at)) as u8 & 15 {
+                low @ 0..10 => b'0' + low,
+                high => b'a' - 10 + high,
+            };
+        }
+        text
+    }
+}
+
 impl fmt::Display for ArchiveId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}{:016x}", self.number, self.random)
+        f.write_str(str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

@@ -63,8 +63,9 @@ fn told(account: &BareJid, entry: &Entry) -> Bytes {
     let mut out = Vec::with_capacity(192);
     if let Some(id) = id {
         attribute(&mut out, "<stanza-id xmlns='", ns::SID);
-        attribute(&mut out, " id='", &id.to_string());
-        attribute(&mut out, " by='", account.as_str());
+        out.extend_from_slice(b" id='");
+        out.extend_from_slice(&id.text());
+        attribute(&mut out, "' by='", account.as_str());
         out.extend_from_slice(b"/>");
     }
     if late {

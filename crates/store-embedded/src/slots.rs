@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use starling_jid::BareJid;
-use starling_ports::ids::{Epoch, Handled, SessionId, Timestamp};
+use starling_ports::ids::{BySession, Epoch, Handled, SessionId, Timestamp};
 use xxhash_rust::xxh3::xxh3_64;
 
 use starling_slot::{Estate, Limits, Slot};
@@ -18,7 +18,7 @@ const ENDED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// How many ended sessions are known.
 const ENDED: usize = 100_000;
 
-type Shard<K, V> = Mutex<HashMap<K, V>>;
+type Shard = Mutex<HashMap<BareJid, Shared>>;
 
 /// An account's slot, locked for one step at a time and never across an await.
 pub(crate) type Shared = Arc<Mutex<Slot>>;
@@ -34,9 +34,9 @@ struct Over {
 }
 
 pub(crate) struct Slots {
-    accounts: Vec<Shard<BareJid, Shared>>,
-    sessions: Vec<Shard<SessionId, BareJid>>,
-    ended: Mutex<HashMap<SessionId, Over>>,
+    accounts: Vec<Shard>,
+    sessions: Vec<Mutex<BySession<BareJid>>>,
+    ended: Mutex<BySession<Over>>,
     /// Accounts whose slots have something to save.
     changed: Mutex<Vec<BareJid>>,
     /// Above the version of every view ever given out.
@@ -55,13 +55,13 @@ impl Slots {
     }
 
     #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the number of shards")]
-    fn shard(&self, account: &BareJid) -> &Shard<BareJid, Shared> {
+    fn shard(&self, account: &BareJid) -> &Shard {
         // The maps hash by a secret key; which of them it is need not be secret, only quick.
         &self.accounts[xxh3_64(account.as_str().as_bytes()) as usize % SHARDS]
     }
 
     #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the number of shards")]
-    fn session_shard(&self, id: SessionId) -> &Shard<SessionId, BareJid> {
+    fn session_shard(&self, id: SessionId) -> &Mutex<BySession<BareJid>> {
         &self.sessions[id.0 as usize % SHARDS]
     }
 

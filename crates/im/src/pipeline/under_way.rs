@@ -1,10 +1,10 @@
 //! Which sessions have a batch under way: the last `h` of one that is over is told when that is settled (session-log rule 4).
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::pin::pin;
 
 use parking_lot::Mutex;
-use starling_ports::ids::SessionId;
+use starling_ports::ids::{BySession, SessionId};
 use tokio::sync::Notify;
 
 const SHARDS: usize = 16;
@@ -12,7 +12,7 @@ const SHARDS: usize = 16;
 /// Counts by session.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay {
-    sessions: [Mutex<HashMap<SessionId, u32>>; SHARDS],
+    sessions: [Mutex<BySession<u32>>; SHARDS],
     settled: Notify,
 }
 
@@ -44,7 +44,7 @@ impl UnderWay {
     }
 
     #[expect(clippy::indexing_slicing, reason = "the index is taken modulo the number of shards")]
-    fn shard(&self, session: SessionId) -> &Mutex<HashMap<SessionId, u32>> {
+    fn shard(&self, session: SessionId) -> &Mutex<BySession<u32>> {
         &self.sessions[session.0 as usize % SHARDS]
     }
 }
@@ -53,10 +53,10 @@ impl Drop for Batch<'_> {
     fn drop(&mut self) {
         let Batch(under_way, session) = self;
         let mut shard = under_way.shard(*session).lock();
-        if let Some(count) = shard.get_mut(session) {
-            *count -= 1;
-            if *count == 0 {
-                shard.remove(session);
+        if let Entry::Occupied(mut batches) = shard.entry(*session) {
+            *batches.get_mut() -= 1;
+            if *batches.get() == 0 {
+                batches.remove();
                 under_way.settled.notify_waiters();
             }
         }

@@ -1,5 +1,6 @@
 //! The commit: gives ids, appends to logs, numbers for those that can take it.
 
+use std::iter::repeat;
 use std::sync::Arc;
 
 use starling_ports::archive::{Born, Direction, StanzaKey, Table};
@@ -44,7 +45,7 @@ impl Slot {
         }
         let mut outcomes = Vec::with_capacity(planned.len());
         let was_done = self.beside_what_was_done(&planned);
-        for (stanza, was_done) in planned.into_iter().zip(was_done) {
+        for (stanza, was_done) in planned.into_iter().zip(was_done.into_iter().chain(repeat(false))) {
             if was_done {
                 outcomes.push(Outcome::Seen { id: None, row: None, handed: Vec::new() });
                 continue;
@@ -63,10 +64,10 @@ impl Slot {
     /// them: the same commit had both, so a retry of it writes neither (rule 3), and a fenced owner's does not either (rule 21).
     fn beside_what_was_done(&self, planned: &[Planned]) -> Vec<bool> {
         let is_done = |one: &Planned| Some(!matches!(self.seen.look(&one.key?, one.hash), Past::New));
-        let mut was_done = vec![false; planned.len()];
         if planned.iter().all(|one| one.key.is_some()) {
-            return was_done;
+            return Vec::new();
         }
+        let mut was_done = vec![false; planned.len()];
         let mut answer = planned.iter().rev().find_map(is_done).unwrap_or_default();
         for (one, was_done) in planned.iter().zip(&mut was_done).rev() {
             match is_done(one) {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use starling_ports::delivery::Copy;
-use starling_ports::sessions::View;
+use starling_ports::ids::SessionId;
+use starling_ports::sessions::{SessionView, View};
 use starling_session_router::Plan;
 use starling_stanza::{Condition, Message, MessageType, StanzaError};
 use starling_xml::ns;
@@ -41,13 +42,10 @@ impl OnIq for Carbons {
 }
 
 impl OnMessage for Carbons {
-    fn concerns(&self, message: &Message) -> bool {
-        is_copied(message, Side::Receiver) || is_copied(message, Side::Sender)
+    fn concerns(&self, _: &Message) -> bool {
+        true // what a message is like matters only where there is another device
     }
     fn on_message(&self, case: &Case, view: &View, message: &Message, plan: &mut Plan) -> Verdict {
-        if !is_copied(message, case.side) {
-            return Verdict::Continue;
-        }
         let copy = match case.side {
             Side::Receiver => Copy::CarbonReceived,
             Side::Sender => Copy::CarbonSent,
@@ -56,10 +54,12 @@ impl OnMessage for Carbons {
         if case.side == Side::Receiver && plan.targets.is_empty() {
             return Verdict::Continue;
         }
-        for session in view.sessions.iter().filter(|session| session.flags.carbons) {
-            if !plan.reaches(session.id) && *message.from() != session.jid {
-                plan.add(session.id, copy.clone());
-            }
+        let is_other = |session: &&SessionView| {
+            session.flags.carbons && !plan.reaches(session.id) && *message.from() != session.jid
+        };
+        let others: Vec<SessionId> = view.sessions.iter().filter(is_other).map(|one| one.id).collect();
+        if !others.is_empty() && is_copied(message, case.side) {
+            others.into_iter().for_each(|session| plan.add(session, copy.clone()));
         }
         Verdict::Continue
     }

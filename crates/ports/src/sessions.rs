@@ -256,10 +256,15 @@ pub trait Sessions: Send + Sync + 'static {
     /// The present view.
     async fn view(&self, account: &BareJid) -> Result<Arc<View>>;
 
+    /// Whether other processes change slots too: what `known_view` gives may then be an old view.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// A view that nobody is asked for, if it was the present one less than `within` ago; otherwise the present one. For
     /// decisions that are committed: the commit finds out whether it still holds. Others want `view`.
     async fn known_view(&self, account: &BareJid, within: Duration) -> Result<Arc<View>> {
-        let _ = within; // nobody else changes what lies in this process
+        let _ = within; // see `is_shared`
         self.view(account).await
     }
 

@@ -176,15 +176,18 @@ impl Router {
         }
         let begun = Instant::now();
         let mut view = self.sessions.known_view(account, Duration::MAX).await?;
-        let (mut decisions, mut since, mut is_known_only) = (0, begun, true);
+        let (mut decisions, mut since, mut is_known_only) = (0, begun, self.sessions.is_shared());
         while let Some(rest) = items.get(routed.len()..).filter(|rest| !rest.is_empty()) {
             let (places, planned) = plan(&view, rest, decide);
             let is_refused = places.iter().any(Place::is_refused);
             let handled = handled.filter(|_| !is_refused);
             let commits = !planned.is_empty() || handled.is_some();
             if std::mem::take(&mut is_known_only) && (is_refused || !commits) {
-                view = self.sessions.known_view(account, came.elapsed()).await?;
-                continue;
+                let recent = self.sessions.known_view(account, came.elapsed()).await?;
+                if !Arc::ptr_eq(&view, &recent) {
+                    view = recent;
+                    continue;
+                }
             }
             if !commits {
                 routed.extend(places.into_iter().filter_map(Place::settled));
@@ -203,7 +206,7 @@ impl Router {
                     (decisions, since) = (0, Instant::now());
                     if routed.len() < items.len() {
                         view = self.sessions.known_view(account, Duration::MAX).await?; // with what was taken now
-                        is_known_only = true;
+                        is_known_only = self.sessions.is_shared();
                     }
                 }
                 CommitReply::Stale(newer) if decisions < MAX_DECISIONS && since.elapsed() < DECIDE_WITHIN => {
@@ -211,8 +214,8 @@ impl Router {
                     view = newer;
                 }
                 CommitReply::Away(error) if since.elapsed() < AWAY_WITHIN => {
-                    let pause = self.stopping.run_until_cancelled(tokio::time::sleep(STORE_AGAIN)).await;
-                    pause.ok_or(error)?; // nothing is refused because this process stops: another one is asked
+                    let pause = self.stopping.run_until_cancelled(tokio::time::sleep(STORE_AGAIN));
+                    Box::pin(pause).await.ok_or(error)?; // nothing is refused because this process stops: another one is asked
                     view = self.sessions.view(account).await?;
                 }
                 CommitReply::Wait if !keeps_first => {
@@ -301,7 +304,7 @@ impl Router {
         let ids: Vec<ArchiveId> = rows.iter().map(|row| row.id).collect();
         match self.archive.put(table, account, rows).await {
             Ok(()) => _ = self.sessions.settle(account, &ids, None).await?,
-            Err(error) => self.store_later(account, error).await?,
+            Err(error) => Box::pin(self.store_later(account, error)).await?,
         }
         self.trail.stored(account, ids);
         Ok(())

@@ -81,6 +81,10 @@ impl Port for Sessions {
         Ok(Arc::new(View { exists, blocked, preferences, ..(*view).clone() }))
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn known_view(&self, account: &BareJid, within: Duration) -> Result<Arc<View>> {
         let cell = self.cells.get(account);
         let known = cell.view.lock().clone();

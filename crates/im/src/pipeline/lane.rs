@@ -40,7 +40,8 @@ struct Lane<'a> {
     sm: bool,
     /// When the batch came.
     came: Instant,
-    /// What this session sends is likely to leave nothing at its own account, which is known only when it is asked for.
+    /// What this session sends is likely to leave nothing at its own account, which is known only when it is asked for; `false` where
+    /// nobody need be asked.
     leaves_nothing: bool,
     /// Consecutive stanzas to one account.
     group: Option<(BareJid, Vec<Item>)>,
@@ -88,7 +89,7 @@ impl Pipeline {
             account,
             sm: flags.sm,
             came,
-            leaves_nothing: !self.cx.config.archive && !has_copies,
+            leaves_nothing: self.cx.stores.sessions.is_shared() && !self.cx.config.archive && !has_copies,
             group: None,
             own: Vec::new(),
             archived: 0,
@@ -169,8 +170,9 @@ impl Lane<'_> {
         }
         match stanza {
             Stanza::Message(message) => self.message(number, message, view).await,
-            Stanza::Presence(presence) => self.presence(number, presence, view).await,
-            Stanza::Iq(iq) => self.iq(number, iq).await,
+            // In boxes, as in `enqueue`: a future is moved with all that it may ever hold, and most batches are one message.
+            Stanza::Presence(presence) => Box::pin(self.presence(number, presence, view)).await,
+            Stanza::Iq(iq) => Box::pin(self.iq(number, iq)).await,
         }
     }
 
@@ -338,7 +340,7 @@ impl Lane<'_> {
 
     async fn enqueue(&mut self, account: BareJid, item: Item) -> Result<()> {
         if self.group.as_ref().is_some_and(|(current, _)| *current != account) {
-            self.flush_group().await?;
+            Box::pin(self.flush_group()).await?;
         }
         self.group.get_or_insert_with(|| (account, Vec::new())).1.push(item);
         Ok(())
@@ -360,8 +362,8 @@ impl Lane<'_> {
         let routing = self.route(&account, &items, None, &decide);
         let routed = if self.leaves_nothing && !is_own {
             // In one go with the commit, so that nobody waits for it behind it. If it is not heard now it is asked for then.
-            let sessions = &self.pipeline.cx.stores.sessions;
-            tokio::join!(routing, sessions.known_view(&self.account, self.came.elapsed())).0?
+            let own = self.pipeline.cx.stores.sessions.known_view(&self.account, self.came.elapsed());
+            Box::pin(async { tokio::join!(routing, own).0 }).await?
         } else {
             routing.await?
         };
@@ -433,18 +435,18 @@ impl Lane<'_> {
     ) -> Result<Vec<Routed>> {
         let (cx, mut done) = (&self.pipeline.cx, Vec::with_capacity(items.len()));
         let mut roster: Option<Arc<Roster>> = None;
-        let lacks = StanzaError::wait(Condition::ResourceConstraint).with_text("its roster decides");
+        let lacks = || StanzaError::wait(Condition::ResourceConstraint).with_text("its roster decides");
         loop {
             let decide = |view: &View, item: &Item| {
                 let by_roster = cx.config.archive && view.preferences.default == DefaultPreference::Roster;
                 if by_roster && roster.is_none() {
-                    return Plan::refuse(lacks.clone());
+                    return Plan::refuse(lacks());
                 }
                 decide(view, item, roster.as_deref())
             };
             let rest = items.get(done.len()..).unwrap_or_default();
             let routed = cx.router.route_since(self.came, account, rest, last, &decide).await?;
-            let is_decided = |routed: &Routed| !matches!(routed, Routed::Refused(error) if *error == lacks);
+            let is_decided = |routed: &Routed| !matches!(routed, Routed::Refused(error) if *error == lacks());
             done.extend(routed.into_iter().take_while(is_decided));
             if done.len() == items.len() {
                 return Ok(done);

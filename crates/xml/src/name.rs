@@ -7,15 +7,18 @@ use std::sync::Arc;
 use crate::ns;
 use crate::writer::escape_attr;
 
-/// Local names that stanzas are made of.
+/// Local names that stanzas are made of, those of messages and their acknowledgements first.
 const WORDS: &[&str] = &[
     "to",
     "from",
     "id",
     "type",
-    "lang",
-    "body",
     "message",
+    "body",
+    "a",
+    "r",
+    "h",
+    "lang",
     "presence",
     "iq",
     "query",
@@ -25,8 +28,6 @@ const WORDS: &[&str] = &[
     "thread",
     "c",
     "x",
-    "a",
-    "r",
     "request",
     "received",
     "active",
@@ -45,7 +46,6 @@ const WORDS: &[&str] = &[
     "auth",
     "response",
     "version",
-    "h",
 ];
 
 /// A piece of text that is mostly one of a few: those are not copied.

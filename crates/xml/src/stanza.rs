@@ -255,7 +255,7 @@ impl<'a> Tag<'a> {
         let name = Written::read(name)?;
         let mut attributes = Vec::new();
         loop {
-            let trimmed = rest.trim_start_matches(SPACE);
+            let trimmed = skip_space(rest);
             if trimmed.is_empty() {
                 return Ok(Tag { name, attributes, is_empty });
             }
@@ -265,9 +265,9 @@ impl<'a> Tag<'a> {
             if attributes.len() >= limits.attributes {
                 return Err(XmlError::TooBig("attributes"));
             }
-            let (name, value) = cut(trimmed, b'=').ok_or(XmlError::NotWellFormed("attribute"))?;
+            let (name, value) = cut_near(trimmed, b'=').ok_or(XmlError::NotWellFormed("attribute"))?;
             let name = Written::read(name.trim_end_matches(SPACE))?;
-            let value = value.trim_start_matches(SPACE);
+            let value = skip_space(value);
             let quote = value.bytes().next().filter(|quote| matches!(quote, b'"' | b'\''));
             let value = quote.and_then(|quote| cut(value.get(1..)?, quote));
             let (value, behind) = value.ok_or(XmlError::NotWellFormed("attribute value"))?;
@@ -287,7 +287,7 @@ impl<'a> Tag<'a> {
 
 impl<'a> Written<'a> {
     fn read(whole: &'a str) -> Result<Written<'a>, XmlError> {
-        let (prefix, local) = match cut(whole, b':') {
+        let (prefix, local) = match cut_near(whole, b':') {
             Some((prefix, local)) if is_ncname(prefix) => (prefix, local),
             Some(_) => return Err(XmlError::NotWellFormed("name")),
             None => ("", whole),
@@ -301,6 +301,17 @@ impl<'a> Written<'a> {
 }
 
 const SPACE: [char; 4] = [' ', '\t', '\r', '\n'];
+
+fn skip_space(text: &str) -> &str {
+    let space = text.bytes().position(|byte| !is_space(byte)).unwrap_or(text.len());
+    text.get(space..).unwrap_or_default()
+}
+
+/// As `cut`, where it is only a few bytes away, if it is there.
+fn cut_near(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = text.bytes().position(|other| other == byte)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
 
 /// Before and behind the first `byte`, which is ASCII.
 fn cut(text: &str, byte: u8) -> Option<(&str, &str)> {
@@ -364,7 +375,11 @@ fn head(tag: &Tag<'_>, scope: &Scope<'_>) -> Result<Head, XmlError> {
             value: value.to_owned(),
         });
     }
-    Ok(Head { name, attributes: found, default_ns: Word::ns(&resolve(scope, "")?) })
+    let default_ns = match tag.name.prefix {
+        "" => name.ns.clone(),
+        _ => Word::ns(&resolve(scope, "")?),
+    };
+    Ok(Head { name, attributes: found, default_ns })
 }
 
 /// XML 1.0 §3.1 and Namespaces in XML 1.0 §6.3: no attribute twice, by its written or by its expanded name.

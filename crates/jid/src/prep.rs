@@ -1,7 +1,7 @@
 //! Preparation of the parts: one canonical form for everything that is the same address (RFC 7622 §3, RFC 8265).
 
 use std::borrow::Cow;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::Ipv6Addr;
 
 use precis_core::profile::PrecisFastInvocation;
 use precis_profiles::{OpaqueString, UsernameCaseMapped};
@@ -55,7 +55,7 @@ pub(crate) fn domainpart(text: &str) -> Result<Cow<'_, str>, JidError> {
             text.split(['.', '\u{3002}', '\u{ff0e}', '\u{ff61}']).map(label).collect();
         Cow::Owned(labels?.join("."))
     };
-    if prepared.parse::<Ipv4Addr>().is_err() && !prepared.split('.').all(is_label) {
+    if !prepared.split('.').all(is_label) {
         return Err(JidError::Domainpart);
     }
     check_length(&prepared)?;
@@ -68,10 +68,9 @@ fn label(text: &str) -> Result<Cow<'_, str>, JidError> {
 }
 
 fn is_label(label: &str) -> bool {
-    let allowed =
-        |character: char| character == '-' || character.is_ascii_alphanumeric() || !character.is_ascii();
+    let allowed = |byte: u8| byte == b'-' || byte.is_ascii_alphanumeric() || !byte.is_ascii();
     let edges = !label.starts_with('-') && !label.ends_with('-');
-    !label.is_empty() && label.len() <= 255 && edges && label.chars().all(allowed)
+    !label.is_empty() && label.len() <= 255 && edges && label.bytes().all(allowed)
 }
 
 pub(crate) fn resourcepart(text: &str) -> Result<Cow<'_, str>, JidError> {

@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, PersistMode};
+use fjall::{Database, Guard, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
 use parking_lot::{RwLock, RwLockReadGuard};
 use starling_ports::Result;
 
@@ -160,7 +160,7 @@ impl Disk {
     pub(crate) fn write(&self, ops: Vec<Op>, sync: bool) -> Result<()> {
         let tables = self.read()?;
         let mode = if sync { PersistMode::SyncData } else { PersistMode::Buffer };
-        let mut batch = tables.db.batch().durability(Some(mode));
+        let mut batch = OwnedWriteBatch::with_capacity(tables.db.clone(), ops.len()).durability(Some(mode));
         for op in ops {
             match op {
                 Op::Put(space, key, value) => batch.insert(tables.space(space), key, value),

@@ -209,10 +209,9 @@ impl Archive for Store {
         }
         self.writer.write(self.puts(table, owner, &rows)).await?;
         drop(writing);
-        // Rows that no commit has numbered, of an import: readers go up to them too.
-        if let (Some(slot), Some(last)) =
-            (self.slots.loaded(owner), rows.iter().map(|row| row.id.number).max())
-        {
+        // Rows that no commit of this life has numbered, of an import: readers go up to them too.
+        let foreign = rows.iter().filter(|row| row.born.life != self.life).map(|row| row.id.number).max();
+        if let Some((last, slot)) = foreign.and_then(|last| Some((last, self.slots.loaded(owner)?))) {
             slot.lock().raise(last);
         }
         Ok(())

@@ -286,6 +286,9 @@ impl Router {
     /// Rule 8: where the sessions' store has come back without what was committed, the rows of that go: it is to be committed
     /// anew. Says whether there was any.
     pub async fn undo(&self, account: &BareJid, committed: &[(ArchiveId, Born)]) -> Result<bool> {
+        if committed.is_empty() {
+            return Ok(false);
+        }
         let gone = self.sessions.gone(account, committed).await?;
         if gone.is_empty() {
             return Ok(false);

@@ -77,18 +77,18 @@ impl Context {
     /// Erases an account and everything that is kept under its name; its contacts lose their subscriptions. `false` if
     /// there was none.
     pub async fn remove_account(&self, jid: &BareJid) -> Result<bool> {
-        self.erase(jid, None).await
+        self.erase(jid, None, false).await
     }
 
-    /// The same, but one session is still to hear of it.
-    pub(crate) async fn erase(&self, jid: &BareJid, hears: Option<&SessionRef>) -> Result<bool> {
+    /// The same, but one session is still to hear of it. With `again` somebody may have begun with it.
+    pub(crate) async fn erase(&self, jid: &BareJid, hears: Option<&SessionRef>, again: bool) -> Result<bool> {
         if self.stores.accounts.get(jid).await?.is_none() {
-            return Ok(false);
+            return Ok(self.stores.accounts.remove(jid).await?); // somebody may have died over what is left of it
         }
         // In this order everybody hears `unavailable` once: of each session when it goes, and there is nobody left to be hidden.
         self.end_sessions(jid, hears.map(|session| session.id)).await?;
         if let Some(session) = hears {
-            self.depart(session).await?;
+            self.depart(session, again).await?;
         }
         self.leave_contacts(jid).await?;
         self.stores.sessions.unsettle(jid).await?;
@@ -97,11 +97,11 @@ impl Context {
         Ok(removed)
     }
 
-    /// Nobody keeps a subscription to somebody who is gone (XEP-0077 §3.2).
+    /// Nobody keeps a subscription to somebody who is gone (XEP-0077 §3.2). Somebody may have begun with it and died.
     pub(crate) async fn leave_contacts(&self, jid: &BareJid) -> Result<()> {
         let roster = self.stores.rosters.get(jid).await?;
         for contact in &roster.contacts {
-            self.cancel_subscriptions(jid, &contact.jid, contact.state, false).await?;
+            self.cancel_subscriptions(jid, &contact.jid, contact.state, true).await?;
         }
         Ok(())
     }

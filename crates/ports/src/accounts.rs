@@ -69,7 +69,7 @@ pub trait Accounts: Send + Sync + 'static {
     /// Suspends it, or lets it in again; `false` if there is no such account.
     async fn set_suspended(&self, jid: &BareJid, suspended: bool) -> Result<bool>;
     /// Erases it and everything that any port keeps under its name: archive, spool, position, roster, block list,
-    /// preferences, documents, last activity. `false` if there was none.
+    /// preferences, documents, last activity. `false` if there was none; what somebody who died over it has left goes all the same.
     async fn remove(&self, jid: &BareJid) -> Result<bool>;
     /// At most `limit` names after `after`, in their order.
     async fn list(&self, after: Option<&BareJid>, limit: usize) -> Result<Vec<BareJid>>;

@@ -103,9 +103,10 @@ impl Accounts for Store {
     async fn remove(&self, jid: &BareJid) -> Result<bool> {
         let _turn = self.turns.of(jid).await;
         if self.account_now(jid)?.is_none() {
+            self.erase_data(jid).await?;
             return Ok(false);
         }
-        // The account first: after it nobody signs in, and `create` finishes what a kill interrupts here.
+        // The account first: after it nobody signs in, and whoever removes or makes it again finishes what a kill interrupts here.
         self.writer.write(vec![Op::Remove(Space::Accounts, jid.as_str().as_bytes().to_vec())]).await?;
         self.forget(jid);
         let last = self.slot(jid)?.lock().last();

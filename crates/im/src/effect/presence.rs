@@ -34,15 +34,21 @@ enum Probed {
 }
 
 impl Context {
-    /// §4.2, §4.4, §4.5: presence without `to`.
-    pub(crate) async fn broadcast(&self, session: &SessionRef, presence: &Presence) -> Result<()> {
+    /// §4.2, §4.4, §4.5: presence without `to`. With `again` it may have been handled before, up to any step: the session may have
+    /// come or left by it, and nobody heard of that.
+    pub(crate) async fn broadcast(
+        &self,
+        session: &SessionRef,
+        presence: &Presence,
+        again: bool,
+    ) -> Result<()> {
         let account = session.jid.bare();
         let view = self.stores.sessions.view(&account).await?;
         let Some(before) = view.sessions.iter().find(|one| one.id == session.id) else { return Ok(()) };
         let was_available = before.available.is_some();
         let from = Jid::from(session.jid.clone());
         if presence.presence_type() == PresenceType::Unavailable {
-            let told = Told { all: was_available, directed: self.leave(session).await? };
+            let told = Told { all: was_available || again, directed: self.leave(session).await? };
             let status = presence.payload(ns::CLIENT, "status").map(|status| status.text().into());
             let own = Jid::from(account);
             self.say_goodbye(&from, told, status, |to| presence.to_other(to.clone()).wire()).await?;
@@ -56,17 +62,18 @@ impl Context {
         let told =
             self.tell_contacts(&account, &from, |to| presence.to_other(to.clone().into()).wire()).await?;
         self.take_back(session, told).await?;
-        if !was_available {
+        if !was_available || again {
             self.welcome(session).await?;
         }
         Ok(())
     }
 
-    /// The session is there for nobody any more, though its connection stays.
-    pub(crate) async fn depart(&self, session: &SessionRef) -> Result<()> {
+    /// The session is there for nobody any more, though its connection stays. With `again` that may be so already.
+    pub(crate) async fn depart(&self, session: &SessionRef, again: bool) -> Result<()> {
         let view = self.stores.sessions.view(&session.jid.bare()).await?;
         let is_available = |one: &SessionView| one.id == session.id && one.available.is_some();
-        let told = Told { all: view.sessions.iter().any(is_available), directed: self.leave(session).await? };
+        let was_available = view.sessions.iter().any(is_available);
+        let told = Told { all: was_available || again, directed: self.leave(session).await? };
         let from = Jid::from(session.jid.clone());
         self.say_goodbye(&from, told, None, |to| Context::unavailable(&from, to)).await
     }

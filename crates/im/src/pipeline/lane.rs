@@ -214,7 +214,7 @@ impl Lane<'_> {
         match (presence.to().cloned(), presence.presence_type()) {
             (None, PresenceType::Available | PresenceType::Unavailable) => {
                 self.flush().await?;
-                self.pipeline.cx.broadcast(self.session, &presence).await
+                self.pipeline.cx.broadcast(self.session, &presence, self.again).await
             }
             (None, _) => Ok(()),
             (Some(to), PresenceType::Probe) => {

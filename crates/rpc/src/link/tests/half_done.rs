@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use starling_im::Stores;
 use starling_jid::BareJid;
 use starling_ports::Result;
@@ -13,12 +14,14 @@ use starling_ports::blocklist::{BlockList, BlockLists};
 use starling_ports::ids::{Handled, LogNumber, NodeId};
 use starling_ports::ingress::{Handling, Ingress, SessionRef, Submitted};
 use starling_ports::roster::{Edit, Roster, Rosters, Subscription, Written};
+use starling_stanza::Kind;
 use tokio::task::yield_now;
 
-use super::setup::{Core, presence, request, subscription};
+use super::setup::{Core, draft, presence, request, subscription};
 
 const NONE: Subscription =
     Subscription { to: false, from: false, pending_out: false, pending_in: false, approved: false };
+const BOTH: Subscription = Subscription { to: true, from: true, ..NONE };
 
 /// More than any of them is told.
 const TOLD: usize = 100;
@@ -233,6 +236,57 @@ async fn who_is_removed_keeps_no_subscription() {
         left: [NONE, NONE],
         told: [
             &["subscription='remove'", "type='result'"],
+            &["type='unsubscribe'", "type='unsubscribed'", "subscription='none'", "type='unavailable'"],
+        ],
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_leaves_is_seen_to_leave() {
+    at_each_step(Story {
+        before: FRIENDS,
+        says: |number, _| draft(number, Kind::Presence, "unavailable", None, &Bytes::new()),
+        left: [BOTH, BOTH],
+        told: [&[], &["from='@/desk' type='unavailable'"]],
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_comes_sees_and_is_seen() {
+    let core = Core::of_stores(waiting);
+    for steps in 0.. {
+        let mut alice = User::enter(&core, &format!("alice{steps}")).await;
+        let mut bob = User::enter(&core, &format!("bob{steps}")).await;
+        for (who, kind) in FRIENDS {
+            let (user, other) = if *who == "alice" { (&mut alice, &bob) } else { (&mut bob, &alice) };
+            user.say(&core, |number| subscription(number, &other.account, kind)).await;
+        }
+        alice.say(&core, |number| draft(number, Kind::Presence, "unavailable", None, &Bytes::new())).await;
+        let _ = (alice.told(&core).await, bob.told(&core).await);
+        if !alice.say_to_two(&core, presence, steps).await {
+            assert!(steps > 1, "it can die somewhere");
+            return;
+        }
+        let told = [alice.told(&core).await, bob.told(&core).await];
+        for (told, of) in told.into_iter().zip([&bob, &alice]) {
+            let shown = format!("from='{}/desk'>", of.account);
+            assert!(told.iter().any(|one| one.contains(&shown)), "after {steps} steps: {told:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_erased_leaves_all_rosters() {
+    at_each_step(Story {
+        before: FRIENDS,
+        says: |number, _| {
+            request(number, "set", "<query xmlns='jabber:iq:register'><remove/></query>".to_owned())
+        },
+        left: [NONE, NONE],
+        told: [
+            &[], // her log goes with the session
             &["type='unsubscribe'", "type='unsubscribed'", "subscription='none'", "type='unavailable'"],
         ],
     })

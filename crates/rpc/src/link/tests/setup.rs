@@ -340,7 +340,14 @@ pub(super) fn request(number: u64, type_name: &str, payload: String) -> Submitte
     draft(number, Kind::Iq, type_name, None, &Bytes::from(payload))
 }
 
-fn draft(number: u64, kind: Kind, type_name: &str, to: Option<&str>, children: &Bytes) -> Submitted {
+/// A stanza as a client would send it.
+pub(super) fn draft(
+    number: u64,
+    kind: Kind,
+    type_name: &str,
+    to: Option<&str>,
+    children: &Bytes,
+) -> Submitted {
     let id = (kind == Kind::Iq).then_some("one");
     let carried = Carried { kind, type_name, id, lang: None, to, from: None, refusal: None, children };
     Submitted { number, draft: Draft::of_carried(carried).unwrap(), trace: None }

@@ -65,7 +65,7 @@ impl Context {
                     return Ok((returned, again.then_some(Written { shown: None, roster: now })));
                 }
                 Change::Remove if before.is_none() => {
-                    let shown = Some(roster::item(&stranger(contact)));
+                    let shown = Some(roster::item(&stranger(contact))); // whatever it was
                     return Ok((returned, again.then_some(Written { shown, roster: now })));
                 }
                 Change::Put(contact) => Edit::Put(contact),

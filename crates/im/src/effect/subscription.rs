@@ -46,7 +46,7 @@ impl Context {
                 if routed || again && rules::presence::outbound_again(old, kind) =>
             {
                 let stanza = presence.of_account().to_other(contact.clone().into());
-                self.routed_subscription(&user, contact, old, kind, &stanza, again).await.map(|()| None)
+                self.routed_subscription(&user, contact, old, &stanza, again).await.map(|()| None)
             }
             Ok(_) => Ok(None),
         }
@@ -66,7 +66,7 @@ impl Context {
         ];
         for (_, kind) in cancels.into_iter().filter(|(holds, _)| *holds) {
             let stanza = Presence::own(kind, user.clone().into(), Some(contact.clone().into()), &[]);
-            self.routed_subscription(user, contact, old, kind, &stanza, again).await?;
+            self.routed_subscription(user, contact, old, &stanza, again).await?;
         }
         Ok(())
     }
@@ -77,20 +77,19 @@ impl Context {
         user: &BareJid,
         contact: &BareJid,
         old: Subscription,
-        kind: PresenceType,
         stanza: &Presence,
         again: bool,
     ) -> Result<()> {
         if !self.domains.serves(contact.domain()) {
             return Ok(());
         }
-        let to = Jid::from(contact.clone());
+        let (kind, to) = (stanza.presence_type(), Jid::from(contact.clone()));
         if kind == PresenceType::Unsubscribed
             && (old.from || again && self.is_subscribed(contact, user).await?)
         {
             self.hide(user, &to).await?; // §3.2.2: while the contact may still see it
         }
-        self.inbound_subscription(contact, user, kind, stanza, again).await?;
+        self.inbound_subscription(contact, user, stanza, again).await?;
         if kind == PresenceType::Subscribed {
             self.show(user, &to).await?; // §3.1.5
         }
@@ -102,21 +101,20 @@ impl Context {
         &self,
         owner: &BareJid,
         from: &BareJid,
-        kind: PresenceType,
         stanza: &Presence,
         again: bool,
     ) -> Result<()> {
-        let Some((old, inbound)) = self.inbound_step(owner, from, kind, stanza, again).await? else {
+        let Some((old, inbound)) = self.inbound_step(owner, from, stanza, again).await? else {
             return Ok(());
         };
         if let Some(reply) = inbound.reply {
             let answer = Presence::own(reply, owner.clone().into(), Some(from.clone().into()), &[]);
-            self.inbound_step(from, owner, reply, &answer, again).await?;
+            self.inbound_step(from, owner, &answer, again).await?;
             if reply == PresenceType::Subscribed {
                 self.show(owner, &from.clone().into()).await?;
             }
         }
-        if kind == PresenceType::Unsubscribe && old.from {
+        if stanza.presence_type() == PresenceType::Unsubscribe && old.from {
             self.hide(owner, &from.clone().into()).await?; // §3.3.3
         }
         Ok(())
@@ -127,7 +125,7 @@ impl Context {
     pub(crate) async fn agree(&self, contact: &BareJid, user: &BareJid) -> Result<()> {
         let kind = PresenceType::Unsubscribed;
         let stanza = Presence::own(kind, contact.clone().into(), Some(user.clone().into()), &[]);
-        self.inbound_step(user, contact, kind, &stanza, false).await.map(drop)
+        self.inbound_step(user, contact, &stanza, false).await.map(drop)
     }
 
     async fn is_subscribed(&self, user: &BareJid, contact: &BareJid) -> Result<bool> {
@@ -139,11 +137,10 @@ impl Context {
         &self,
         owner: &BareJid,
         from: &BareJid,
-        kind: PresenceType,
         stanza: &Presence,
         again: bool,
     ) -> Result<Option<(Subscription, Inbound)>> {
-        let sender = Jid::from(from.clone());
+        let (kind, sender) = (stanza.presence_type(), Jid::from(from.clone()));
         let view = self.stores.sessions.view(owner).await?;
         if !view.exists || rules::is_blocked(&view, &sender) {
             return Ok(None);
@@ -169,20 +166,15 @@ impl Context {
             inbound.delivered || again && rules::presence::inbound_again(old, kind)
         };
         if done.is_some_and(is_delivered) {
-            self.deliver_subscription(owner, kind, stanza).await?; // §3.1.6: before the push
+            self.deliver_subscription(owner, stanza).await?; // §3.1.6: before the push
         }
         self.push_roster(owner, from, written).await?;
         Ok(done)
     }
 
     /// A request goes to whoever is there and waits for who is not; the rest goes to who knows the roster.
-    async fn deliver_subscription(
-        &self,
-        owner: &BareJid,
-        kind: PresenceType,
-        stanza: &Presence,
-    ) -> Result<()> {
-        let takes = |session: &SessionView| match kind {
+    async fn deliver_subscription(&self, owner: &BareJid, stanza: &Presence) -> Result<()> {
+        let takes = |session: &SessionView| match stanza.presence_type() {
             PresenceType::Subscribe => session.available.is_some(),
             _ => session.flags.interested,
         };

@@ -11,7 +11,12 @@ const WHAT: &str = "a row of the archive";
 
 /// The rows of one owner lie together, in the order of their ids. No JID contains a zero byte (RFC 7622 §3).
 pub(crate) fn prefix(owner: &BareJid) -> Vec<u8> {
-    let mut key = Vec::with_capacity(owner.as_str().len() + 17); // with an id
+    prefix_for(owner, 0)
+}
+
+/// The same, with room for so much more and an id.
+pub(crate) fn prefix_for(owner: &BareJid, more: usize) -> Vec<u8> {
+    let mut key = Vec::with_capacity(owner.as_str().len() + more + 17);
     key.extend_from_slice(owner.as_str().as_bytes());
     key.push(0);
     key

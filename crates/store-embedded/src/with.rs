@@ -18,16 +18,8 @@ const STEP: usize = 10_000;
 /// What the keys of `owner` and a correspondent begin with, be it an account or one device of it; ids follow, as in the
 /// archive. No address has a byte 0 in it.
 pub(crate) fn prefix(owner: &BareJid, with: &str) -> Vec<u8> {
-    let mut key = with_room(owner, with.len());
+    let mut key = row::prefix_for(owner, with.len() + 1);
     escape_attr(&mut key, with);
-    key.push(0);
-    key
-}
-
-/// The owner's part of a key, with room for the rest.
-fn with_room(owner: &BareJid, with: usize) -> Vec<u8> {
-    let mut key = Vec::with_capacity(owner.as_str().len() + with + 18);
-    key.extend_from_slice(owner.as_str().as_bytes());
     key.push(0);
     key
 }
@@ -46,7 +38,7 @@ fn key_of_device(owner: &BareJid, row: &Row) -> Option<Vec<u8>> {
         Direction::Sent => "to",
     };
     let device = row.wire.attribute(name).filter(|address| address.contains(&b'/'))?;
-    let mut key = with_room(owner, device.len());
+    let mut key = row::prefix_for(owner, device.len() + 1);
     key.extend_from_slice(device);
     key.push(0);
     key.extend_from_slice(&id_key(row.id));

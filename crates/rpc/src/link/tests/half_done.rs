@@ -128,6 +128,8 @@ async fn until<T>(future: impl Future<Output = T>, steps: usize) -> Option<T> {
 struct Story {
     /// What both have said before, in turns, Alice first.
     before: &'static [(&'static str, &'static str)],
+    /// What Alice has said last.
+    first: Option<fn(u64, &BareJid) -> Submitted>,
     says: fn(u64, &BareJid) -> Submitted,
     /// How each stands to the other.
     left: [Subscription; 2],
@@ -147,6 +149,9 @@ async fn at_each_step(story: Story) {
         for (who, kind) in story.before {
             let (user, other) = if *who == "alice" { (&mut alice, &bob) } else { (&mut bob, &alice) };
             user.say(&core, |number| subscription(number, &other.account, kind)).await;
+        }
+        if let Some(first) = story.first {
+            alice.say(&core, |number| first(number, &bob.account)).await;
         }
         let _ = (alice.told(&core).await, bob.told(&core).await);
         if !alice.say_to_two(&core, |number| (story.says)(number, &bob.account), steps).await {
@@ -171,6 +176,7 @@ async fn at_each_step(story: Story) {
 async fn a_request_reaches_the_contact() {
     at_each_step(Story {
         before: &[],
+        first: None,
         says: |number, bob| subscription(number, bob, "subscribe"),
         left: [Subscription { pending_out: true, ..NONE }, Subscription { pending_in: true, ..NONE }],
         told: [&["ask='subscribe'"], &["type='subscribe'"]],
@@ -182,6 +188,7 @@ async fn a_request_reaches_the_contact() {
 async fn an_approval_reaches_who_asked() {
     at_each_step(Story {
         before: &[("bob", "subscribe")],
+        first: None,
         says: |number, bob| subscription(number, bob, "subscribed"),
         left: [Subscription { from: true, ..NONE }, Subscription { to: true, ..NONE }],
         told: [&["subscription='from'"], &["type='subscribed'", "subscription='to'", "from='@/desk'>"]],
@@ -193,6 +200,7 @@ async fn an_approval_reaches_who_asked() {
 async fn an_approval_in_advance_is_answered() {
     at_each_step(Story {
         before: &[("bob", "subscribed")],
+        first: None,
         says: |number, bob| subscription(number, bob, "subscribe"),
         left: [Subscription { to: true, ..NONE }, Subscription { from: true, approved: true, ..NONE }],
         told: [
@@ -207,6 +215,7 @@ async fn an_approval_in_advance_is_answered() {
 async fn who_unsubscribes_does_so_at_both() {
     at_each_step(Story {
         before: FRIENDS,
+        first: None,
         says: |number, bob| subscription(number, bob, "unsubscribe"),
         left: [Subscription { from: true, ..NONE }, Subscription { to: true, ..NONE }],
         told: [&["subscription='from'"], &["type='unsubscribe'", "subscription='to'"]],
@@ -218,6 +227,7 @@ async fn who_unsubscribes_does_so_at_both() {
 async fn whose_approval_is_withdrawn_sees_the_user_leave() {
     at_each_step(Story {
         before: FRIENDS,
+        first: None,
         says: |number, bob| subscription(number, bob, "unsubscribed"),
         left: [Subscription { to: true, ..NONE }, Subscription { from: true, ..NONE }],
         told: [&["subscription='to'"], &["type='unsubscribed'", "subscription='from'", "type='unavailable'"]],
@@ -229,6 +239,7 @@ async fn whose_approval_is_withdrawn_sees_the_user_leave() {
 async fn who_is_removed_keeps_no_subscription() {
     at_each_step(Story {
         before: FRIENDS,
+        first: None,
         says: |number, bob| {
             let item = format!("<item jid='{bob}' subscription='remove'/>");
             request(number, "set", format!("<query xmlns='jabber:iq:roster'>{item}</query>"))
@@ -246,6 +257,7 @@ async fn who_is_removed_keeps_no_subscription() {
 async fn who_leaves_is_seen_to_leave() {
     at_each_step(Story {
         before: FRIENDS,
+        first: None,
         says: |number, _| draft(number, Kind::Presence, "unavailable", None, &Bytes::new()),
         left: [BOTH, BOTH],
         told: [&[], &["from='@/desk' type='unavailable'"]],
@@ -255,32 +267,21 @@ async fn who_leaves_is_seen_to_leave() {
 
 #[tokio::test]
 async fn who_comes_sees_and_is_seen() {
-    let core = Core::of_stores(waiting);
-    for steps in 0.. {
-        let mut alice = User::enter(&core, &format!("alice{steps}")).await;
-        let mut bob = User::enter(&core, &format!("bob{steps}")).await;
-        for (who, kind) in FRIENDS {
-            let (user, other) = if *who == "alice" { (&mut alice, &bob) } else { (&mut bob, &alice) };
-            user.say(&core, |number| subscription(number, &other.account, kind)).await;
-        }
-        alice.say(&core, |number| draft(number, Kind::Presence, "unavailable", None, &Bytes::new())).await;
-        let _ = (alice.told(&core).await, bob.told(&core).await);
-        if !alice.say_to_two(&core, presence, steps).await {
-            assert!(steps > 1, "it can die somewhere");
-            return;
-        }
-        let told = [alice.told(&core).await, bob.told(&core).await];
-        for (told, of) in told.into_iter().zip([&bob, &alice]) {
-            let shown = format!("from='{}/desk'>", of.account);
-            assert!(told.iter().any(|one| one.contains(&shown)), "after {steps} steps: {told:?}");
-        }
-    }
+    at_each_step(Story {
+        before: FRIENDS,
+        first: Some(|number, _| draft(number, Kind::Presence, "unavailable", None, &Bytes::new())),
+        says: |number, _| presence(number),
+        left: [BOTH, BOTH],
+        told: [&["from='@/desk'>"], &["from='@/desk'>"]],
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn who_is_erased_leaves_all_rosters() {
     at_each_step(Story {
         before: FRIENDS,
+        first: None,
         says: |number, _| {
             request(number, "set", "<query xmlns='jabber:iq:register'><remove/></query>".to_owned())
         },
@@ -295,21 +296,16 @@ async fn who_is_erased_leaves_all_rosters() {
 
 #[tokio::test]
 async fn who_is_unblocked_sees_the_user_again() {
-    let core = Core::of_stores(waiting);
-    for steps in 0.. {
-        let mut alice = User::enter(&core, &format!("alice{steps}")).await;
-        let mut bob = User::enter(&core, &format!("bob{steps}")).await;
-        bob.say(&core, |number| subscription(number, &alice.account, "subscribe")).await;
-        alice.say(&core, |number| subscription(number, &bob.account, "subscribed")).await;
-        let jid = bob.account.clone();
-        let item = |name: &str| format!("<{name} xmlns='urn:xmpp:blocking'><item jid='{jid}'/></{name}>");
-        alice.say(&core, |number| request(number, "set", item("block"))).await;
-        bob.told(&core).await;
-        if !alice.say_to_two(&core, |number| request(number, "set", item("unblock")), steps).await {
-            assert!(steps > 1, "it can die somewhere");
-            return;
-        }
-        let (said, shown) = (bob.told(&core).await, format!("from='{}/desk'>", alice.account));
-        assert!(said.iter().any(|one| one.contains(&shown)), "after {steps} steps: {said:?}");
-    }
+    at_each_step(Story {
+        before: &[("bob", "subscribe"), ("alice", "subscribed")],
+        first: Some(|number, bob| blocking(number, "block", bob)),
+        says: |number, bob| blocking(number, "unblock", bob),
+        left: [Subscription { from: true, ..NONE }, Subscription { to: true, ..NONE }],
+        told: [&["type='result'"], &["from='@/desk'>"]],
+    })
+    .await;
+}
+
+fn blocking(number: u64, name: &str, bob: &BareJid) -> Submitted {
+    request(number, "set", format!("<{name} xmlns='urn:xmpp:blocking'><item jid='{bob}'/></{name}>"))
 }

@@ -86,6 +86,17 @@ fn a_store_whose_making_was_interrupted_is_made_anew() {
     }
 }
 
+/// As a kill leaves it between the account and its data.
+#[tokio::test]
+async fn who_removes_an_account_that_is_gone_finishes_its_removal() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.put(Table::Archive, &bob(), vec![row(1, "a"), row(2, "b")]).await.unwrap();
+    assert!(!accounts::Accounts::remove(&*store, &bob()).await.unwrap(), "there is no account");
+    let page = store.page(Table::Archive, &bob(), &Query::default(), 10).await.unwrap();
+    assert!(page.rows.is_empty(), "its rows are gone");
+}
+
 #[tokio::test]
 async fn what_has_groups_is_never_taken_for_an_interrupted_store() {
     let dir = tempfile::tempdir().unwrap();

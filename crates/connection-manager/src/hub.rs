@@ -224,7 +224,7 @@ impl Holder for Hub {
             return; // nothing is known of it
         }
         if renewed.standing == Standing::Over || (renewed.standing == Standing::Unknown && !self.keeps) {
-            return outbox.command(Command::Fenced);
+            return outbox.over();
         }
         outbox.renewed(renewed);
     }
@@ -307,6 +307,33 @@ mod tests {
         hub.register(outbox.clone());
         hears(Standing::Over);
         assert_eq!((outbox.is_forgotten(), outbox.take_command()), (false, None));
+    }
+
+    #[test]
+    fn who_ends_a_session_has_time_to_say_why() {
+        let hub = Hub::new(NODE);
+        let enter = || {
+            let outbox = Arc::new(hub.outbox(session(1), LogNumber(0)));
+            hub.register(outbox.clone());
+            outbox
+        };
+        let hears = |standing| {
+            hub.renewed(NODE, SESSION, Epoch(1), &Renewed { standing, life: Life(9), saved: None });
+        };
+        let outbox = enter();
+        hears(Standing::Over);
+        assert_eq!(outbox.take_command(), None);
+        hub.command(NODE, SESSION, Epoch(1), Command::Close("not-authorized")).unwrap();
+        hears(Standing::Over);
+        hub.command(NODE, SESSION, Epoch(1), Command::Fenced).unwrap();
+        assert_eq!(outbox.take_command(), Some(Command::Close("not-authorized")));
+        let outbox = enter();
+        for standing in [Standing::Over, Standing::Held, Standing::Over] {
+            hears(standing);
+            assert_eq!(outbox.take_command(), None, "once in a row");
+        }
+        hears(Standing::Over);
+        assert_eq!(outbox.take_command(), Some(Command::Fenced), "nobody says why");
     }
 
     #[test]

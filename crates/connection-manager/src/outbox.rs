@@ -41,6 +41,7 @@ struct State {
     last: LogNumber, // the number of the last entry that came in here
     behind: bool,    // the log holds more than came in here
     command: Option<Command>,
+    is_over: bool, // so said the last renewal
     kept: Option<Box<Kept>>,
     leaving: Leaving,
     waker: Option<Waker>,
@@ -68,6 +69,7 @@ impl Outbox {
             last,
             behind: true,
             command: None,
+            is_over: false,
             kept: None,
             leaving: Leaving::No,
             waker: None,
@@ -92,6 +94,7 @@ impl Outbox {
             last: state.last,
             behind: true,
             command: state.command.take(),
+            is_over: false,
             kept,
             leaving: state.leaving,
             waker: state.waker.take(),
@@ -150,10 +153,22 @@ impl Outbox {
         self.budget.give(kept.acknowledge(upto));
     }
 
+    /// A renewal has heard that the session is over. Whoever has ended it may be about to say why: until the next one it has time.
+    pub(crate) fn over(&self) {
+        self.wake_after(|state| {
+            let is_again = std::mem::replace(&mut state.is_over, true);
+            if is_again && state.command.is_none() {
+                state.command = Some(Command::Fenced);
+            }
+            is_again
+        });
+    }
+
     /// What became of its renewal.
     pub(crate) fn renewed(&self, renewed: &Renewed) {
         let standing = renewed.standing;
         self.wake_after(|state| {
+            state.is_over = false;
             let Some(kept) = state.kept.as_mut() else {
                 state.behind |= standing == Standing::Behind;
                 return standing == Standing::Behind;
@@ -224,15 +239,13 @@ impl Outbox {
         });
     }
 
-    /// Tells the connection something; the gravest command wins.
+    /// Tells the connection something; of what ends the session the first counts.
     pub fn command(&self, command: Command) {
         if command == Command::Pull {
             return self.nudge();
         }
         self.wake_after(|state| {
-            if state.command != Some(Command::Fenced) {
-                state.command = Some(command);
-            }
+            state.command.get_or_insert(command);
             true
         });
     }

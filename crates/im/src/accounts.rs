@@ -7,7 +7,7 @@ use starling_ports::authentication::SaslFailure;
 use starling_ports::delivery::Command;
 use starling_ports::ids::SessionId;
 use starling_ports::ingress::{RegisterError, SessionRef};
-use starling_ports::sessions::{Counted, Detach, Ended, SessionInfo};
+use starling_ports::sessions::{Counted, Departed, Detach, Ended, SessionInfo};
 
 use crate::Context;
 
@@ -77,18 +77,18 @@ impl Context {
     /// Erases an account and everything that is kept under its name; its contacts lose their subscriptions. `false` if
     /// there was none.
     pub async fn remove_account(&self, jid: &BareJid) -> Result<bool> {
-        self.erase(jid, None, false).await
+        self.erase(jid, None).await
     }
 
-    /// The same, but one session is still to hear of it. With `again` somebody may have begun with it.
-    pub(crate) async fn erase(&self, jid: &BareJid, hears: Option<&SessionRef>, again: bool) -> Result<bool> {
+    /// The same, but one session is still to hear of it.
+    pub(crate) async fn erase(&self, jid: &BareJid, hears: Option<&SessionRef>) -> Result<bool> {
         if self.stores.accounts.get(jid).await?.is_none() {
             return Ok(self.stores.accounts.remove(jid).await?); // somebody may have died over what is left of it
         }
         // In this order everybody hears `unavailable` once: of each session when it goes, and there is nobody left to be hidden.
         self.end_sessions(jid, hears.map(|session| session.id)).await?;
         if let Some(session) = hears {
-            self.depart(session, again).await?;
+            self.depart(session).await?;
         }
         self.leave_contacts(jid).await?;
         self.stores.sessions.unsettle(jid).await?;
@@ -108,8 +108,12 @@ impl Context {
 
     /// Ends all sessions of an account but one, attached or waiting.
     pub(crate) async fn end_sessions(&self, jid: &BareJid, except: Option<SessionId>) -> Result<()> {
-        for ended in self.stores.sessions.end_all(jid, except).await? {
+        let Departed { ended, owed } = self.stores.sessions.end_all(jid, except).await?;
+        for ended in ended {
             self.dismiss(ended, "not-authorized").await;
+        }
+        for farewell in owed {
+            self.take_leave(&farewell).await;
         }
         Ok(())
     }
@@ -121,7 +125,7 @@ impl Context {
                 self.router.delivery().command(ended.node, ended.id, ended.epoch, Command::Close(condition));
             told.unwrap_or_else(|error| tracing::debug!(%error, "an ended session was not told"));
         }
-        self.finish(ended, true).await;
+        self.finish(ended).await;
     }
 
     /// At most `limit` accounts after `after`, in the order of their names.

@@ -1,5 +1,6 @@
 //! What can happen next.
 
+use crate::address::Step as AddressStep;
 use crate::presence::Step;
 use crate::state::{Owner, Pull, Push};
 
@@ -33,6 +34,7 @@ pub enum Action {
     LateWrite,
     // presence
     Presence(Step),
+    Address(AddressStep),
     // faults
     Fault(Fault),
 }
@@ -56,4 +58,5 @@ pub enum Fault {
     Emptied,
     Outage,
     Presence(Step),
+    Address(AddressStep),
 }

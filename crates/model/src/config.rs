@@ -39,6 +39,8 @@ pub struct Faults {
     pub outage: u8,
     /// The lane of a presence moves while it is under way.
     pub presence_link: u8,
+    /// A router dies over telling that a session has gone.
+    pub farewell_lost: u8,
     /// How often the position is saved.
     pub saves: u8,
     /// How often the archive is read.
@@ -73,6 +75,8 @@ pub struct Config {
     pub senders_stay: bool,
     /// There is presence, and nothing else.
     pub has_presence: bool,
+    /// There is an address under which sessions come and go, and nothing else.
+    pub has_address: bool,
     /// A new incarnation of Redis has a clock that is behind.
     pub clock_is_behind: bool,
     pub faults: Faults,
@@ -96,6 +100,7 @@ impl Config {
         own_copies: false,
         senders_stay: false,
         has_presence: false,
+        has_address: false,
         clock_is_behind: false,
         faults: Faults {
             total: 0,
@@ -115,6 +120,7 @@ impl Config {
             emptied: 0,
             outage: 0,
             presence_link: 0,
+            farewell_lost: 0,
             saves: 0,
             reads: 0,
         },

@@ -97,7 +97,10 @@ impl Invariant {
             Invariant::Order => is_ordered(state),
             Invariant::NoIdTwice => has_no_id_twice(state),
             Invariant::ReaderMissesNone => misses_none(state),
-            Invariant::PresenceConverges => !config.is_at_rest(state) || state.presence.has_converged(),
+            Invariant::PresenceConverges => {
+                let has_converged = state.presence.has_converged() && state.address.has_converged();
+                !config.is_at_rest(state) || has_converged
+            }
             Invariant::NothingIsStuck => !config.is_at_rest(state) || is_finished(config, state),
         }
     }

@@ -6,6 +6,7 @@
 )]
 
 mod action;
+pub mod address;
 mod config;
 mod cut;
 mod device;

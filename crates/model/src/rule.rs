@@ -154,7 +154,11 @@ pub const RULES: [Rule; 26] = [
     rule(
         18,
         "an ended session leaves its rest to the account",
-        &["rule_18_", "a_device_that_logs_in_does_not_get_what_another_is_reading"],
+        &[
+            "rule_18_",
+            "a_device_that_logs_in_does_not_get_what_another_is_reading",
+            "who_signs_out_is_seen_to_leave",
+        ],
         "",
     ),
     rule(

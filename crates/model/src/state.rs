@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Faults;
+use crate::address::Address;
 use crate::presence::Presence;
 use crate::slot::{Entry, Id, Msg, Num, Slot};
 
@@ -24,6 +25,8 @@ pub struct State {
     pub reader: Reader,
     /// In a world that is about it alone.
     pub presence: Presence,
+    /// The same.
+    pub address: Address,
     /// How many faults of each kind may still happen.
     pub left: Faults,
     pub ghost: Ghost,

@@ -23,6 +23,7 @@ pub enum Theme {
     Swaps,
     Outage,
     Presence,
+    Farewells,
 }
 
 const QUIET: Config = Config::QUIET;
@@ -30,7 +31,7 @@ const NO: Faults = QUIET.faults;
 
 impl Theme {
     /// All of them.
-    pub const ALL: [Theme; 17] = [
+    pub const ALL: [Theme; 18] = [
         Theme::Retries,
         Theme::GivenUp,
         Theme::OwnCopies,
@@ -48,6 +49,7 @@ impl Theme {
         Theme::Swaps,
         Theme::Outage,
         Theme::Presence,
+        Theme::Farewells,
     ];
 
     /// What it looks at.
@@ -74,6 +76,9 @@ impl Theme {
             }
             Theme::Presence => {
                 "presence, a probe and an approval that cross, and a router that is left behind"
+            }
+            Theme::Farewells => {
+                "sessions that come and go under one address, and routers that die over telling it"
             }
             Theme::Outage => "Redis does not answer for longer than a lease",
         }
@@ -114,6 +119,7 @@ impl Theme {
             Theme::OlderDevices => Config { senders_stay: false, ..world },
             Theme::Swaps => Config { faults: Faults { total: 2, reply_lost: 1, ..faults }, ..world },
             Theme::Outage => Config { bodies: 2, faults: Faults { total: 3, ..faults }, ..world },
+            Theme::Farewells => Config { faults: Faults { total: 2, farewell_lost: 2, ..faults }, ..world },
             Theme::Abandoned | Theme::Devices | Theme::LateWrites | Theme::Presence => return None,
         };
         Some(deeper)
@@ -126,6 +132,13 @@ impl Theme {
                 bodies: 0,
                 has_presence: true,
                 faults: Faults { total: 1, presence_link: 1, ..NO },
+                ..QUIET
+            },
+            Theme::Farewells => Config {
+                senders: 0,
+                bodies: 0,
+                has_address: true,
+                faults: Faults { total: 1, farewell_lost: 1, ..NO },
                 ..QUIET
             },
             Theme::Retries | Theme::GivenUp | Theme::OwnCopies | Theme::Abandoned => self.of_senders(),

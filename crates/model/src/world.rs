@@ -21,12 +21,19 @@ impl Model for Config {
     fn actions(&self, state: &State, actions: &mut Vec<Action>) {
         self.steps(state, actions);
         self.store_chores(state, actions);
+        if self.has_address {
+            actions.extend(state.address.whims().into_iter().map(Action::Address));
+        }
         if state.left.total > 0 {
             self.lane_faults(state, actions);
             self.device_faults(state, actions);
             self.store_faults(state, actions);
             if state.left.presence_link > 0 {
                 let faults = state.presence.faults().into_iter().map(Fault::Presence);
+                actions.extend(faults.map(Action::Fault));
+            }
+            if state.left.farewell_lost > 0 {
+                let faults = state.address.faults(self).into_iter().map(Fault::Address);
                 actions.extend(faults.map(Action::Fault));
             }
         }
@@ -65,6 +72,7 @@ impl Config {
             detaches: BTreeSet::new(),
             reader: Reader::default(),
             presence: Default::default(),
+            address: Default::default(),
             left: self.faults,
             ghost,
         };
@@ -86,6 +94,9 @@ impl Config {
         self.store_actions(state, actions);
         if self.has_presence {
             actions.extend(state.presence.steps().into_iter().map(Action::Presence));
+        }
+        if self.has_address {
+            actions.extend(state.address.steps().into_iter().map(Action::Address));
         }
     }
 
@@ -122,6 +133,7 @@ impl Config {
             Action::Checkpoint => state.older = Some(Box::new(state.redis.clone())),
             Action::LateWrite => self.late_write(state),
             Action::Presence(step) => state.presence.act(self, step),
+            Action::Address(step) => state.address.act(self, step),
             Action::Fault(fault) => {
                 state.left.total -= 1;
                 self.fail(state, fault);
@@ -184,6 +196,7 @@ impl Config {
             Fault::Emptied => &mut left.emptied,
             Fault::Outage => &mut left.outage,
             Fault::Presence(_) => &mut left.presence_link,
+            Fault::Address(_) => &mut left.farewell_lost,
         };
         *count -= 1;
         match fault {
@@ -220,6 +233,7 @@ impl Config {
             Fault::Emptied => self.come_back(state, true),
             Fault::Outage => self.outage(state),
             Fault::Presence(step) => state.presence.act(self, step),
+            Fault::Address(step) => state.address.act(self, step),
         }
     }
 }

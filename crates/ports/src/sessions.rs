@@ -1,6 +1,7 @@
 //! The slot of an account: its view, its commits, its stream and its sessions' logs (the session log's port).
 
 mod commit;
+mod farewell;
 mod registration;
 mod renewal;
 mod view;
@@ -8,17 +9,16 @@ mod view;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use starling_jid::{BareJid, FullJid, Jid};
-use starling_stanza::Wire;
-
 use crate::Result;
 use crate::archive::Born;
 use crate::delivery::Entry;
 use crate::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use crate::position::Position;
+use async_trait::async_trait;
+use starling_jid::{BareJid, FullJid, Jid};
 
 pub use self::commit::{CommitReply, Handed, Keep, Origin, Outcome, Planned, Role, SenderKey};
+pub use self::farewell::Farewell;
 pub use self::registration::{Portrait, Registered, Registration};
 pub use self::renewal::{Renewal, Renewed, Standing};
 pub use self::view::{Availability, Flags, SessionView, View, ViewVersion};
@@ -45,14 +45,31 @@ pub struct Ended {
     pub epoch: Epoch,
     /// Whether a socket held it.
     pub attached: bool,
-    /// Whether its contacts believe it available.
-    pub available: Option<Arc<Availability>>,
-    /// Whom it sent directed presence (RFC 6121 §4.6.3): they are told too.
-    pub directed: Vec<Jid>,
-    /// Requests of others that it never answered, and other unstorable stanzas of its log: they bounce (rule 18).
-    pub undelivered: Vec<Wire>,
+    /// What is owed to others; to be said, and then settled by `settle_farewell`.
+    pub farewell: Option<Farewell>,
     /// Entries that went to the account's other sessions: to be pushed.
     pub handed: Vec<Handed>,
+}
+
+/// Who has gone.
+#[derive(Debug, Clone, Default)]
+pub struct Departed {
+    /// Sessions that have ended now.
+    pub ended: Vec<Ended>,
+    /// What is owed of others that had gone before: whoever was to say it has not settled it.
+    pub owed: Vec<Farewell>,
+}
+
+impl Departed {
+    /// How much it is.
+    pub fn len(&self) -> usize {
+        self.ended.len() + self.owed.len()
+    }
+
+    /// Whether it is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 /// The answer to `bind`.
@@ -62,7 +79,8 @@ pub struct Bound {
     pub id: SessionId,
     /// Its first epoch.
     pub epoch: Epoch,
-    /// The former session of that resource, if there was one: attached, it gets `<conflict/>`; waiting, it ended silently.
+    /// The former session of that resource, if there was one: attached, it gets `<conflict/>`; waiting, it ended silently, and whoever
+    /// believes it to be there hears `unavailable` when the new one goes.
     pub replaced: Option<Ended>,
 }
 
@@ -157,11 +175,8 @@ pub enum Changed {
     Pull,
     /// Nothing to do.
     Nothing,
-    /// It was `Presence(None)`: these had been sent directed presence, and are told; the slot has forgotten them.
-    Left {
-        /// Whom, each once.
-        directed: Vec<Jid>,
-    },
+    /// It was `Presence(None)`: this is to be said, and then settled by `settle_farewell`. One that was not settled is told again.
+    Left(Farewell),
     /// No such session under this epoch.
     Fenced,
 }
@@ -356,8 +371,12 @@ pub trait Sessions: Send + Sync + 'static {
     /// known to be past was handled, whoever did it: its row stays.
     async fn gone(&self, account: &BareJid, committed: &[(ArchiveId, Born)]) -> Result<Vec<ArchiveId>>;
 
-    /// Sessions whose time to be resumed is over end now, at most `limit` at once.
-    async fn expire(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>>;
+    /// Sessions whose time to be resumed is over end now, at most `limit` at once. With them, what was owed to others and not said
+    /// in time.
+    async fn expire(&self, now: Timestamp, limit: usize) -> Result<Departed>;
+
+    /// All have heard it: nobody says it again. What has come to it since it was told is owed still.
+    async fn settle_farewell(&self, said: &Farewell) -> Result<()>;
 
     /// Stores what is committed at `account` and not stored yet: for whoever could not store what it had committed.
     async fn store_owed(&self, account: &BareJid) -> Result<()>;
@@ -366,8 +385,9 @@ pub trait Sessions: Send + Sync + 'static {
     /// What of them lies in the logs of attached sessions is to be pushed (rule 13).
     async fn overdue(&self, now: Timestamp, limit: usize) -> Result<Vec<(BareJid, Vec<Handed>)>>;
 
-    /// Ends all sessions of an account (but `except`), attached or waiting: password change, suspension, removal.
-    async fn end_all(&self, account: &BareJid, except: Option<SessionId>) -> Result<Vec<Ended>>;
+    /// Ends all sessions of an account (but `except`), attached or waiting: password change, suspension, removal. With them, all that is
+    /// owed of former ones.
+    async fn end_all(&self, account: &BareJid, except: Option<SessionId>) -> Result<Departed>;
 
     /// Stores what is committed and not stored yet, and returns where that ends: a reader of the archive that asks for no
     /// id above it misses none, whoever writes meanwhile (rule 12).

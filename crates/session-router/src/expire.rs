@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use starling_ports::sessions::Ended;
+use starling_ports::sessions::Departed;
 use tokio_util::sync::CancellationToken;
 
 use crate::Router;
@@ -11,8 +11,8 @@ use crate::Router;
 const TICK: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 256;
 
-/// Looks every second, and hands over what has ended, until `stop`.
-pub async fn sweep<F>(router: Router, stop: CancellationToken, ended: impl Fn(Ended) -> F + Send)
+/// Looks every second, and hands over what has ended and what nobody has told in time, until `stop`.
+pub async fn sweep<F>(router: Router, stop: CancellationToken, tell: impl Fn(Departed) -> F + Send)
 where
     F: Future<Output = ()> + Send,
 {
@@ -22,15 +22,8 @@ where
         store_overdue(&router).await;
         loop {
             match router.sessions.expire(router.clock().now(), AT_ONCE).await {
-                Ok(sessions) => {
-                    let more = !sessions.is_empty();
-                    for session in sessions {
-                        ended(session).await;
-                    }
-                    if !more {
-                        break;
-                    }
-                }
+                Ok(departed) if departed.is_empty() => break,
+                Ok(departed) => tell(departed).await,
                 Err(error) => {
                     tracing::warn!(%error, "sessions could not be expired, trying again");
                     break;

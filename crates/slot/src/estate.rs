@@ -2,19 +2,14 @@
 
 use std::sync::Arc;
 
-use starling_ports::delivery::Copy;
 use starling_ports::ids::{Handled, LogNumber, NodeId, SessionId};
 use starling_ports::position::Position;
 use starling_ports::sessions::{Bind, Change, Changed, Claim, Claimed, Detach, Detached, Ended, Flags};
-use starling_stanza::{Kind, Wire};
 
 use crate::commit::late;
 use crate::log::Logged;
 use crate::session::{Backlog, Session};
-use crate::{Context, ENDED, Over, Slot};
-
-/// How many addresses a session's directed presence is remembered for.
-const DIRECTED: usize = 1000;
+use crate::{Context, ENDED, Over, Slot, farewell};
 
 /// What a session leaves.
 pub struct Estate {
@@ -33,8 +28,12 @@ impl Slot {
         let mut bits = || u128::from((context.random)());
         let id = SessionId((bits() << 64) | bits());
         let same = self.sessions.iter().find(|session| session.jid == bind.jid).map(|session| session.id);
-        let replaced = same.and_then(|same| self.end(context, same));
-        let session = Session::new(id, bind.jid, bind.node, context.now);
+        let mut session = Session::new(id, bind.jid, bind.node, context.now);
+        let mut replaced = same.and_then(|same| self.end(context, same));
+        if let Some(Estate { ended: waited, .. }) = replaced.as_mut().filter(|estate| !estate.ended.attached)
+        {
+            waited.farewell = self.bequeath_believers(waited.id, &mut session);
+        }
         self.sessions.reserve_exact(1); // most accounts have one, and room for four is a kilobyte
         self.sessions.push(session);
         self.decide_anew();
@@ -60,31 +59,29 @@ impl Slot {
                     available.as_ref().map(|a: &Arc<starling_ports::sessions::Availability>| a.priority)
                 };
                 let same = priority(&session.available) == priority(&available);
-                session.available = available;
+                let was_available = std::mem::replace(&mut session.available, available).is_some();
                 let begins = session.takes_bare() && !took && waits;
                 if begins {
                     let after = session.backlog.map_or(first, |backlog| backlog.after.min(first));
                     session.backlog = Some(Backlog { after, before: last });
                 }
-                let left = session.available.is_none().then(|| std::mem::take(&mut session.directed));
+                let left = session.available.is_none().then(|| farewell::of(session, was_available));
                 if same {
                     self.view = None; // no decision depends on the words
                 } else {
                     self.decide_anew();
                 }
-                match left.filter(|directed| !directed.is_empty()) {
-                    Some(directed) => Changed::Left { directed: Arc::unwrap_or_clone(directed) },
-                    None if begins => Changed::Pull,
-                    None => Changed::Nothing,
-                }
+                let Some(left) = left else {
+                    return if begins { Changed::Pull } else { Changed::Nothing };
+                };
+                self.owe_farewell(left, context.now).map_or(Changed::Nothing, Changed::Left)
             }
             Change::Directed { to, available } => {
                 let directed = Arc::make_mut(&mut session.directed);
-                directed.retain(|known| *known != to);
                 if available {
-                    directed.push(to);
-                    let most = directed.len().saturating_sub(DIRECTED);
-                    directed.drain(..most);
+                    farewell::remember(directed, to);
+                } else {
+                    directed.retain(|known| *known != to);
                 }
                 self.view = None; // no decision of a commit depends on it
                 Changed::Nothing
@@ -192,8 +189,10 @@ impl Slot {
     /// Ends a session: what waits goes to the account's other sessions, or goes on waiting in the store.
     pub fn end(&mut self, context: &mut Context<'_>, id: SessionId) -> Option<Estate> {
         let at = self.sessions.iter().position(|session| session.id == id)?;
-        let session = self.sessions.remove(at);
+        let mut session = self.sessions.remove(at);
         self.touched = context.now;
+        let is_available = session.available.is_some();
+        let mut farewell = farewell::of(&mut session, is_available);
         let handled = Handled(session.handled.saturating_sub(session.base.handled.0));
         let base = session.base.handled;
         let told = Some(handled).filter(|_| !session.doubtful); // better none than a false one
@@ -207,9 +206,7 @@ impl Slot {
             node: session.node,
             epoch: session.epoch,
             attached: session.attached,
-            available: session.available,
-            directed: Arc::unwrap_or_clone(session.directed),
-            undelivered: Vec::new(),
+            farewell: None,
             handed: Vec::new(),
         };
         for logged in session.log.into_iter().chain(session.held).chain(session.behind) {
@@ -218,9 +215,10 @@ impl Slot {
                     self.bequeath(context, &logged, &mut ended)
                 }
                 Some(_) => {}
-                None => ended.undelivered.extend(bounces(&logged)),
+                None => farewell::owe_answer(&mut farewell, &logged),
             }
         }
+        ended.farewell = self.owe_farewell(farewell, context.now);
         self.decide_anew();
         Some(Estate { ended, handled, base })
     }
@@ -254,11 +252,4 @@ impl Slot {
             self.owe(&logged.stanza);
         }
     }
-}
-
-/// What the store does not keep is told to its sender.
-fn bounces(logged: &Logged) -> Option<Wire> {
-    let wire = &logged.stanza.committed.wire;
-    let is_own_copy = logged.copy != Copy::Original || logged.stanza.keep.is_some();
-    (wire.kind() != Kind::Presence && !is_own_copy).then(|| wire.clone())
 }

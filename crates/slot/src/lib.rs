@@ -6,6 +6,7 @@ mod broken;
 pub mod codec;
 mod commit;
 mod estate;
+mod farewell;
 mod log;
 mod pending;
 mod register;
@@ -33,6 +34,7 @@ use starling_ports::sessions::{Holding, SessionInfo, View, ViewVersion};
 pub use backlog::{Need, Scan, handed_out};
 pub use broken::Promise;
 pub use estate::Estate;
+use farewell::Farewells;
 pub use log::{Logged, Stanza};
 use pending::Pending;
 pub use pending::Waiting;
@@ -164,6 +166,7 @@ pub struct Slot {
     owed: Tracked<ArchiveId, Arc<Stanza>>,
     /// The last `h` of sessions that are over (rule 4).
     ended: VecDeque<Over>,
+    farewells: Farewells,
     pending: Pending,
     seen: Seen,
     /// Rows of the spool that are acknowledged, but that a session with a backlog still has to read.
@@ -199,6 +202,7 @@ impl Slot {
             sessions: Vec::new(),
             owed: Tracked::default(),
             ended: VecDeque::new(),
+            farewells: Farewells::default(),
             pending: Pending::new(facts.position, facts.last, facts.waiting, facts.more),
             seen,
             collected: Vec::new(),
@@ -335,11 +339,6 @@ impl Slot {
         self.sessions.iter().filter(over).map(|session| session.id).collect()
     }
 
-    /// All its sessions, but `except`.
-    pub fn session_ids(&self, except: Option<SessionId>) -> Vec<SessionId> {
-        self.sessions.iter().map(|session| session.id).filter(|id| Some(*id) != except).collect()
-    }
-
     /// Whether it is to be put on the list of those that have something to save: once.
     pub fn enlist(&mut self) -> bool {
         let grown = self.archived.abs_diff(self.archived_saved) >= UNSAVED;
@@ -384,6 +383,7 @@ impl Slot {
     /// Whether it can be forgotten: what it knows can be read again.
     pub fn is_unused(&self, now: Timestamp, idle: Duration) -> bool {
         self.sessions.is_empty()
+            && self.farewells.is_empty()
             && self.owed.is_empty()
             && !self.pending.is_changed()
             && self.archived == self.archived_saved
@@ -395,14 +395,16 @@ impl Slot {
         self.version
     }
 
-    /// When the first of its waiting sessions may no longer be resumed.
+    /// When the first of its waiting sessions may no longer be resumed, or the first farewell is anybody's to say.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        self.sessions.iter().filter_map(|session| session.expires).min()
+        let expires = self.sessions.iter().filter_map(|session| session.expires);
+        expires.chain(self.farewells.next()).min()
     }
 
     /// Nothing in it need be kept: no session, nothing owed, nothing that is not in the store.
     pub fn is_at_rest(&self) -> bool {
         self.sessions.is_empty()
+            && self.farewells.is_empty()
             && self.owed.is_empty()
             && self.collected.is_empty()
             && !self.unsettled

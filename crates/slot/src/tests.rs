@@ -1,6 +1,7 @@
 //! Histories, one or more for each rule of the session log that concerns one process.
 
 mod ends;
+mod farewells;
 mod loss;
 mod queues;
 mod retries;

@@ -9,9 +9,9 @@ use starling_ports::Result;
 use starling_ports::archive::{Archive, Born, Table};
 use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
-    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Detach, Detached, Ended, Handed, Holding,
-    Planned, Pulled, Registered, Registration, Renewal, Renewed, SessionInfo, Sessions, Standing, View,
-    ViewVersion,
+    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Departed, Detach, Detached, Ended, Farewell,
+    Handed, Holding, Planned, Pulled, Registered, Registration, Renewal, Renewed, SessionInfo, Sessions,
+    Standing, View, ViewVersion,
 };
 
 use crate::Store;
@@ -298,12 +298,13 @@ impl Sessions for Store {
         Ok(Vec::new()) // who waits for the answer dies with this process
     }
 
-    async fn expire(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>> {
-        let mut over = Vec::new();
+    async fn expire(&self, now: Timestamp, limit: usize) -> Result<Departed> {
+        let (mut over, mut late) = (Vec::new(), Vec::new());
         self.slots.each(|shared| {
-            if over.len() < limit {
-                let slot = shared.lock();
+            if over.len() + late.len() < limit {
+                let mut slot = shared.lock();
                 over.extend(slot.expired(now).into_iter().map(|id| (slot.account().clone(), id)));
+                late.extend(slot.late_farewells(now));
             }
         });
         let mut ended = Vec::new();
@@ -321,7 +322,12 @@ impl Sessions for Store {
                 ended.push(self.settle_estate(&account, estate).await);
             }
         }
-        Ok(ended)
+        Ok(Departed { ended, owed: late })
+    }
+
+    async fn settle_farewell(&self, said: &Farewell) -> Result<()> {
+        self.slot(&said.jid.bare())?.lock().settle_farewell(said);
+        Ok(())
     }
 
     async fn store_owed(&self, account: &BareJid) -> Result<()> {
@@ -349,17 +355,14 @@ impl Sessions for Store {
         Ok(stored)
     }
 
-    async fn end_all(&self, account: &BareJid, except: Option<SessionId>) -> Result<Vec<Ended>> {
+    async fn end_all(&self, account: &BareJid, except: Option<SessionId>) -> Result<Departed> {
         let slot = self.slot(account)?;
-        let ids = slot.lock().session_ids(except);
-        let mut ended = Vec::new();
-        for id in ids {
-            let estate = self.step(|context| slot.lock().end(context, id));
-            if let Some(estate) = estate {
-                ended.push(self.settle_estate(account, estate).await);
-            }
+        let (estates, owed) = self.step(|context| slot.lock().end_all(context, except));
+        let mut ended = Vec::with_capacity(estates.len());
+        for estate in estates {
+            ended.push(self.settle_estate(account, estate).await);
         }
-        Ok(ended)
+        Ok(Departed { ended, owed })
     }
 
     async fn stored_up_to(&self, account: &BareJid) -> Result<ArchiveId> {

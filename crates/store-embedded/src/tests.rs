@@ -164,3 +164,12 @@ async fn a_waiting_session_expires() {
     let store = open(dir.path());
     suite::sessions::a_waiting_session_expires(&*store, Early.now()).await;
 }
+
+#[tokio::test]
+async fn farewells() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    suite::sessions::a_farewell_is_owed_until_it_is_settled(&*store, &*store, Early.now()).await;
+    suite::sessions::who_leaves_and_stays_owes_it_too(&*store, Early.now()).await;
+    suite::sessions::who_replaces_one_that_waits_owes_what_it_owed(&*store).await;
+}

@@ -9,9 +9,9 @@ use starling_ports::Result;
 use starling_ports::archive::Born;
 use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
-    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Counted, Detach, Detached, Ended, Handed,
-    Holding, Outcome, Planned, Pulled, Registered, Registration, Renewal, Renewed, SessionInfo,
-    Sessions as Port, View, ViewVersion,
+    Bind, Bound, Change, Changed, Claim, Claimed, CommitReply, Counted, Departed, Detach, Detached, Ended,
+    Farewell, Handed, Holding, Outcome, Planned, Pulled, Registered, Registration, Renewal, Renewed,
+    SessionInfo, Sessions as Port, View, ViewVersion,
 };
 use starling_slot::{Context, Estate, Need, Owed, Promise, Slot, handed_out};
 
@@ -325,8 +325,12 @@ impl Port for Sessions {
         self.step(account, asked, |slot, _| slot.unknown(committed)).await
     }
 
-    async fn expire(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>> {
+    async fn expire(&self, now: Timestamp, limit: usize) -> Result<Departed> {
         self.sweep(now, limit).await
+    }
+
+    async fn settle_farewell(&self, said: &Farewell) -> Result<()> {
+        self.step(&said.jid.bare(), asked, |slot, _| slot.settle_farewell(said)).await
     }
 
     async fn store_owed(&self, account: &BareJid) -> Result<()> {
@@ -338,16 +342,14 @@ impl Port for Sessions {
         self.store_overdue(now, limit).await
     }
 
-    async fn end_all(&self, account: &BareJid, except: Option<SessionId>) -> Result<Vec<Ended>> {
-        let end = |slot: &mut Slot, context: &mut Context<'_>| -> Vec<Estate> {
-            let ids = slot.session_ids(except);
-            ids.into_iter().filter_map(|id| slot.end(context, id)).collect()
-        };
-        let mut ended = Vec::new();
-        for estate in self.step(account, asked, end).await? {
+    async fn end_all(&self, account: &BareJid, except: Option<SessionId>) -> Result<Departed> {
+        let end = |slot: &mut Slot, context: &mut Context<'_>| slot.end_all(context, except);
+        let (estates, owed) = self.step(account, asked, end).await?;
+        let mut ended = Vec::with_capacity(estates.len());
+        for estate in estates {
             ended.push(self.settle_estate(account, estate).await);
         }
-        Ok(ended)
+        Ok(Departed { ended, owed })
     }
 
     async fn stored_up_to(&self, account: &BareJid) -> Result<ArchiveId> {

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::ids::{NodeId, Timestamp};
-use starling_ports::sessions::{Ended, Handed};
+use starling_ports::sessions::{Departed, Handed};
 use starling_slot::{Context, Estate, Slot};
 
 use crate::Sessions;
@@ -44,33 +44,35 @@ impl Sessions {
         since.elapsed() >= self.config.lease
     }
 
-    /// See `Sessions::expire`. What has ended is handed over though something else fails: nobody hears of it a second time.
-    pub(crate) async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Ended>> {
-        let mut ended = Vec::new();
-        match self.try_sweep(now, limit, &mut ended).await {
-            Err(error) if ended.is_empty() => Err(error),
+    /// See `Sessions::expire`. What has ended is handed over though something else fails: it is not told again at once.
+    pub(crate) async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Departed> {
+        let mut departed = Departed::default();
+        match self.try_sweep(now, limit, &mut departed).await {
+            Err(error) if departed.is_empty() => Err(error),
             Err(error) => {
                 tracing::debug!(%error, "not all that is over has ended yet");
-                Ok(ended)
+                Ok(departed)
             }
-            Ok(()) => Ok(ended),
+            Ok(()) => Ok(departed),
         }
     }
 
-    async fn try_sweep(&self, now: Timestamp, limit: usize, ended: &mut Vec<Ended>) -> Result<()> {
+    async fn try_sweep(&self, now: Timestamp, limit: usize, departed: &mut Departed) -> Result<()> {
         let now = self.link.shared(now);
         for (shard, account, at) in self.due(now, limit).await.map_err(ours)? {
-            if ended.len() >= limit.min(ENDED) {
+            if departed.len() >= limit.min(ENDED) {
                 return Ok(());
             }
-            let end = |slot: &mut Slot, context: &mut Context<'_>| -> (Vec<Estate>, bool) {
+            let end = |slot: &mut Slot, context: &mut Context<'_>| {
                 let over = slot.expired(now);
-                let estates = over.into_iter().filter_map(|id| slot.end(context, id)).collect();
-                (estates, slot.next_deadline().is_some_and(|next| next.0 as f64 == at))
+                let estates: Vec<Estate> = over.into_iter().filter_map(|id| slot.end(context, id)).collect();
+                let late = slot.late_farewells(now);
+                (estates, late, slot.next_deadline().is_some_and(|next| next.0 as f64 == at))
             };
-            let (estates, still) = self.step(&account, |_| Trust::Asked, end).await?;
+            let (estates, late, still) = self.step(&account, |_| Trust::Asked, end).await?;
+            departed.owed.extend(late);
             for estate in estates {
-                ended.push(self.settle_estate(&account, estate).await);
+                departed.ended.push(self.settle_estate(&account, estate).await);
             }
             if !still {
                 self.not_due(shard, &account, at).await.map_err(ours)?;
@@ -78,7 +80,7 @@ impl Sessions {
             }
         }
         if self.has_watched() {
-            self.sweep_nodes(now, limit, ended).await?;
+            self.sweep_nodes(now, limit, departed).await?;
         }
         Ok(())
     }
@@ -97,7 +99,7 @@ impl Sessions {
     }
 
     /// Sessions of nodes whose lease is over are detached, as if their connections had been lost.
-    async fn sweep_nodes(&self, now: Timestamp, limit: usize, ended: &mut Vec<Ended>) -> Result<()> {
+    async fn sweep_nodes(&self, now: Timestamp, limit: usize, departed: &mut Departed) -> Result<()> {
         let mut over = redis::cmd("ZRANGEBYSCORE");
         over.arg(keys::NODES).arg("-inf").arg(now.0).arg("WITHSCORES").arg("LIMIT").arg(0).arg(16);
         let over: Vec<(String, f64)> = self.link.command("nodes", &over).await.map_err(ours)?;
@@ -111,11 +113,11 @@ impl Sessions {
                 if self.is_away(&account) {
                     continue; // it stays in the index until its master is back
                 }
-                self.detach_node(&account, node, ended).await?;
+                self.detach_node(&account, node, departed).await?;
                 let mut gone = redis::cmd("SREM");
                 gone.arg(keys::accounts_of(&name)).arg(member);
                 self.link.command::<()>("nodes", &gone).await.map_err(ours)?;
-                if ended.len() >= limit.min(ENDED) {
+                if departed.len() >= limit.min(ENDED) {
                     return Ok(());
                 }
             }
@@ -131,10 +133,10 @@ impl Sessions {
         Ok(())
     }
 
-    async fn detach_node(&self, account: &BareJid, node: NodeId, ended: &mut Vec<Ended>) -> Result<()> {
+    async fn detach_node(&self, account: &BareJid, node: NodeId, departed: &mut Departed) -> Result<()> {
         let detach = |slot: &mut Slot, context: &mut Context<'_>| slot.let_go(context, node);
         for estate in self.step(account, |_| Trust::Asked, detach).await? {
-            ended.push(self.settle_estate(account, estate).await);
+            departed.ended.push(self.settle_estate(account, estate).await);
         }
         Ok(())
     }

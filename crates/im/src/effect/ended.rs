@@ -3,31 +3,34 @@
 use starling_jid::{BareJid, Jid};
 use starling_ports::Result;
 use starling_ports::last_activity::LastActivity;
-use starling_ports::sessions::{Ended, SessionView};
+use starling_ports::sessions::{Ended, Farewell, SessionView};
 use starling_session_router::Item;
-use starling_stanza::{Condition, Iq, IqType, Kind, Stanza, StanzaError, Wire};
+use starling_stanza::{Condition, Iq, IqType, Stanza, StanzaError, Wire};
 use starling_xml::{Element, ns};
 
-use super::presence::Told;
 use crate::Context;
 
 impl Context {
-    /// Tells everybody. `announced`: its contacts hear `unavailable`, once, unless they never knew it.
-    pub(crate) async fn finish(&self, ended: Ended, announced: bool) {
-        let account = ended.jid.bare();
-        self.router.push(&account, ended.handed.clone());
-        if let Err(error) = self.bounce_all(&ended.undelivered).await {
-            tracing::warn!(%error, "requests to an ended session were not answered");
+    /// Tells everybody. Whom it cannot tell now is told later (`Sessions::expire`).
+    pub(crate) async fn finish(&self, ended: Ended) {
+        self.router.push(&ended.jid.bare(), ended.handed);
+        if let Some(farewell) = ended.farewell {
+            self.take_leave(&farewell).await;
         }
-        if !announced {
-            return;
+    }
+
+    /// The same for what is owed of one that was to be told before.
+    pub(crate) async fn take_leave(&self, farewell: &Farewell) {
+        if let Err(error) = self.say_farewell(farewell).await {
+            tracing::warn!(%error, "not all have heard yet that a session has gone, trying again");
         }
-        let from = Jid::from(ended.jid);
-        let told = Told { all: ended.available.is_some(), directed: ended.directed };
-        let said = self.say_goodbye(&from, told, None, |to| Context::unavailable(&from, to)).await;
-        if let Err(error) = said {
-            tracing::warn!(%error, "the end of a session was not announced everywhere");
-        }
+    }
+
+    /// Whoever asked it gets an error, and whoever believes it to be there hears `unavailable`.
+    pub(super) async fn say_farewell(&self, farewell: &Farewell) -> Result<()> {
+        self.bounce_all(&farewell.requests).await?;
+        let from = Jid::from(farewell.jid.clone());
+        self.say_goodbye(farewell, None, |to| Context::unavailable(&from, to)).await
     }
 
     /// XEP-0012: when the last available session went.
@@ -41,8 +44,8 @@ impl Context {
     }
 
     /// Requests that will never be answered by whom they went to (rule 18).
-    async fn bounce_all(&self, undelivered: &[Wire]) -> Result<()> {
-        for wire in undelivered.iter().filter(|wire| wire.kind() == Kind::Iq) {
+    async fn bounce_all(&self, requests: &[Wire]) -> Result<()> {
+        for wire in requests {
             let Some((asker, bounce)) = bounce(wire) else { continue };
             let item = Item::own(&Stanza::Iq(bounce));
             let takes = |session: &SessionView| asker.resource() == Some(session.jid.resource());

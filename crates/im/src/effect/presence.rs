@@ -6,22 +6,15 @@ use starling_jid::{BareJid, FullJid, Jid};
 use starling_ports::Result;
 use starling_ports::ingress::SessionRef;
 use starling_ports::last_activity::LastActivity;
-use starling_ports::sessions::{Availability, Change, Ended, SessionView, View};
+use starling_ports::sessions::{Availability, Change, Farewell, SessionView, View};
 use starling_session_router::{Item, Plan};
 use starling_stanza::{Presence, PresenceType, Wire};
 use starling_xml::{Element, ns};
 
 use super::seen::{self, Allowed, Seen};
 use crate::Context;
+use crate::context::addressed;
 use crate::rules;
-
-/// Who believes a session to be there.
-pub(crate) struct Told {
-    /// All who may see the account's presence.
-    pub(crate) all: bool,
-    /// Those to whom it was sent; the account itself stands for all (see `inherit`).
-    pub(crate) directed: Vec<Jid>,
-}
 
 /// What a probe finds.
 enum Probed {
@@ -48,34 +41,33 @@ impl Context {
         let was_available = before.available.is_some();
         let from = Jid::from(session.jid.clone());
         if presence.presence_type() == PresenceType::Unavailable {
-            let told = Told { all: was_available || again, directed: self.leave(session).await? };
+            let Some(farewell) = self.leave(session).await? else { return Ok(()) };
             let status = presence.payload(ns::CLIENT, "status").map(|status| status.text().into());
-            let own = Jid::from(account);
-            self.say_goodbye(&from, told, status, |to| presence.to_other(to.clone()).wire()).await?;
-            if was_available {
+            if farewell.to_all {
+                let own = Jid::from(account);
                 self.show_session(session, vec![presence.to_other(own).wire()]).await?; // §4.5.2: to itself too
             }
-            return Ok(());
+            return self.say_goodbye(&farewell, status, |to| presence.to_other(to.clone()).wire()).await;
         }
-        let available = Availability { priority: presence.priority(), presence: presence.wire() };
-        self.change(session, Change::Presence(Some(Arc::new(available)))).await?;
+        let available = Arc::new(Availability { priority: presence.priority(), presence: presence.wire() });
+        self.change(session, Change::Presence(Some(available.clone()))).await?;
         let told =
             self.tell_contacts(&account, &from, |to| presence.to_other(to.clone().into()).wire()).await?;
-        self.take_back(session, told).await?;
+        self.take_back(&from, told).await?;
+        let gone = |to: &BareJid| Context::unavailable(&from, &to.clone().into());
+        self.tell_what_is(&session.jid, Some(available), gone).await?;
         if !was_available || again {
             self.welcome(session).await?;
         }
         Ok(())
     }
 
-    /// The session is there for nobody any more, though its connection stays. With `again` that may be so already.
-    pub(crate) async fn depart(&self, session: &SessionRef, again: bool) -> Result<()> {
-        let view = self.stores.sessions.view(&session.jid.bare()).await?;
-        let is_available = |one: &SessionView| one.id == session.id && one.available.is_some();
-        let was_available = view.sessions.iter().any(is_available);
-        let told = Told { all: was_available || again, directed: self.leave(session).await? };
-        let from = Jid::from(session.jid.clone());
-        self.say_goodbye(&from, told, None, |to| Context::unavailable(&from, to)).await
+    /// The session is there for nobody any more, though its connection stays.
+    pub(crate) async fn depart(&self, session: &SessionRef) -> Result<()> {
+        match self.leave(session).await? {
+            Some(farewell) => self.say_farewell(&farewell).await,
+            None => Ok(()),
+        }
     }
 
     /// To all contacts that see the account's presence, and to its own available sessions.
@@ -227,39 +219,69 @@ impl Context {
         Ok(Probed::Sees(seen::of(&view)))
     }
 
-    /// §4.5.2, §4.6.3: everybody who believes a session to be there hears `unavailable`, once.
-    pub(crate) async fn say_goodbye(
+    /// §4.5.2, §4.6.3: everybody who believes a session to be there hears `unavailable`; or, if somebody else is available under its
+    /// address by now, what those say.
+    pub(super) async fn say_goodbye(
         &self,
-        from: &Jid,
-        told: Told,
+        farewell: &Farewell,
         status: Option<Box<str>>,
         wire: impl Fn(&Jid) -> Wire + Send + Sync,
     ) -> Result<()> {
-        let account = from.bare();
-        let Told { all, mut directed } = told;
-        let all = all || directed.iter().any(|to| *to == account);
-        if all {
+        let (account, from) = (farewell.jid.bare(), Jid::from(farewell.jid.clone()));
+        let mut directed: Vec<&Jid> = farewell.directed.iter().collect();
+        if farewell.to_all {
             self.note_last(&account, status).await?; // before anybody can ask
-            self.tell_contacts(&account, from, |to| wire(&to.clone().into())).await?;
-            let roster = self.stores.rosters.get(&account).await?;
-            let is_told = |to: &Jid| {
-                *to == account || roster.contact(&to.bare()).is_some_and(|contact| contact.state.from)
+            // Nobody has told it before: whoever is there again was not away in anybody's eyes.
+            let told = match farewell.turn {
+                0 => self.available(&farewell.jid).await?,
+                _ => None,
             };
-            directed.retain(|to| !is_told(to));
+            self.tell_what_is(&farewell.jid, told, |to| wire(&to.clone().into())).await?;
+            let roster = self.stores.rosters.get(&account).await?;
+            directed.retain(|to| !roster.contact(&to.bare()).is_some_and(|contact| contact.state.from));
+        }
+        if !directed.is_empty() {
+            let view = self.stores.sessions.view(&account).await?;
+            let tells_itself =
+                |to: &Jid| view.session(from.resource()?).map(|there| there.directed.contains(to));
+            directed.retain(|to| tells_itself(to) != Some(true));
         }
         for to in directed {
-            self.present_to(&to, from, wire(&to)).await?;
+            self.present_to(to, &from, wire(to)).await?;
         }
-        Ok(())
+        self.stores.sessions.settle_farewell(farewell).await
     }
 
-    /// A session that took the place of a waiting one owes its `unavailable` to whoever believes that one to be there.
-    pub(crate) async fn inherit(&self, session: &SessionRef, former: &Ended) -> Result<()> {
-        let to_all = former.available.is_some().then(|| Jid::from(session.jid.bare()));
-        for to in former.directed.iter().cloned().chain(to_all) {
-            self.change(session, Change::Directed { to, available: true }).await?;
+    async fn available(&self, jid: &FullJid) -> Result<Option<Arc<Availability>>> {
+        let view = self.stores.sessions.view(&jid.bare()).await?;
+        Ok(view.session(jid.resource()).and_then(|there| there.available.clone()))
+    }
+
+    /// To all who may see the presence of the account: what is so under the address, until it is so still behind the telling. `told`
+    /// was told just now; `gone` makes an `unavailable`.
+    async fn tell_what_is(
+        &self,
+        jid: &FullJid,
+        told: Option<Arc<Availability>>,
+        gone: impl Fn(&BareJid) -> Wire + Send + Sync,
+    ) -> Result<()> {
+        let (account, from) = (jid.bare(), Jid::from(jid.clone()));
+        let mut told = told.map(Some);
+        loop {
+            let now = self.available(jid).await?;
+            if told.as_ref() == Some(&now) {
+                return Ok(());
+            }
+            match &now {
+                Some(there) => {
+                    let shown = |to: &BareJid| addressed(&there.presence, &to.clone().into());
+                    let told = self.tell_contacts(&account, &from, shown).await?;
+                    self.take_back(&from, told).await?;
+                }
+                None => drop(self.tell_contacts(&account, &from, &gone).await?),
+            }
+            told = Some(now);
         }
-        Ok(())
     }
 
     /// §4.6.3: who is told when the session leaves, contact or not: it may never have been available to all.

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use starling_jid::{BareJid, FullJid, Jid};
 use starling_ports::Result;
 use starling_ports::blocklist::BlockList;
-use starling_ports::ingress::SessionRef;
 use starling_ports::roster::Roster;
 use starling_ports::sessions::{Availability, View};
 use starling_stanza::Wire;
@@ -89,20 +88,15 @@ impl Context {
         Ok(Allowed { roster, blocked })
     }
 
-    /// A session has just told `told` that it is there. Whoever may no longer see it, or all if it has ended meanwhile, may
-    /// have heard of that before.
-    pub(super) async fn take_back(&self, session: &SessionRef, told: Allowed) -> Result<()> {
-        let (account, from) = (session.jid.bare(), Jid::from(session.jid.clone()));
-        let view = self.stores.sessions.view(&account).await?;
-        let is_there = view.session(session.jid.resource()).is_some_and(|one| one.available.is_some());
-        let now = self.allowed(&account).await?;
-        if is_there && now.is_same(&told) {
+    /// `from` has just told `told` that it is there. Whoever may no longer see it may have heard of that before.
+    pub(super) async fn take_back(&self, from: &Jid, told: Allowed) -> Result<()> {
+        let now = self.allowed(&from.bare()).await?;
+        if now.is_same(&told) {
             return Ok(());
         }
-        let own = Some(&account).filter(|_| !is_there);
-        for contact in own.into_iter().chain(told.contacts().filter(|to| !is_there || !now.allows(to))) {
+        for contact in told.contacts().filter(|to| !now.allows(to)) {
             let to = Jid::from(contact.clone());
-            self.present_to(&to, &from, Context::unavailable(&from, &to)).await?;
+            self.present_to(&to, from, Context::unavailable(from, &to)).await?;
         }
         Ok(())
     }

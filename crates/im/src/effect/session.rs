@@ -1,12 +1,12 @@
 //! A session's life: bound, resumed, switched, ended.
 
-use starling_jid::{BareJid, Jid};
+use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::delivery::Command;
 use starling_ports::ids::NodeId;
 use starling_ports::ingress::{BindError, Resume, SessionRef};
 use starling_ports::sessions::{
-    Bind, Change, Changed, Claim, Claimed, Detach, Flags, Registered, Registration, SmBase,
+    Bind, Change, Changed, Claim, Claimed, Detach, Farewell, Flags, Registered, Registration, SmBase,
 };
 
 use crate::Context;
@@ -39,16 +39,12 @@ impl Context {
         let session = SessionRef { id: bound.id, jid, epoch: bound.epoch };
         if let Some(former) = bound.replaced {
             // RFC 6120 §7.7.2.2: the new one lives. One that only waited ends without an `unavailable` (rule 18).
-            let announced = former.attached;
             if former.attached {
                 let told = self.router.delivery();
                 let gone = told.command(former.node, former.id, former.epoch, Command::Conflict);
                 gone.unwrap_or_else(|error| tracing::debug!(%error, "a replaced session was not told"));
             }
-            if !announced {
-                self.inherit(&session, &former).await.map_err(unavailable)?;
-            }
-            self.finish(former, announced).await;
+            self.finish(former).await;
         }
         Ok(session)
     }
@@ -61,7 +57,7 @@ impl Context {
         let oldest = waiting.min_by_key(|session| session.since).ok_or(BindError::ResourceConstraint)?;
         let gone = self.stores.sessions.detach(account, oldest.id, oldest.epoch, Detach::Closed).await;
         if let Some(ended) = gone.map_err(|_| BindError::Unavailable)?.ended() {
-            self.finish(ended, true).await;
+            self.finish(ended).await;
         }
         Ok(())
     }
@@ -126,11 +122,11 @@ impl Context {
         Ok(changed)
     }
 
-    /// The session is no longer available. Returns whom it had sent directed presence.
-    pub(crate) async fn leave(&self, session: &SessionRef) -> Result<Vec<Jid>> {
+    /// The session is no longer available. Returns what is to be said of it: also what a router was about to say that has died.
+    pub(crate) async fn leave(&self, session: &SessionRef) -> Result<Option<Farewell>> {
         match self.change(session, Change::Presence(None)).await? {
-            Changed::Left { directed } => Ok(directed),
-            Changed::Pull | Changed::Nothing | Changed::Fenced => Ok(Vec::new()),
+            Changed::Left(farewell) => Ok(Some(farewell)),
+            Changed::Pull | Changed::Nothing | Changed::Fenced => Ok(None),
         }
     }
 }

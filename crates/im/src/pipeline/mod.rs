@@ -20,7 +20,7 @@ use starling_ports::ingress::{
     Answered, BindError, Ingress, PulledBatch, RegisterError, Resume, SessionRef, Submitted,
 };
 use starling_ports::sessions::{
-    Claimed, Detach, Detached, Portrait, Registered, Registration, Renewal, Renewed, SmBase, View,
+    Claimed, Departed, Detach, Detached, Portrait, Registered, Registration, Renewal, Renewed, SmBase, View,
 };
 use starling_ports::trace::Tracer;
 use starling_ports::{Result, StoreError};
@@ -28,6 +28,7 @@ use starling_session_router::{Login, Router, sweep};
 use starling_stanza::Kind;
 use starling_xml::Element;
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -162,13 +163,28 @@ impl Pipeline {
         Ok(Answered { handling, portrait })
     }
 
+    /// Does what is done when a session goes, of a few at once. Where stores are slow, memory is not what is short.
+    async fn in_turn<T>(&self, leaving: impl Future<Output = T>) -> T {
+        let _turn = timeout(LEAVING_WITHIN, self.leaving.acquire()).await;
+        leaving.await
+    }
+
+    async fn tell(self: Arc<Pipeline>, Departed { ended, owed }: Departed) {
+        let mut telling = JoinSet::new();
+        for ended in ended {
+            let pipeline = self.clone();
+            telling.spawn(async move { pipeline.in_turn(pipeline.cx.finish(ended)).await });
+        }
+        for farewell in owed {
+            let pipeline = self.clone();
+            telling.spawn(async move { pipeline.in_turn(pipeline.cx.take_leave(&farewell)).await });
+        }
+        telling.join_all().await;
+    }
+
     async fn sweep(self: Arc<Pipeline>) {
         let (router, stop) = (self.cx.router.clone(), self.stop.clone());
-        sweep(router, stop, |ended| {
-            let pipeline = self.clone();
-            async move { pipeline.cx.finish(ended, true).await }
-        })
-        .await;
+        sweep(router, stop, |departed| self.clone().tell(departed)).await;
     }
 }
 
@@ -215,14 +231,15 @@ impl Ingress for Pipeline {
     }
     async fn detach(&self, session: &SessionRef, why: Detach) -> Result<bool> {
         let account = session.jid.bare();
-        // Where stores are slow, memory is not what is short.
-        let _turn = timeout(LEAVING_WITHIN, self.leaving.acquire()).await;
-        let detached = self.cx.stores.sessions.detach(&account, session.id, session.epoch, why).await?;
-        let is_known = !matches!(detached, Detached::Nobody);
-        if let Some(ended) = detached.ended() {
-            self.cx.finish(ended, true).await;
-        }
-        Ok(is_known)
+        self.in_turn(async {
+            let detached = self.cx.stores.sessions.detach(&account, session.id, session.epoch, why).await?;
+            let is_known = !matches!(detached, Detached::Nobody);
+            if let Some(ended) = detached.ended() {
+                self.cx.finish(ended).await;
+            }
+            Ok(is_known)
+        })
+        .await
     }
     async fn renew(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
         self.cx.stores.sessions.renew(node, sessions).await

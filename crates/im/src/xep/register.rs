@@ -56,7 +56,7 @@ async fn remove(cx: &Context, request: &Request<'_>) -> Result<(), StanzaError> 
     if request.payload.children().count() != 1 {
         return Err(StanzaError::modify(Condition::BadRequest));
     }
-    cx.erase(&request.from().bare(), Some(request.session), request.again).await.map_err(refusal)?;
+    cx.erase(&request.from().bare(), Some(request.session)).await.map_err(refusal)?;
     request.end();
     Ok(())
 }

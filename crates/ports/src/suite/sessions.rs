@@ -1,6 +1,7 @@
 //! For `Sessions`, with the `Archive` in which its rows are kept.
 
 mod done;
+mod farewell;
 mod owed;
 mod renewal;
 
@@ -22,6 +23,7 @@ use crate::sessions::{
 };
 
 pub use self::done::what_a_node_knows_to_be_done_waits_no_more;
+pub use self::farewell::*;
 pub use self::owed::what_others_owe_refuses_nobody;
 pub use self::renewal::{a_renewal_repeats_acknowledgements, a_renewal_tells_who_is_behind, renewal_of};
 
@@ -32,9 +34,13 @@ async fn bind(sessions: &dyn Sessions, account: &BareJid, resource: &str) -> Bou
 
 async fn online(sessions: &dyn Sessions, account: &BareJid, resource: &str) -> Bound {
     let bound = bind(sessions, account, resource).await;
+    available(sessions, account, &bound).await;
+    bound
+}
+
+async fn available(sessions: &dyn Sessions, account: &BareJid, bound: &Bound) {
     let presence = Change::Presence(Some(Arc::new(Availability { priority: 0, presence: wire("") })));
     sessions.change(account, bound.id, bound.epoch, presence).await.unwrap();
-    bound
 }
 
 async fn enable(sessions: &dyn Sessions, account: &BareJid, bound: &Bound) {
@@ -295,7 +301,7 @@ pub async fn an_ended_session_leaves_its_h(sessions: &dyn Sessions) {
         sessions.detach(&account, desk.id, desk.epoch, Detach::Closed).await.unwrap().ended().unwrap();
     let again = sessions.detach(&account, desk.id, desk.epoch, Detach::Lost).await.unwrap();
     assert!(matches!(again, Detached::Nobody), "{again:?}");
-    assert!(ended.id == desk.id && ended.available.is_some());
+    assert!(ended.id == desk.id && ended.farewell.is_some_and(|farewell| farewell.to_all));
     let told = async || {
         let account = account.clone();
         let claim = Claim { account, session: desk.id, node: NodeId::default(), h: 0, token: 1 };
@@ -432,7 +438,7 @@ pub async fn a_waiting_session_expires(sessions: &dyn Sessions, now: Timestamp) 
     enable(sessions, &account, &desk).await;
     sessions.detach(&account, desk.id, desk.epoch, Detach::Lost).await.unwrap();
     let ids = async |at: Timestamp| -> Vec<SessionId> {
-        sessions.expire(at, 1000).await.unwrap().into_iter().map(|ended| ended.id).collect()
+        sessions.expire(at, 1000).await.unwrap().ended.into_iter().map(|ended| ended.id).collect()
     };
     assert!(!ids(now.after(Duration::from_secs(30))).await.contains(&desk.id));
     assert!(sessions.view(&account).await.unwrap().sessions.len() == 1);
@@ -482,7 +488,7 @@ pub async fn all_sessions_of_an_account_end(sessions: &dyn Sessions) {
     assert_eq!(sessions.list(Some(&account), 1).await.unwrap().len(), 1);
     assert!(sessions.list(None, 100_000).await.unwrap().iter().any(|info| info.id == desk.id));
     let ended = sessions.end_all(&account, Some(phone.id)).await.unwrap();
-    assert_eq!(ended.iter().map(|ended| ended.id).collect::<Vec<_>>(), [desk.id]);
-    assert_eq!(sessions.end_all(&account, None).await.unwrap().len(), 1);
+    assert_eq!(ended.ended.iter().map(|ended| ended.id).collect::<Vec<_>>(), [desk.id]);
+    assert_eq!(sessions.end_all(&account, None).await.unwrap().ended.len(), 1);
     assert!(sessions.list(Some(&account), 10).await.unwrap().is_empty());
 }

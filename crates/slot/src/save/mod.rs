@@ -47,6 +47,7 @@ mod tag {
     pub(super) const ORIGIN: u8 = b'o';
     pub(super) const STREAM: u8 = b'r';
     pub(super) const OWED: u8 = b'u';
+    pub(super) const FAREWELL: u8 = b'g';
 }
 
 /// A field's name, and what it holds.
@@ -216,11 +217,20 @@ impl Slot {
         });
         delta.touched(&mut self.seen.streams, by_session(tag::STREAM), parts::write_stream);
         delta.touched(&mut self.owed, by_id(tag::OWED), |stanza| small(|out| out.number(stanza.saved_as())));
+        for owing in &self.farewells.0 {
+            let which = Whole::Farewell(owing.farewell.session);
+            delta.whole(saved, which, MadeOf::Anything, || parts::write_farewell(owing));
+        }
         let lists = MadeOf::Lists(self.blocked.clone(), self.preferences.clone());
         delta.whole(saved, Whole::Lists, lists, || parts::write_lists(&self.blocked, &self.preferences));
         delta.whole(saved, Whole::Frame, MadeOf::Anything, || self.write_frame(next));
         for which in saved.whole.keys() {
-            if which.session().is_some_and(|id| self.session(id).is_none()) {
+            let is_over = match *which {
+                Whole::Frame | Whole::Lists => false,
+                Whole::Identity(id) | Whole::State(id) => self.session(id).is_none(),
+                Whole::Farewell(id) => !self.farewells.is_owed(id),
+            };
+            if is_over {
                 delta.gone.push(which.name());
                 delta.ended.push(*which);
             }
@@ -375,6 +385,11 @@ impl Reader<'_> {
             slot.sessions.push(session);
         }
         slot.sessions.sort_by_key(|session| session.since); // in the order of binding
+        for (id, value) in self.fields.by::<_, _, Vec<_>>(tag::FAREWELL, session, Ok)? {
+            saved.whole.insert(Whole::Farewell(id), Held::new(value, MadeOf::Anything));
+            slot.farewells.0.push(parts::read_farewell(id, value)?);
+        }
+        slot.farewells.0.sort_by_key(|owing| owing.late);
         slot.track(true);
         let lists_of = MadeOf::Lists(slot.blocked.clone(), slot.preferences.clone());
         saved.whole.insert(Whole::Lists, Held::new(lists, lists_of));

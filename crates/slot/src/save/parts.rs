@@ -10,9 +10,10 @@ use starling_ports::blocklist::BlockList;
 use starling_ports::delivery::{Committed, Copy};
 use starling_ports::ids::{Epoch, Handled, LogNumber, NodeId, SessionId};
 use starling_ports::preferences::{DefaultPreference, Preferences};
-use starling_ports::sessions::{Availability, Flags, Keep, Role, SmBase};
+use starling_ports::sessions::{Availability, Farewell, Flags, Keep, Role, SmBase};
 
 use super::{CORRUPT, In, Out, read};
+use crate::farewell::Owing;
 use crate::log::{Logged, Stanza};
 use crate::seen::{Record, Stream};
 use crate::session::{Backlog, Session};
@@ -165,6 +166,27 @@ pub(super) fn read_session(id: SessionId, who: &[u8], state: &[u8], stanzas: &St
     let rest: usize = session.held.iter().chain(&session.behind).map(Logged::bytes).sum();
     session.bytes = session.numbered + rest;
     Ok(session)
+}
+
+pub(super) fn write_farewell(owing: &Owing) -> Vec<u8> {
+    let Owing { farewell, late } = owing;
+    let mut out = Out::default();
+    out.text(farewell.jid.as_str());
+    out.number(late.0);
+    out.bool(farewell.to_all);
+    out.list(farewell.directed.iter(), |out, jid| out.text(jid.as_str()));
+    out.list(farewell.requests.iter(), |out, wire| out.bytes(wire.as_bytes()));
+    out.number(farewell.turn);
+    out.into_bytes()
+}
+
+pub(super) fn read_farewell(session: SessionId, value: &[u8]) -> Result<Owing> {
+    let mut value = read(value);
+    let (jid, late, to_all) = (value.full()?, value.timestamp()?, value.bool()?);
+    let (directed, requests) = (value.list(In::jid)?, value.list(In::wire)?);
+    let turn = value.number()?;
+    value.end()?;
+    Ok(Owing { farewell: Farewell { session, jid, to_all, directed, requests, turn }, late })
 }
 
 pub(super) fn write_lists(blocked: &BlockList, preferences: &Preferences) -> Vec<u8> {

@@ -18,6 +18,7 @@ pub(super) enum Whole {
     Lists,
     Identity(SessionId),
     State(SessionId),
+    Farewell(SessionId),
 }
 
 impl Whole {
@@ -27,14 +28,7 @@ impl Whole {
             Whole::Lists => vec![tag::LISTS],
             Whole::Identity(id) => by_session(tag::IDENTITY)(id),
             Whole::State(id) => by_session(tag::STATE)(id),
-        }
-    }
-
-    /// Whose it is, if it is one session's.
-    pub(super) fn session(self) -> Option<SessionId> {
-        match self {
-            Whole::Frame | Whole::Lists => None,
-            Whole::Identity(id) | Whole::State(id) => Some(id),
+            Whole::Farewell(id) => by_session(tag::FAREWELL)(id),
         }
     }
 }

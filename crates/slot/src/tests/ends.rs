@@ -39,8 +39,9 @@ fn rule_18_what_waits_goes_to_the_other_session_and_the_rest_bounces() {
     let ended = world.end(desk).ended;
     assert_eq!(ended.handed.len(), 1, "the other one has lain in its log before");
     assert!(ended.handed[0].entry.late && ended.handed[0].session == phone);
-    assert_eq!(ended.undelivered.len(), 1);
-    assert!(ended.available.is_some());
+    let owed = ended.farewell.unwrap();
+    assert_eq!(owed.requests.len(), 1);
+    assert!(owed.to_all);
     assert_eq!(world.waiting(), 2);
     assert_eq!(bodies(&world.pull(phone, 0, 10).0), ["4", "1"]);
 }
@@ -158,8 +159,10 @@ fn directed_presence_is_told_when_the_session_leaves_and_then_forgotten() {
     let to = Jid::new("carol@example.org").unwrap();
     world.change(desk, Change::Directed { to: to.clone(), available: true });
     let left = world.change(desk, Change::Presence(None));
-    assert!(matches!(&left, Changed::Left { directed } if *directed == [to]), "{left:?}");
-    assert!(world.end(desk).ended.directed.is_empty());
+    let Changed::Left(farewell) = left else { panic!("{left:?}") };
+    assert!(farewell.directed == [to] && farewell.to_all, "{farewell:?}");
+    world.step(|slot, _| slot.settle_farewell(&farewell));
+    assert_eq!(world.end(desk).ended.farewell, None);
 }
 
 #[test]
@@ -170,7 +173,7 @@ fn directed_presence_is_remembered_until_it_is_taken_back() {
     world.change(desk, Change::Directed { to: to("room@example.net/bob"), available: true });
     world.change(desk, Change::Directed { to: to("carol@example.org"), available: true });
     world.change(desk, Change::Directed { to: to("carol@example.org"), available: false });
-    assert_eq!(world.end(desk).ended.directed, [to("room@example.net/bob")]);
+    assert_eq!(world.end(desk).ended.farewell.unwrap().directed, [to("room@example.net/bob")]);
 }
 
 #[test]

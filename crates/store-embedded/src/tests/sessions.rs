@@ -243,7 +243,7 @@ async fn a_saved_session_waits_as_long_as_it_still_could() {
     clock.turn(Duration::from_secs(2));
     let ended = store.expire(clock.now(), 10).await.unwrap();
     assert_eq!(ended.len(), 1);
-    assert!(ended[0].available.is_some(), "its contacts are to hear of it");
+    assert!(ended.ended[0].farewell.as_ref().unwrap().to_all, "its contacts are to hear of it");
     assert!(store.expire(clock.now(), 10).await.unwrap().is_empty(), "once");
 }
 

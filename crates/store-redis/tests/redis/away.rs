@@ -141,7 +141,7 @@ async fn accounts_of_other_masters_go_on_without_one() {
     let ended = tokio::sync::Mutex::new(Vec::new());
     soon("all that wait are found and end", async || {
         let found = routers[0].expire(later, 1000).await.unwrap();
-        ended.lock().await.extend(found.into_iter().map(|ended| ended.id));
+        ended.lock().await.extend(found.ended.into_iter().map(|ended| ended.id));
         let ended = ended.lock().await;
         others().all(|placed| ended.contains(&placed.desk.id))
     })

@@ -88,6 +88,7 @@ async fn the_suite_holds_and_slots_may_move() {
     suite::a_view_from_memory_is_checked(&*one, &*other).await;
     suite::a_commit_carries_what_is_handled(&*one, &*other).await;
     suite::a_waiting_session_expires(&*one, SystemClock.now()).await;
+    suite::a_farewell_is_owed_until_it_is_settled(&*one, &*other, SystemClock.now()).await;
     a_master_that_waits_for_no_replica_is_refused(&site).await;
 }
 

@@ -87,7 +87,10 @@ async fn no_key_of_an_account_outlives_it() {
     assert!(records().iter().filter(of_account).count() == 2);
     assert!(records().iter().filter(of_account).all(|key| rests(key) == -1), "they stay");
     router.acknowledge(&account, desk.id, desk.epoch, LogNumber(1)).await.unwrap();
-    router.detach(&account, desk.id, desk.epoch, Detach::Closed).await.unwrap();
+    let detached = router.detach(&account, desk.id, desk.epoch, Detach::Closed).await.unwrap();
+    let owed = detached.ended().unwrap().farewell.unwrap();
+    assert!(records().iter().filter(of_account).all(|key| rests(key) == -1), "its end is not told yet");
+    router.settle_farewell(&owed).await.unwrap();
     soon("the record rests", async || {
         let keys: Vec<_> = records().into_iter().filter(|key| of_account(&key)).collect();
         keys.len() == 1 && (1..=24 * 3600).contains(&rests(&keys[0]))

@@ -10,7 +10,8 @@ use proptest::test_runner::{Config, TestRunner};
 use starling_jid::BareJid;
 use starling_ports::ids::{Epoch, Handled, LogNumber, SessionId};
 use starling_ports::sessions::{
-    Availability, Bind, Change, Changed, Claim, Claimed, Detach, Flags, Handed, Outcome, Sessions, SmBase,
+    Availability, Bind, Change, Changed, Claim, Claimed, Detach, Farewell, Flags, Handed, Outcome, Sessions,
+    SmBase,
 };
 use starling_ports::suite::{fresh_user, wire};
 use starling_store_embedded::Store;
@@ -85,7 +86,10 @@ impl Teller<'_> {
             Some(known) => match router.change(&account, known.id, known.epoch, change).await.unwrap() {
                 Changed::Pull => "pull",
                 Changed::Nothing => "nothing",
-                Changed::Left { .. } => "left",
+                Changed::Left(farewell) => {
+                    router.settle_farewell(&farewell).await.unwrap();
+                    "left"
+                }
                 Changed::Fenced => "fenced",
             },
             None => "nobody",
@@ -132,7 +136,7 @@ impl Teller<'_> {
                 Some(known) => {
                     let why = if *is_lost { Detach::Lost } else { Detach::Closed };
                     let ended = router.detach(&account, known.id, known.epoch, why).await.unwrap().ended();
-                    format!("{:?}", ended.map(|ended| (ended.available.is_some(), handed(&ended.handed))))
+                    format!("{:?}", ended.map(|ended| (owes(ended.farewell), handed(&ended.handed))))
                 }
                 None => String::new(),
             },
@@ -216,6 +220,11 @@ impl Teller<'_> {
             }
         }
     }
+}
+
+/// What an ended session owes, and to how many.
+fn owes(farewell: Option<Farewell>) -> (bool, usize) {
+    farewell.map_or((false, 0), |owed| (owed.to_all, owed.directed.len()))
 }
 
 fn handed(handed: &[Handed]) -> String {

@@ -200,7 +200,7 @@ async fn sessions_of_a_silent_node_are_let_go() {
     let gone = tokio::sync::Mutex::new(Vec::new());
     soon("the phone has ended", async || {
         let ended = other.expire(SystemClock.now(), 100).await.unwrap();
-        gone.lock().await.extend(ended.into_iter().map(|ended| ended.id));
+        gone.lock().await.extend(ended.ended.into_iter().map(|ended| ended.id));
         !gone.lock().await.is_empty()
     })
     .await;

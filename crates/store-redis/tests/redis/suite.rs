@@ -86,3 +86,12 @@ async fn a_waiting_session_expires() {
     let router = world.router().await;
     suite::a_waiting_session_expires(&*router, SystemClock.now()).await;
 }
+
+#[tokio::test]
+async fn farewells() {
+    let world = World::new();
+    let (one, other) = (world.router().await, world.router().await);
+    suite::a_farewell_is_owed_until_it_is_settled(&*one, &*other, SystemClock.now()).await;
+    suite::who_leaves_and_stays_owes_it_too(&*one, SystemClock.now()).await;
+    suite::who_replaces_one_that_waits_owes_what_it_owed(&*other).await;
+}

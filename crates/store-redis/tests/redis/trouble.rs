@@ -40,8 +40,8 @@ async fn what_was_written_is_not_done_again_when_the_reply_is_lost() {
     proxy.lose_one();
     let left = router.change(&account, desk.id, desk.epoch, Change::Presence(None)).await.unwrap();
     assert!(proxy.has_lost());
-    let Changed::Left { directed } = left else { panic!("who is to be told is known: {left:?}") };
-    assert_eq!(directed, [to]);
+    let Changed::Left(farewell) = left else { panic!("who is to be told is known: {left:?}") };
+    assert_eq!(farewell.directed, [to]);
 }
 
 /// Architecture §6: Redis, kill -9 and restart. A pause; nothing that was answered is lost, nothing doubled.

@@ -57,21 +57,21 @@ impl BlockLists for Waiting<Arc<dyn BlockLists>> {
     }
 }
 
-fn waiting(stores: Stores) -> Stores {
+pub(super) fn waiting(stores: Stores) -> Stores {
     let (rosters, blocklists) = (Waiting(stores.rosters), Waiting(stores.blocklists));
     Stores { rosters: Arc::new(rosters), blocklists: Arc::new(blocklists), ..stores }
 }
 
 /// A user who is there, wants to know of changes of the roster, and sees nothing yet of what this is about.
-struct User {
-    account: BareJid,
-    session: SessionRef,
+pub(super) struct User {
+    pub(super) account: BareJid,
+    pub(super) session: SessionRef,
     next: u64,
     seen: LogNumber,
 }
 
 impl User {
-    async fn enter(core: &Core, name: &str) -> User {
+    pub(super) async fn enter(core: &Core, name: &str) -> User {
         let account = core.account(name).await;
         let session = core.pipeline.bind(&account, Some("desk"), NodeId::default()).await.unwrap();
         let mut user = User { account, session, next: 1, seen: LogNumber(0) };
@@ -80,7 +80,7 @@ impl User {
         user
     }
 
-    async fn say(&mut self, core: &Core, stanza: impl Fn(u64) -> Submitted) {
+    pub(super) async fn say(&mut self, core: &Core, stanza: impl Fn(u64) -> Submitted) {
         let done = core.pipeline.submit(&self.session, vec![stanza(self.next)]).await.unwrap();
         assert_eq!(done.handling, Handling::Done(Handled(self.next)));
         self.next += 1;
@@ -98,7 +98,7 @@ impl User {
     }
 
     /// What came since it was asked the last time.
-    async fn told(&mut self, core: &Core) -> Vec<String> {
+    pub(super) async fn told(&mut self, core: &Core) -> Vec<String> {
         let came = core.pipeline.pull(&self.session, self.seen, TOLD).await.unwrap().entries;
         self.seen = came.last().map_or(self.seen, |entry| entry.number);
         came.iter().map(|entry| String::from_utf8(entry.wire.as_bytes().to_vec()).unwrap()).collect()
@@ -111,7 +111,7 @@ impl User {
 }
 
 /// Lets it run until it waits for the so manieth time, or is done.
-async fn until<T>(future: impl Future<Output = T>, steps: usize) -> Option<T> {
+pub(super) async fn until<T>(future: impl Future<Output = T>, steps: usize) -> Option<T> {
     let (mut future, mut left) = (pin!(future), steps);
     std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(done) => Poll::Ready(Some(done)),
@@ -137,8 +137,16 @@ struct Story {
     told: [&'static [&'static str]; 2],
 }
 
-const FRIENDS: &[(&str, &str)] =
+pub(super) const FRIENDS: &[(&str, &str)] =
     &[("alice", "subscribe"), ("bob", "subscribed"), ("bob", "subscribe"), ("alice", "subscribed")];
+
+/// What both have said, in turns.
+pub(super) async fn befriend(core: &Core, alice: &mut User, bob: &mut User, said: &[(&str, &str)]) {
+    for (who, kind) in said {
+        let (user, other) = if *who == "alice" { (&mut *alice, &*bob) } else { (&mut *bob, &*alice) };
+        user.say(core, |number| subscription(number, &other.account, kind)).await;
+    }
+}
 
 /// With two users of their own for each step.
 async fn at_each_step(story: Story) {
@@ -146,10 +154,7 @@ async fn at_each_step(story: Story) {
     for steps in 0.. {
         let mut alice = User::enter(&core, &format!("alice{steps}")).await;
         let mut bob = User::enter(&core, &format!("bob{steps}")).await;
-        for (who, kind) in story.before {
-            let (user, other) = if *who == "alice" { (&mut alice, &bob) } else { (&mut bob, &alice) };
-            user.say(&core, |number| subscription(number, &other.account, kind)).await;
-        }
+        befriend(&core, &mut alice, &mut bob, story.before).await;
         if let Some(first) = story.first {
             alice.say(&core, |number| first(number, &bob.account)).await;
         }

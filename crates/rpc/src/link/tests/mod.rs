@@ -1,6 +1,7 @@
 //! Both ends of the link, over real sockets, with the real pipeline on the embedded store behind it.
 
 mod bounds;
+mod farewell;
 mod half_done;
 mod leave;
 mod peers;

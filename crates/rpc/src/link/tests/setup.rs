@@ -77,32 +77,37 @@ impl Core {
 
     /// Whose pipeline works on what is made of the stores.
     pub(super) fn of_stores(made: impl Fn(Stores) -> Stores) -> Core {
+        Core::of_stores_at(Arc::new(SystemClock), made)
+    }
+
+    /// The same, by another clock.
+    pub(super) fn of_stores_at(clock: Arc<dyn Clock>, made: impl Fn(Stores) -> Stores) -> Core {
         let directory = tempfile::tempdir().unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let config = starling_store_embedded::Config {
             data_dir: directory.path().join("store"),
             sync: false,
             ..Default::default()
         };
-        let store = Store::open(&config, clock, NodeId::default()).unwrap();
+        let store = Store::open(&config, clock.clone(), NodeId::default()).unwrap();
         let (routers, tasks) = (Arc::new(Routers::default()), TaskTracker::new());
         let login = Arc::new(Login::new(store.clone(), store.clone(), [7; 32], tasks.clone()));
         let stores = made(Stores::of(&store));
-        Core::on(store, stores, login, routers, tasks, directory)
+        Core::on(store, stores, login, (routers, clock), tasks, directory)
     }
 
     /// The same stores, where what a router remembers by itself is not known.
     pub(super) fn with_another_memory(&self) -> Core {
         let (store, login, routers) = (self.store.clone(), self.login.clone(), self.routers.clone());
         let stores = Stores::of(&store);
-        Core::on(store, stores, login, routers, self.tasks.clone(), tempfile::tempdir().unwrap())
+        let around = (routers, Arc::new(SystemClock) as _);
+        Core::on(store, stores, login, around, self.tasks.clone(), tempfile::tempdir().unwrap())
     }
 
     fn on(
         store: Arc<Store>,
         stores: Stores,
         login: Arc<Login>,
-        routers: Arc<Routers>,
+        (routers, clock): (Arc<Routers>, Arc<dyn Clock>),
         tasks: TaskTracker,
         directory: tempfile::TempDir,
     ) -> Core {
@@ -111,12 +116,7 @@ impl Core {
             starling_im::Config::default(),
             domains,
             stores,
-            Around {
-                delivery: routers.clone(),
-                login: login.clone(),
-                clock: Arc::new(SystemClock),
-                tracer: Tracer::default(),
-            },
+            Around { delivery: routers.clone(), login: login.clone(), clock, tracer: Tracer::default() },
             &tasks,
         );
         Core { store, pipeline, login, routers, peers: Mutex::default(), tasks, _directory: directory }

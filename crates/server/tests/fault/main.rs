@@ -15,6 +15,7 @@ mod costs;
 mod failover;
 mod fences;
 mod full;
+mod ghosts;
 mod kills;
 mod kit;
 mod late;

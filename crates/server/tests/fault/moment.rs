@@ -20,10 +20,18 @@ fn floor() -> f64 {
 }
 
 /// Random numbers that a seed gives again (SplitMix64).
-struct Chance(u64);
+pub(crate) struct Chance(u64);
 
 impl Chance {
-    fn below(&mut self, bound: u64) -> u64 {
+    /// From `STARLING_FAULT_SEED`, or a seed that nobody knew before.
+    pub(crate) fn of_test() -> Chance {
+        let given = std::env::var("STARLING_FAULT_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = given.unwrap_or_else(|| RandomState::new().hash_one(0) >> 32);
+        println!("STARLING_FAULT_SEED={seed}");
+        Chance(seed)
+    }
+
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -39,12 +47,8 @@ pub(crate) struct Moments {
 }
 
 impl Moments {
-    /// From `STARLING_FAULT_SEED`, or a seed that nobody knew before.
     pub(crate) fn of(notes: &Notes) -> Moments {
-        let given = std::env::var("STARLING_FAULT_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or_else(|| RandomState::new().hash_one(0) >> 32);
-        println!("STARLING_FAULT_SEED={seed}");
-        Moments { notes: notes.clone(), chance: Mutex::new(Chance(seed)) }
+        Moments { notes: notes.clone(), chance: Mutex::new(Chance::of_test()) }
     }
 
     /// One of so many.

@@ -65,6 +65,24 @@ await step("the figures of all are those of all /metrics together", async () => 
   }
 });
 
+await step("every button of a process is in sight, whatever its name", async () => {
+  const cut = (width) => page.evaluate(() => [...document.querySelectorAll("#nodes button")].filter((one) => {
+    const [its, box] = [one, one.closest(".scroll")].map((part) => part.getBoundingClientRect());
+    return its.left < box.left || its.right > box.right + 0.5 || its.right > innerWidth;
+  }).map((one) => one.ariaLabel)).then((those) => check(those.length === 0, `at ${width} pixels: ${those.join(", ")}`));
+  for (const width of [1400, 1280, 1024]) {
+    await page.setViewportSize({ width, height: 1240 });
+    await cut(width);
+  }
+  // The name of a pod, for as long as it takes to look.
+  const long = "starling-manager-7d9f8b6c5d-x2x4z";
+  await page.setViewportSize({ width: 1400, height: 1240 });
+  const name = page.locator(`[data-node="${one}"] th`);
+  await name.evaluate((box, text) => { box.textContent = text; }, long);
+  await cut(1400);
+  await name.evaluate((box, text) => { box.textContent = text; }, one);
+});
+
 await step("pictures are taken", () => picture(page, path));
 
 await step("the figures of one process are those of its /metrics", async () => {

@@ -216,6 +216,20 @@ class Pods(unittest.TestCase):
             for one in spec["topologySpreadConstraints"]:
                 self.assertTrue(selects(one["labelSelector"]["matchLabels"], meta["labels"]))
 
+    def test_pods_are_apart_where_nodes_know_no_zones(self):
+        # There the scheduler looks at none of the constraints, because one of their keys is missing.
+        for _, _, meta, spec in self.each(serving):
+            if part(meta["labels"]) == "embedded":
+                self.assertNotIn("affinity", spec)
+                continue
+            [one] = spec["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+            term = one["podAffinityTerm"]
+            self.assertEqual((term["topologyKey"], term["matchLabelKeys"]), ("kubernetes.io/hostname", ["pod-template-hash"]))
+            self.assertTrue(selects(term["labelSelector"]["matchLabels"], meta["labels"]))
+        own = rendered(CHART / "ci/cluster.yaml", "--set", "manager.affinity.nodeAffinity.x=1")
+        [(_, _, spec)] = [pod for pod in serving(own) if pod[0].endswith("manager")]
+        self.assertEqual(list(spec["affinity"]), ["nodeAffinity"])
+
 
 def config_of(objects, spec):
     [name] = [volume["configMap"]["name"] for volume in spec["volumes"] if volume["name"] == "config"]

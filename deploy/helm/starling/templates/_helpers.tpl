@@ -104,6 +104,19 @@ be read as 1 by the upgrade that leaves it out first. "root", "name", "min", "ma
 {{- end -}}
 {{- end -}}
 
+{{/* The scheduler leaves a node without a label for zones out of the constraints above, so that this alone spreads pods there. "root", "part". */}}
+{{- define "starling.apart" -}}
+podAntiAffinity:
+  preferredDuringSchedulingIgnoredDuringExecution:
+    - weight: 100
+      podAffinityTerm:
+        topologyKey: kubernetes.io/hostname
+        labelSelector:
+          matchLabels:
+            {{- include "starling.selector" . | nindent 12 }}
+        matchLabelKeys: [pod-template-hash]
+{{- end -}}
+
 {{/* Three questions, each with its own address: has it begun, may clients come, does it still turn. None of them asks a store. */}}
 {{- define "starling.probes" -}}
 startupProbe:

@@ -90,9 +90,12 @@ spec:
   tolerations:
     {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- with $own.affinity }}
+  {{- if $own.affinity }}
   affinity:
-    {{- toYaml . | nindent 4 }}
+    {{- toYaml $own.affinity | nindent 4 }}
+  {{- else if ne $part "embedded" }}
+  affinity:
+    {{- include "starling.apart" (dict "root" $root "part" $part) | nindent 4 }}
   {{- end }}
   {{- with $own.priorityClassName }}
   priorityClassName: {{ . }}

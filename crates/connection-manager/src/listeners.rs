@@ -283,6 +283,7 @@ async fn accept(
 ) {
     let (mut socket, kind) = (Some(socket), door.kind);
     let mut refused = false;
+    Metrics::begin(kind);
     loop {
         if !*door.open.borrow_and_update() {
             socket = None; // who comes now is refused by the system, and goes elsewhere

@@ -89,6 +89,12 @@ impl Metrics {
         gauge!("xmpp_cm_connections", "listener" => kind.as_str())
     }
 
+    /// A listener of that kind is there, and nobody has come yet. To an autoscaler a pod that says nothing of its connections is full.
+    pub(crate) fn begin(kind: Kind) {
+        Metrics::connections(kind).increment(0.0);
+        Metrics::accepts(kind).increment(0);
+    }
+
     /// Sockets accepted by a listener of that kind.
     pub(crate) fn accepts(kind: Kind) -> Counter {
         counter!("xmpp_cm_accepts_total", "listener" => kind.as_str())

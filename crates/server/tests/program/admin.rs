@@ -140,6 +140,17 @@ async fn every_metric_is_documented_and_described() {
     assert!(!text.contains("alice") && !text.contains("localhost/"), "{text}");
 }
 
+/// A HorizontalPodAutoscaler takes a pod without the metric for one that is full, and scales down no more.
+#[tokio::test]
+async fn who_has_no_clients_says_so() {
+    let server = server("").await;
+    let none = async || {
+        let (_, text) = ask(&server, "/metrics").await;
+        text.contains("xmpp_cm_connections{listener=\"plain\"} 0\n")
+    };
+    until("there are none", none).await;
+}
+
 #[tokio::test]
 async fn by_default_only_this_machine_reaches_it() {
     let dump = crate::starling::starling(&["config", "dump"]).succeeded().stdout;

@@ -10,9 +10,27 @@ make_secrets() {
     kubectl label namespace chat pod-security.kubernetes.io/enforce=restricted &&
     node_certificates "$work/made" && client_certificate "$work/tls" && secret localhost-tls "$work/tls/tls.crt" "$work/tls/tls.key"
 }
+spread() {
+  local part
+  for part in manager router; do
+    k get pods -l "app.kubernetes.io/component=$part" -o wide
+    [ "$(k get pods -l "app.kubernetes.io/component=$part" -o 'jsonpath={range .items[*]}{.spec.nodeName}{"\n"}{end}' | sort -u | wc -l)" = 2 ] || return
+  done
+}
+# What the kernel says of the first process of each pod.
+confined() {
+  local part id
+  for part in manager router; do
+    id=$(process "$(pod $part)") && grep -E '^(Uid|CapEff|CapBnd|NoNewPrivs|Seccomp):' "/proc/$id/status" && grep ' / / ' "/proc/$id/mountinfo"
+    grep -qP '^Uid:\t65532\t65532\t' "/proc/$id/status" && grep -qP '^NoNewPrivs:\t1' "/proc/$id/status" &&
+      grep -qP '^CapBnd:\t0+$' "/proc/$id/status" && awk '$5 == "/" && $6 ~ /^ro/ { found = 1 } END { exit !found }' "/proc/$id/mountinfo" || return
+  done
+}
 check_install() {
   expect "the namespace takes only restricted pods, and the secrets are made" make_secrets
   expect "the chart installs, with the tables made first, and all its pods become ready" deploy
+  expect "the pods of each part are on both nodes" spread
+  expect "they run as user 65532 without rights, on a file system that they cannot write" confined
 }
 
 check_message() {
@@ -29,11 +47,25 @@ check_schema() {
   expect "a wrong value is refused with the name of its field" refused
 }
 
+# Without what only the Prometheus operator knows.
+taken() {
+  local one
+  kubectl create namespace plain || return
+  for one in base overlays/dev overlays/embedded overlays/prod; do
+    kubectl kustomize "deploy/kustomize/$one" | awk 'BEGIN { RS = ORS = "---\n" } !/apiVersion: monitoring.coreos.com/' |
+      kubectl -n plain apply --dry-run=server -f - || return
+  done
+}
+check_kustomize() {
+  expect "the API server takes the objects of each overlay" taken
+}
+
 check_roll() {
   settled >/dev/null
   load 75 20
   expect "all connection managers are replaced under load" eval 'k rollout restart deploy/starling-manager && settled'
   expect "all session routers are replaced under load" eval 'k rollout restart deploy/starling-router && settled'
+  expect "the new pods of each part are on both nodes" spread
   judge "both rollouts: nothing lost, nothing doubled, nobody seen to go, everybody resumed" 20
 }
 
@@ -90,11 +122,16 @@ least() {
 }
 are() { [ "$(replicas)" = "$1" ]; }
 metric() { kubectl get --raw "/apis/custom.metrics.k8s.io/v1beta2/namespaces/chat/pods/*/xmpp_cm_connections"; }
+# Also of those that have none: without the metric a pod would count as full.
+each_counts() {
+  metric | tee "$work/metric"
+  grep -q '"value":"[1-9]' "$work/metric" && [ "$(grep -o '"describedObject"' "$work/metric" | wc -l)" = 2 ]
+}
 check_scale() {
   local holding
   settled >/dev/null
   load 240 14
-  expect "the custom-metrics API tells the connections of each pod" eval 'metric | tee /dev/stderr | grep -q "\"value\":\"[1-9]"'
+  expect "the custom-metrics API tells the connections of each pod" each_counts
   watch_replicas
   expect "the autoscaler is turned on" deploy "${autoscaled[@]}"
   expect "turning it on drops nothing: there were two, and two stay" least 2
@@ -113,16 +150,46 @@ check_scale() {
   restored
 }
 
+# How many of the routers have answered a call since they began, with as many links as there are managers.
+routers_that_answer() {
+  local pod count=0
+  for pod in $(k get pods -l app.kubernetes.io/component=router -o name); do
+    curl -fsS --max-time 5 "http://$(address_of "${pod#pod/}"):5281/metrics" >"$work/router" || return
+    if grep -q '^rpc_server_call_duration_seconds_count' "$work/router" && grep -qx 'starling_links 2' "$work/router"; then count=$((count + 1)); fi
+  done
+  echo "$count of $(k get pods -l app.kubernetes.io/component=router -o name | wc -l) answer"
+  [ "$count" = "$1" ]
+}
+check_routers() {
+  settled >/dev/null
+  load 90 20
+  expect "there is one session router" eval 'deploy --set router.replicas=1 && settled'
+  expect "there are three" eval 'deploy --set router.replicas=3 && settled'
+  expect "within 30 s each of the three has links to both managers, and answers calls" until_true 30 routers_that_answer 3
+  judge "two to one to three routers: nothing lost, nothing doubled, nobody seen to go"
+  restored
+}
+
 are_ready() { k wait pod -l "app.kubernetes.io/component=$1" --for "condition=Ready=$2" --timeout "$3"; }
 managers_stay() {
   local end=$((SECONDS + 60))
   while ((SECONDS < end)); do are_ready manager true 1s || return; sleep 5; done
 }
+# One that has begun says what it lacks to whoever asks; to Kubernetes it is alive, and has not started.
+waits_for_redis() {
+  local pod
+  for pod in $(k get pods -l app.kubernetes.io/component=router -o name); do
+    curl -sS --max-time 5 "http://$(address_of "${pod#pod/}"):5281/startupz" | grep -i redis && curl -fsS --max-time 5 "http://$(address_of "${pod#pod/}"):5281/livez" && return
+  done
+  return 1
+}
+new_router_waits() { k delete "pod/$(pod router)" --wait=false && until_true 60 waits_for_redis; }
 check_redis() {
   settled >/dev/null
   local before
   before=$(restarts)
   redis-cli -h $address SHUTDOWN >/dev/null 2>&1
+  expect "Redis is away: a router that starts is not ready, and says why" new_router_waits
   expect "Redis is away for a minute: managers stay ready" managers_stay
   redis
   expect "Redis is back: routers are ready" are_ready router true 60s
@@ -176,6 +243,21 @@ check_secrets() {
   expect "links come up with the new certificates" eval 'k rollout restart deploy/starling-manager && settled'
 }
 
+# The page of metrics of each pod, as promtool would have it.
+described() {
+  local pod page
+  for pod in $(k get pods -l 'app.kubernetes.io/component in (manager, router)' -o name); do
+    page=$(curl -fsS --max-time 10 "http://$(address_of "${pod#pod/}"):5281/metrics") && promtool check metrics <<<"$page" || return
+  done
+}
+check_watch() {
+  settled >/dev/null
+  expect "promtool finds nothing wrong with the metrics of any pod" described
+  expect "every expression of every dashboard, and every rule, is evaluated on what Prometheus has scraped" \
+    python3 -B scripts/k8s/watching.py "$watched"
+  sed 's/^/     /' "$work/out"
+}
+
 left() {
   local kinds
   kinds=$(kubectl api-resources --verbs=list --namespaced -o name | grep -v events | paste -sd , -)
@@ -217,7 +299,7 @@ check_embedded() {
   expect "its volume stays after uninstall" kubectl -n solo get pvc data-solo-starling-embedded-0
 }
 
-checks=(install message schema roll upgrade drain scale redis kill secrets embedded uninstall)
+checks=(install message schema kustomize roll upgrade drain routers scale redis kill secrets embedded watch uninstall)
 [ $# = 0 ] || checks=("$@")
 begin
 for one in "${checks[@]}"; do "check_$one"; done

@@ -3,6 +3,7 @@
 
 address=10.10.0.1
 work=$PWD/target/k8s/state/e2e
+watched=http://127.0.0.1:9090
 chart=deploy/helm/starling
 passed=0 failed=0
 mkdir -p "$work"
@@ -72,7 +73,27 @@ node_certificates() {
   done
 }
 
+# Prometheus reads every pod of ours, and calls them what a PodMonitor would. Debian's knows no Kubernetes: it is told by a file.
+prometheus() {
+  mkdir -p "$work/prometheus"
+  cat >"$work/prometheus/prometheus.yml" <<YAML
+global: {scrape_interval: 5s, evaluation_interval: 15s}
+rule_files: [$PWD/$chart/files/alerts.yaml]
+scrape_configs:
+  - {job_name: itself, static_configs: [{targets: ["${watched#http://}"]}]}
+  - {job_name: pods, file_sd_configs: [{files: [$work/prometheus/pods.yml]}]}
+YAML
+  command prometheus --config.file "$work/prometheus/prometheus.yml" --storage.tsdb.path "$work/prometheus/data" \
+    --web.listen-address "${watched#http://}" >"$work/prometheus/log" 2>&1 </dev/null &
+  while sleep 3; do
+    kubectl get pods -A -l 'app.kubernetes.io/name=starling,app.kubernetes.io/component in (manager, router, embedded)' \
+      -o go-template-file=scripts/k8s/pods.tpl >"$work/prometheus/new" && mv "$work/prometheus/new" "$work/prometheus/pods.yml"
+  done >/dev/null 2>&1 </dev/null &
+  until_true 30 curl -fsS "$watched/-/ready" || tail -n 3 "$work/prometheus/log"
+}
+
 begin() {
+  curl -fsS "$watched/-/ready" >/dev/null 2>&1 || prometheus
   redis-cli -h $address PING >/dev/null 2>&1 || redis
   CASSANDRA_DIR=$work/cassandra scripts/lib/cassandra.sh status >/dev/null || cassandra >"$work/cassandra.log" 2>&1
 }

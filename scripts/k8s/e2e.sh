@@ -26,6 +26,7 @@ if [ -z "${LOADTEST-}" ]; then
   cargo build --locked --release -p starling-loadtest
   LOADTEST=target/release/starling-loadtest
 fi
+for program in prometheus promtool; do need_deb target/k8s/node prometheus usr/bin/$program; done
 need_mvn scripts/lib/cassandra/pom.xml target/cassandra-jars
 $node start
 scripts/k8s/pack.py layout "$layout" docker.io/library/starling:e2e >$state/images/starling.tar

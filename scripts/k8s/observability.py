@@ -25,8 +25,8 @@ WORDS = {
 }
 
 
-def promtool(*arguments):
-    done = subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, timeout=120)
+def promtool(*arguments, given=None):
+    done = subprocess.run(["promtool", *map(str, arguments)], input=given, capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -94,10 +94,12 @@ class Metrics(unittest.TestCase):
             for name in re.findall(r"(\w+)_bucket", expression):
                 self.assertRegex(name, "_(seconds|requests)$", where)
 
-    def test_labels_that_are_named_are_those_of_a_running_program(self):
+    def test_promtool_takes_what_a_running_program_serves_and_labels_that_are_named_are_there(self):
         with Server() as server:
             self.assertEqual(server.send().returncode, 0)
             text = urllib.request.urlopen(f"http://127.0.0.1:{server.admin}/metrics", timeout=10).read().decode()
+        code, said = promtool("check", "metrics", given=text)
+        self.assertEqual((code, said), (0, ""))
         samples = {}
         for name, labels in re.findall(r"^(\w+)(?:\{(.*)\})? ", text, re.M):
             samples.setdefault(name, []).append(dict(re.findall(r'(\w+)="([^"]*)"', labels)))

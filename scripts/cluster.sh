@@ -198,6 +198,13 @@ end() {
 }
 
 case ${1-} in
+  start | kill | end)
+    [ $# -gt 1 ] || [ "$1" = start ] || { echo "$1 which part? One of ${parts[*]}" >&2; exit 64; }
+    # What is no part would be started and never be ended by `stop`.
+    [ $# -lt 2 ] || [[ " ${parts[*]} " == *" $2 "* ]] || { echo "there is no part $2: ${parts[*]}" >&2; exit 64; }
+    ;;
+esac
+case ${1-} in
   start)
     [ -n "${STARLING-}" ] || cargo build --profile quick -p starling-server
     if [ $# -gt 1 ]; then
@@ -214,11 +221,12 @@ case ${1-} in
     echo "$PWD/$dir/stores.toml"
     ;;
   kill)
-    kill -9 "$(cat "$dir/${2:?which part}.pid")"
+    running "$2" || { echo "$2 does not run" >&2; exit 1; }
+    kill -9 "$(cat "$dir/$2.pid")"
     rm -f "$dir/$2.pid"
     ;;
   end)
-    end "${2:?which part}"
+    end "$2"
     ;;
   status)
     for part in "${parts[@]}"; do

@@ -23,7 +23,7 @@ LOAD ?=
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## a server to try: makes two accounts and prints where to talk
@@ -169,7 +169,3 @@ ci: lint test ## what CI runs
 .PHONY: k8s-e2e
 k8s-e2e: ## the chart on a real Kubernetes of two nodes, by hand, as root: half an hour, and builds for another the first time; E2E='install message' is less
 	scripts/k8s/e2e.sh $(E2E)
-
-.PHONY: up down
-up down:
-	@echo 'make $@ does not exist yet'; exit 1

@@ -79,6 +79,24 @@ fn links_of_the_documentation_lead_somewhere() {
 }
 
 #[test]
+fn make_help_lists_every_target() {
+    let root = tidy::root();
+    let makefile = std::fs::read_to_string(root.join("Makefile")).unwrap_or_default();
+    let help = std::process::Command::new("make").arg("help").current_dir(root).output().unwrap().stdout;
+    let help = String::from_utf8(help).unwrap();
+    let listed: Vec<&str> = help.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let targets: Vec<&str> = makefile
+        .lines()
+        .filter_map(|line| line.strip_prefix(".PHONY: "))
+        .flat_map(str::split_whitespace)
+        .collect();
+    assert!(targets.len() > 20, "{targets:?}");
+    for target in targets {
+        assert!(listed.contains(&target), "`make help` does not list {target}");
+    }
+}
+
+#[test]
 fn the_table_of_threats_names_tests_that_exist() {
     let page = tidy::threats_page(&tidy::root()).unwrap_or_default();
     assert!(page.lines().count() > 20, "the page is there");

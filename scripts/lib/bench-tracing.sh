@@ -1,12 +1,7 @@
 #!/usr/bin/env bash
 # What logs and traces cost that nobody wants: instructions of the hot path in the guard's program as it is, and in one whose `tracing`
 # and `log` are compiled away. Arguments go to `starling-bench tracing`; without any the table of docs/benchmarks.md is written anew.
-set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-. scripts/lib/install.sh
-if [[ $# -eq 0 ]]; then
-  set -- --write docs/benchmarks.md
-fi
+. "$(dirname "${BASH_SOURCE[0]}")/figures.sh"
 need_apt valgrind
 # Both beside the server, so that they are built of the same parts; the one that stays is the guard's.
 build=(cargo build --profile quick -p starling-server -p starling-bench --bin starling-bench)

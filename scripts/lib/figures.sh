@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# What the scripts behind the tables of docs/benchmarks.md share. Each sources it and has its own arguments in `$@`: without any, the
+# table of the page is written anew.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+. scripts/lib/install.sh
+[ $# -gt 0 ] || set -- --write docs/benchmarks.md
+
+# build_release: the program and the load generator, and as many descriptors as there may be.
+build_release() {
+  cargo build --release -p starling-server -p starling-loadtest
+  ulimit -n "$(ulimit -Hn)"
+}
+
+# start_stores DIRECTORY REDIS-PORT CQL-PORT: Redis and Cassandra until the script ends. Sets `stores`.
+start_stores() {
+  export CLUSTER_DIR=$1 CLUSTER_REDIS=$2 CLUSTER_CQL=$3
+  trap 'scripts/cluster.sh stop && rm -rf "$CLUSTER_DIR"' EXIT
+  # shellcheck disable=SC2034 # for who sources this
+  stores=$(scripts/cluster.sh stores)
+}
+
+# write_capacity ARGUMENT…: what follows from the figures, if these arguments wrote them.
+write_capacity() {
+  [[ " $* " != *" --write "* ]] || target/release/starling-loadtest model --write docs/explanation/capacity.md >/dev/null
+}

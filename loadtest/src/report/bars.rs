@@ -63,7 +63,7 @@ impl Bars {
         };
         let scale = Scale { low, high, from: LEFT, to: WIDTH - RIGHT };
         let is_noted = self.groups.iter().flat_map(|group| &group.bars).any(|bar| bar.is_wrong);
-        axis(&mut picture.body, &scale, is_logarithmic, (top, bottom), &unit);
+        scale.across(&mut picture.body, &scale.marks(is_logarithmic), (top, bottom), &unit);
         let mut y = top + GAP / 2.0;
         for group in &self.groups {
             let middle = y + BAR * group.bars.len() as f64 / 2.0 + 4.0;
@@ -123,25 +123,6 @@ impl Bar {
             digits(median)
         );
     }
-}
-
-fn axis(out: &mut String, scale: &Scale, is_logarithmic: bool, (top, bottom): (f64, f64), unit: &str) {
-    for (mark, name) in scale.marks(is_logarithmic) {
-        let _ = write!(
-            out,
-            "<line x1='{0:.1}' x2='{0:.1}' y1='{top:.1}' y2='{bottom:.1}' class='grid'/>\
-             <text x='{0:.1}' y='{1:.1}' text-anchor='middle'>{name}</text>",
-            scale.at(mark),
-            bottom + 13.0
-        );
-    }
-    let _ = write!(
-        out,
-        "<text x='{:.1}' y='{:.1}' text-anchor='middle'>{}</text>",
-        f64::midpoint(LEFT, WIDTH - RIGHT),
-        bottom + 29.0,
-        escape(unit)
-    );
 }
 
 fn swatch(index: usize, x: f64, y: f64) -> String {

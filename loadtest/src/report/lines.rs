@@ -62,15 +62,8 @@ impl Lines<'_> {
 
     fn axes(&self, out: &mut String, Axes { x, y }: &Axes) {
         let (top, bottom) = (y.to, y.from);
-        for (mark, name) in if self.marks.is_empty() { x.marks(false) } else { self.marks.clone() } {
-            let _ = write!(
-                out,
-                "<line x1='{0:.1}' x2='{0:.1}' y1='{top}' y2='{bottom}' class='grid'/>\
-                 <text x='{0:.1}' y='{1:.1}' text-anchor='middle'>{name}</text>",
-                x.at(mark),
-                bottom + 14.0
-            );
-        }
+        let marks = if self.marks.is_empty() { x.marks(false) } else { self.marks.clone() };
+        x.across(out, &marks, (top, bottom), self.x);
         for (mark, name) in y.marks(self.is_logarithmic) {
             let at = y.at(mark);
             let _ = write!(
@@ -84,11 +77,7 @@ impl Lines<'_> {
         }
         let _ = write!(
             out,
-            "<text x='{:.1}' y='{:.1}' text-anchor='middle'>{}</text><text x='12' y='{:.1}' text-anchor='middle' \
-             transform='rotate(-90 12 {3:.1})'>{}</text>",
-            f64::midpoint(LEFT, WIDTH - RIGHT),
-            bottom + 32.0,
-            escape(self.x),
+            "<text x='12' y='{0:.1}' text-anchor='middle' transform='rotate(-90 12 {0:.1})'>{1}</text>",
             f64::midpoint(top, bottom),
             escape(self.y),
         );

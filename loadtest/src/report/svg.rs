@@ -103,6 +103,32 @@ impl Scale {
         }
         steps(self.low, self.high)
     }
+
+    /// Its lines from `top` to `bottom`, where the numbers stand, and under these what it counts.
+    pub(super) fn across(
+        &self,
+        out: &mut String,
+        marks: &[(f64, String)],
+        (top, bottom): (f64, f64),
+        what: &str,
+    ) {
+        for (mark, name) in marks {
+            let _ = write!(
+                out,
+                "<line x1='{0:.1}' x2='{0:.1}' y1='{top:.1}' y2='{bottom:.1}' class='grid'/>\
+                 <text x='{0:.1}' y='{1:.1}' text-anchor='middle'>{name}</text>",
+                self.at(*mark),
+                bottom + 13.0
+            );
+        }
+        let _ = write!(
+            out,
+            "<text x='{:.1}' y='{:.1}' text-anchor='middle'>{}</text>",
+            f64::midpoint(self.from, self.to),
+            bottom + 29.0,
+            escape(what)
+        );
+    }
 }
 
 fn steps(low: f64, high: f64) -> Vec<(f64, String)> {

@@ -5,8 +5,8 @@ use starling_jid::{BareJid, FullJid};
 use starling_ports::delivery::{Copy, Delivery, Entry, Outgoing, Target};
 use starling_ports::ids::NodeId;
 use starling_ports::sessions::Handed;
-use starling_stanza::{Kind, Wire};
-use starling_xml::{escape_attr, ns};
+use starling_stanza::{Kind, Wire, added};
+use starling_xml::{ns, write_attr};
 
 use crate::traced::Traced;
 
@@ -62,17 +62,10 @@ fn told(account: &BareJid, entry: &Entry) -> Bytes {
     }
     let mut out = Vec::with_capacity(192);
     if let Some(id) = id {
-        attribute(&mut out, "<stanza-id xmlns='", ns::SID);
-        out.extend_from_slice(b" id='");
-        out.extend_from_slice(&id.text());
-        attribute(&mut out, "' by='", account.as_str());
-        out.extend_from_slice(b"/>");
+        added::stanza_id(&mut out, &id.text(), account.as_str());
     }
     if late {
-        attribute(&mut out, "<delay xmlns='", ns::DELAY);
-        attribute(&mut out, " from='", account.domain());
-        attribute(&mut out, " stamp='", &committed.at.to_xep_0082());
-        out.extend_from_slice(b"/>");
+        added::delay(&mut out, Some(account.domain()), &committed.at.to_xep_0082());
     }
     out.into()
 }
@@ -80,8 +73,8 @@ fn told(account: &BareJid, entry: &Entry) -> Bytes {
 /// XEP-0280 §7 around XEP-0297: from the account's own bare JID, to one session, with the type of what it wraps.
 fn carbon(account: &BareJid, session: &FullJid, direction: &str, wire: &Wire, told: &[u8]) -> Wire {
     let mut out = Vec::with_capacity(wire.len() + told.len() + 320);
-    attribute(&mut out, "<message to='", session.as_str());
-    attribute(&mut out, " from='", account.as_str());
+    write_attr(&mut out, "<message to='", session.as_str());
+    write_attr(&mut out, " from='", account.as_str());
     if let Some(kind) = type_of(wire) {
         out.extend_from_slice(b" type='");
         out.extend_from_slice(kind);
@@ -89,8 +82,8 @@ fn carbon(account: &BareJid, session: &FullJid, direction: &str, wire: &Wire, to
     }
     out.extend_from_slice(b"><");
     out.extend_from_slice(direction.as_bytes());
-    attribute(&mut out, " xmlns='", ns::CARBONS);
-    attribute(&mut out, "><forwarded xmlns='", ns::FORWARD);
+    write_attr(&mut out, " xmlns='", ns::CARBONS);
+    write_attr(&mut out, "><forwarded xmlns='", ns::FORWARD);
     out.push(b'>');
     wire.write(&mut out, false, None, told); // with `xmlns='jabber:client'` of its own (XEP-0297 §3.2)
     out.extend_from_slice(b"</forwarded></");
@@ -106,12 +99,6 @@ fn type_of(wire: &Wire) -> Option<&[u8]> {
     let start = tag.windows(7).position(|window| window == b" type='")? + 7;
     let value = tag.get(start..)?;
     value.get(..value.iter().position(|byte| *byte == b'\'')?)
-}
-
-fn attribute(out: &mut Vec<u8>, start: &str, value: &str) {
-    out.extend_from_slice(start.as_bytes());
-    escape_attr(out, value);
-    out.push(b'\'');
 }
 
 #[cfg(test)]

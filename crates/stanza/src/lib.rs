@@ -1,6 +1,7 @@
 //! The three stanzas and their errors (RFC 6120 §8).
 #![forbid(unsafe_code)]
 
+pub mod added;
 mod condition;
 mod draft;
 mod error;

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes};
 use starling_jid::Jid;
-use starling_xml::{escape_attr, ns};
+use starling_xml::{escape_attr, ns, write_attr};
 
 use crate::{Kind, Parts};
 
@@ -22,17 +22,17 @@ impl Wire {
         out.put_u8(b'<');
         out.put_slice(head.kind.as_str().as_bytes());
         if let Some(to) = &head.to {
-            attribute(&mut out, " to='", to.as_str());
+            write_attr(&mut out, " to='", to.as_str());
         }
-        attribute(&mut out, " from='", head.from.as_str());
+        write_attr(&mut out, " from='", head.from.as_str());
         if !head.type_name.is_empty() {
-            attribute(&mut out, " type='", head.type_name);
+            write_attr(&mut out, " type='", head.type_name);
         }
         if let Some(id) = &head.id {
-            attribute(&mut out, " id='", id);
+            write_attr(&mut out, " id='", id);
         }
         if let Some(lang) = &head.lang {
-            attribute(&mut out, " xml:lang='", lang);
+            write_attr(&mut out, " xml:lang='", lang);
         }
         out.put_u8(b'>');
         out.put_slice(&parts.children);
@@ -109,10 +109,10 @@ impl Wire {
         let (start, rest) = self.open.split_at((name.len() + 1).min(self.open.len()));
         out.put_slice(start);
         if !declared {
-            attribute(out, " xmlns='", ns::CLIENT);
+            write_attr(out, " xmlns='", ns::CLIENT);
         }
         if let Some(to) = to.filter(|_| !rest.starts_with(b" to='")) {
-            attribute(out, " to='", to.as_str());
+            write_attr(out, " to='", to.as_str());
         }
         out.put_slice(rest);
         out.put_slice(more);
@@ -120,10 +120,4 @@ impl Wire {
         out.put_slice(name.as_bytes());
         out.put_u8(b'>');
     }
-}
-
-fn attribute(out: &mut Vec<u8>, start: &str, value: &str) {
-    out.put_slice(start.as_bytes());
-    escape_attr(out, value);
-    out.put_u8(b'\'');
 }

@@ -27,7 +27,7 @@ pub use payloads::Payloads;
 pub use raw::Raw;
 pub use reader::{Event, Framing, Reader};
 pub use spans::{child, without};
-pub use writer::{escape_attr, escape_text};
+pub use writer::{escape_attr, escape_text, write_attr};
 
 /// A namespace that the code knows by name.
 pub type Ns = &'static str;

@@ -27,6 +27,13 @@ pub fn escape_attr(out: &mut Vec<u8>, value: &str) {
     });
 }
 
+/// Writes `start`, which ends with the quote that opens an attribute, then its `value` and the quote behind it.
+pub fn write_attr(out: &mut Vec<u8>, start: &str, value: &str) {
+    out.extend_from_slice(start.as_bytes());
+    escape_attr(out, value);
+    out.push(b'\'');
+}
+
 fn escape(out: &mut Vec<u8>, text: &str, replacement: impl Fn(u8) -> Option<&'static [u8]>) {
     let bytes = text.as_bytes();
     // Nearly every value is written as it is.

@@ -5,8 +5,8 @@ use starling_jid::{BareJid, FullJid};
 use starling_ports::StoreError;
 use starling_ports::archive::{Page, Query, Row, Table};
 use starling_ports::ids::ArchiveId;
-use starling_stanza::{Condition, StanzaError, Wire};
-use starling_xml::{Element, escape_attr, ns};
+use starling_stanza::{Condition, StanzaError, Wire, added};
+use starling_xml::{Element, ns, write_attr};
 
 use super::query::{Wanted, form};
 use super::{Mam, preferences};
@@ -115,26 +115,11 @@ fn fin(page: &Page, count: Option<u64>) -> Element {
 /// §4.2, around XEP-0297: the message as it was received, in the bytes in which it was.
 fn result(owner: &BareJid, to: &FullJid, queryid: Option<&str>, row: &Row) -> Wire {
     let mut out = Vec::with_capacity(row.wire.len() + 400);
-    attribute(&mut out, "<message to='", to.as_str());
-    attribute(&mut out, " from='", owner.as_str());
-    attribute(&mut out, "><result xmlns='", ns::MAM);
-    if let Some(queryid) = queryid {
-        attribute(&mut out, " queryid='", queryid);
-    }
-    attribute(&mut out, " id='", &row.id.to_string());
-    attribute(&mut out, "><forwarded xmlns='", ns::FORWARD);
-    attribute(&mut out, "><delay xmlns='", ns::DELAY);
-    attribute(&mut out, " stamp='", &row.at.to_xep_0082());
-    out.extend_from_slice(b"/>");
-    row.wire.write(&mut out, false, None, &[]);
-    out.extend_from_slice(b"</forwarded></result>");
+    write_attr(&mut out, "<message to='", to.as_str());
+    write_attr(&mut out, " from='", owner.as_str());
+    out.push(b'>');
+    added::result(&mut out, queryid, &row.id.text(), &row.at.to_xep_0082(), &row.wire);
     Wire::from_bytes(out.into()).unwrap_or_else(|| row.wire.clone())
-}
-
-fn attribute(out: &mut Vec<u8>, start: &str, value: &str) {
-    out.extend_from_slice(start.as_bytes());
-    escape_attr(out, value);
-    out.push(b'\'');
 }
 
 /// §4.4: both ends of the archive; two reads of one row each.

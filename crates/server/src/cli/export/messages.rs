@@ -5,9 +5,8 @@ use std::collections::VecDeque;
 use anyhow::Result;
 use starling_jid::BareJid;
 use starling_ports::archive::{Archive, Query, Row, Table};
-use starling_ports::ids::ArchiveId;
 use starling_ports::position::{Position, Positions};
-use starling_xml::{escape_attr, ns};
+use starling_stanza::added;
 
 use super::super::pie;
 use super::file::Whole;
@@ -95,35 +94,19 @@ pub(super) async fn waiting(stores: &dyn Stores, owner: &BareJid, out: &mut Whol
 }
 
 fn result(row: &Row) -> Vec<u8> {
-    let mut out = format!(
-        "<result xmlns='{}' id='{}'><forwarded xmlns='{}'><delay xmlns='{}' stamp='{}'/>",
-        ns::MAM,
-        row.id,
-        ns::FORWARD,
-        ns::DELAY,
-        row.at.to_xep_0082()
-    )
-    .into_bytes();
-    row.wire.write(&mut out, false, None, &[]);
-    out.extend_from_slice(b"</forwarded></result>\n");
+    let mut out = Vec::new();
+    added::result(&mut out, None, &row.id.text(), &row.at.to_xep_0082(), &row.wire);
+    out.push(b'\n');
     out
 }
 
 /// With the time at which the server took it (XEP-0203), and its id (XEP-0359).
 fn offline(owner: &BareJid, row: &Row) -> Vec<u8> {
-    let mut more = stanza_id(owner, row.id);
-    more.extend_from_slice(format!("<delay xmlns='{}' from='", ns::DELAY).as_bytes());
-    escape_attr(&mut more, owner.domain());
-    more.extend_from_slice(format!("' stamp='{}'/>", row.at.to_xep_0082()).as_bytes());
+    let mut more = Vec::new();
+    added::stanza_id(&mut more, &row.id.text(), owner.as_str());
+    added::delay(&mut more, Some(owner.domain()), &row.at.to_xep_0082());
     let mut out = Vec::new();
     row.wire.write(&mut out, false, None, &more);
     out.push(b'\n');
-    out
-}
-
-fn stanza_id(owner: &BareJid, id: ArchiveId) -> Vec<u8> {
-    let mut out = format!("<stanza-id xmlns='{}' by='", ns::SID).into_bytes();
-    escape_attr(&mut out, owner.as_str());
-    out.extend_from_slice(format!("' id='{id}'/>").as_bytes());
     out
 }

@@ -151,7 +151,7 @@ impl Document {
     fn passed_over(&self, bytes: &[u8], end: &[u8]) -> Result<Next, XmlError> {
         match memchr::memmem::find(bytes, end) {
             Some(at) => Ok(Next::Skip(at + end.len())),
-            None if bytes.len() > self.limits.bytes => Err(XmlError::TooBig("comment")),
+            None if bytes.len() > self.limits.bytes => Err(XmlError::TooBig("the comment is too big")),
             None => Ok(Next::More),
         }
     }
@@ -166,7 +166,11 @@ impl Document {
     }
 
     fn more(&self, bytes: &[u8]) -> Result<Next, XmlError> {
-        if bytes.len() > self.limits.bytes { Err(XmlError::TooBig("element")) } else { Ok(Next::More) }
+        if bytes.len() > self.limits.bytes {
+            Err(XmlError::TooBig("the element is too big"))
+        } else {
+            Ok(Next::More)
+        }
     }
 
     /// A start tag: of a container, or of an element that is then read to its end.
@@ -189,7 +193,7 @@ impl Document {
                 None => return self.more(bytes),
                 Some(Found::Begun(_)) => {}
                 Some(Found::Whole(end)) if end > self.limits.bytes => {
-                    return Err(XmlError::TooBig("element"));
+                    return Err(XmlError::TooBig("the element is too big"));
                 }
                 Some(Found::Whole(end)) => {
                     let text = utf8(bytes.get(..end).unwrap_or_default())?;
@@ -289,6 +293,6 @@ mod tests {
                 other => break other,
             }
         };
-        assert_eq!(refused, Err(XmlError::TooBig("element")));
+        assert_eq!(refused, Err(XmlError::TooBig("the element is too big")));
     }
 }

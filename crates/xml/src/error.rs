@@ -16,7 +16,7 @@ pub enum XmlError {
     #[error("unsupported encoding")]
     UnsupportedEncoding,
     /// Exceeds a limit: `policy-violation`.
-    #[error("too big: {0}")]
+    #[error("{0}")]
     TooBig(&'static str),
 }
 

@@ -39,7 +39,7 @@ pub(crate) fn nodes(bytes: &[u8], default_ns: &str) -> Result<Vec<Node>> {
         match event {
             Event::Start(start) => {
                 if open.len() >= DEPTH {
-                    return Err(XmlError::TooBig("depth"));
+                    return Err(XmlError::TooBig("elements are nested too deep"));
                 }
                 open.push(element(&reader, &start)?);
             }

@@ -140,7 +140,7 @@ impl Reader {
     }
 
     fn check_size(&self, length: usize) -> Result<(), XmlError> {
-        if length > self.limits.bytes { Err(XmlError::TooBig("stanza")) } else { Ok(()) }
+        if length > self.limits.bytes { Err(XmlError::TooBig("the stanza is too big")) } else { Ok(()) }
     }
 
     /// White space between stanzas keeps a connection alive (RFC 6120 §4.6.1).

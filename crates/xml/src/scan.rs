@@ -84,7 +84,7 @@ impl Scan {
                                 self.depth = self.depth.saturating_sub(1);
                             } else {
                                 if self.depth >= max_depth {
-                                    return Err(XmlError::TooBig("depth"));
+                                    return Err(XmlError::TooBig("elements are nested too deep"));
                                 }
                                 self.depth += usize::from(!tag.ends_with(b"/>"));
                             }

@@ -145,7 +145,7 @@ impl<'a> Writer<'a> {
             let tag = Tag::read(tag, &self.limits)?;
             let marks = Open { name: tag.name.whole, read: self.read.mark(), written: self.written.mark() };
             if open.len() + 2 > self.limits.depth {
-                return Err(XmlError::TooBig("depth")); // the stanza, those open in it, and this one
+                return Err(XmlError::TooBig("elements are nested too deep")); // the stanza, those open in it, and this one
             }
             self.start(&tag, open.is_empty())?;
             if tag.is_empty {
@@ -169,7 +169,7 @@ impl<'a> Writer<'a> {
     fn start(&mut self, tag: &Tag<'a>, is_payload: bool) -> Result<(), XmlError> {
         self.elements += 1;
         if self.elements > self.limits.children {
-            return Err(XmlError::TooBig("elements"));
+            return Err(XmlError::TooBig("too many elements"));
         }
         let before = self.read.mark();
         declare(tag, &mut self.read, &mut self.namespaces, &self.limits)?;
@@ -238,7 +238,11 @@ impl<'a> Writer<'a> {
     }
 
     fn check_size(&self) -> Result<(), XmlError> {
-        if self.out.len() > self.limits.bytes { Err(XmlError::TooBig("stanza")) } else { Ok(()) }
+        if self.out.len() > self.limits.bytes {
+            Err(XmlError::TooBig("the stanza is too big"))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -263,7 +267,7 @@ impl<'a> Tag<'a> {
                 return Err(XmlError::NotWellFormed("no space before an attribute"));
             }
             if attributes.len() >= limits.attributes {
-                return Err(XmlError::TooBig("attributes"));
+                return Err(XmlError::TooBig("too many attributes"));
             }
             let (name, value) = cut_near(trimmed, b'=').ok_or(XmlError::NotWellFormed("attribute"))?;
             let name = Written::read(name.trim_end_matches(SPACE))?;
@@ -337,14 +341,14 @@ fn declare<'a>(
         }
         check_declaration(name.whole, prefix, uri)?;
         if uri.len() > NAMESPACE_BYTES {
-            return Err(XmlError::TooBig("namespace"));
+            return Err(XmlError::TooBig("the name of a namespace is too long"));
         }
         if prefix != "xml" {
             scope.declare(Cow::Borrowed(prefix), uri.clone());
         }
     }
     *count += scope.mark() - before;
-    if *count > limits.namespaces { Err(XmlError::TooBig("namespaces")) } else { Ok(()) }
+    if *count > limits.namespaces { Err(XmlError::TooBig("too many namespaces")) } else { Ok(()) }
 }
 
 /// Namespaces in XML 1.0 §2.2, §3.

@@ -178,7 +178,9 @@ impl WebSocket<'_, '_> {
         debug!(%error, "a WebSocket client broke the rules");
         self.failed = Some(error.code());
         if error == FrameError::TooBig {
-            self.pump.driver.handle(Input::Violation(StreamCondition::PolicyViolation, "stanza"), out);
+            self.pump
+                .driver
+                .handle(Input::Violation(StreamCondition::PolicyViolation, "the stanza is too big"), out);
         }
         self.pump.end_of_input(out);
     }

@@ -40,10 +40,10 @@ pub(crate) async fn session(config: &Config) -> Result<Session, ConnectError> {
     if let Some(tls) = tls::client(&config.tls)? {
         builder = builder.tls_context(Some(tls));
     }
-    builder
-        .build()
-        .await
-        .map_err(|error| ConnectError::Unreachable { nodes: config.nodes.join(", "), source: error.into() })
+    builder.build().await.map_err(|error| ConnectError::Unreachable {
+        nodes: config.nodes.join(", "),
+        cause: error.to_string(),
+    })
 }
 
 fn profile(config: &Config) -> ExecutionProfileBuilder {

@@ -19,12 +19,12 @@ pub enum ConnectError {
         why: String,
     },
     /// No server answered, or it refused the user.
-    #[error("no server of {nodes} can be used: {source}")]
+    #[error("no server of {nodes} can be used: {cause}; check `scylla.nodes`, and that the server runs")]
     Unreachable {
         /// Which were asked.
         nodes: String,
-        /// What the last one said.
-        source: BoxError,
+        /// What the last one said, with all that is behind it.
+        cause: String,
     },
     /// There are no tables yet.
     #[error("keyspace {keyspace} has no tables of Starling: make them with `starling store migrate`")]

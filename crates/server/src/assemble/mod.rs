@@ -3,6 +3,7 @@
 mod api;
 #[cfg(feature = "broken")]
 mod broken;
+mod directory;
 mod embedded;
 mod manager;
 mod patience;
@@ -10,10 +11,8 @@ mod router;
 mod shared;
 mod stores;
 
-use std::fs::Permissions;
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -170,7 +169,7 @@ pub(crate) async fn assemble(
     log: LogHandle,
     metrics: Metrics,
 ) -> Result<Node> {
-    make_private(&config.data_dir)?;
+    directory::make_private(&config.data_dir)?;
     clock::warn_of(clock::trouble(&config.data_dir, SystemTime::now()));
     let base = Base::new(config)?;
     let services = &base.services;
@@ -334,31 +333,6 @@ fn features(pipeline: &Pipeline) -> String {
         feature.write(&mut out, starling_xml::ns::CLIENT);
     }
     String::from_utf8_lossy(&out).into_owned()
-}
-
-/// Only its owner reads what is kept: others lose what rights they had in the data directory and those below it.
-fn make_private(directory: &Path) -> Result<()> {
-    let wrong = || format!("making the data directory {}", directory.display());
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).with_context(wrong)?;
-    for private in ["", "store", "tls"].map(|name| directory.join(name)) {
-        let Ok(found) = std::fs::metadata(&private) else { continue };
-        let mode = found.permissions().mode();
-        if mode & 0o077 == 0 {
-            continue;
-        }
-        let path = private.display();
-        if mode & 0o1000 != 0 {
-            tracing::error!(%path, "others can read the data directory, which is shared with them; name another one");
-            continue;
-        }
-        match std::fs::set_permissions(&private, Permissions::from_mode(0o700)) {
-            Ok(()) => tracing::warn!(%path, "others could read the data directory: now its owner alone can"),
-            Err(error) => {
-                tracing::error!(%path, %error, "others can read the data directory, and that cannot be changed");
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The domains that are served.

@@ -96,7 +96,10 @@ impl Config {
         }
         let shares = self.has(Role::SessionRouter) && self.stores == Stores::Shared;
         if shares && self.secret.as_os_str().is_empty() {
-            return invalid("secret", "routers that share their stores need the same one");
+            return invalid(
+                "secret",
+                "routers that share their stores need the same one: a file of 32 random bytes",
+            );
         }
         self.check_tls()
     }

@@ -82,6 +82,9 @@ fn look_up<'a>(table: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(table, |value, part| value.as_table()?.get(part))
 }
 
+/// Keys whose value is the name of a file, beside those that end with `-file`.
+const FILES: [&str; 5] = ["ca", "certificate", "key", "authority", "secret"];
+
 /// In what a value is counted: by its name and its default.
 fn unit(key: &str, default: &Value) -> &'static str {
     match default {
@@ -90,11 +93,13 @@ fn unit(key: &str, default: &Value) -> &'static str {
         Value::Integer(_) => "number",
         Value::String(text) if humantime::parse_duration(text).is_ok() => "time",
         Value::String(_) if key.ends_with("-dir") => "directory",
+        Value::String(_) if key.ends_with("-file") || FILES.contains(&key) => "file",
         Value::String(text) if text.parse::<std::net::SocketAddr>().is_ok() => "address:port",
         Value::String(_) => "word",
         Value::Array(_) => "list",
         Value::Table(_) => "table",
-        _ => "",
+        Value::Float(_) => "share",
+        Value::Datetime(_) => "",
     }
 }
 

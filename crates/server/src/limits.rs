@@ -75,7 +75,7 @@ const LIMITS: &[Limit] = &[
 /// The page.
 pub(crate) fn markdown() -> Result<String, ConfigError> {
     let mut page = String::from(
-        "# Limits\n\nWritten by `make docs` from the code. Each is a key of the configuration (`config.md` says what it means). The last column\n\
+        "# Limits\n\nWritten by `make docs` from the code. Each is a key of the configuration ([what it means](config.md)). The last column\n\
          is the value that is no limit, or one that nothing reaches: for benchmarks, not for the Internet.\n\n\
          | key | default | past it | off |\n|---|---|---|---|\n",
     );

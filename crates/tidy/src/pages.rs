@@ -35,7 +35,8 @@ pub fn stale(root: &Path, pages: &[Page]) -> Findings {
 }
 
 fn xeps(protocols: &[Protocol]) -> String {
-    let mut sorted: Vec<&Protocol> = protocols.iter().collect();
+    let is_test = |path: &str| path.contains("/tests/") || path.ends_with("/tests.rs");
+    let mut sorted: Vec<&Protocol> = protocols.iter().filter(|protocol| !is_test(&protocol.path)).collect();
     // XEPs by number, then what an RFC alone describes.
     sorted.sort_by_key(|protocol| {
         (protocol.xeps.is_empty(), protocol.xeps.first(), &protocol.title, &protocol.path)

@@ -301,6 +301,7 @@ impl Action {
                 say(&format!("all: {}", in_one_line(&total)));
                 list("missing").iter().for_each(|one| complain(&format!("missing: {}", in_one_line(one))));
             }
+            Self::Counts => show(&with_latencies(answer), 0),
             Self::Session(Session::List { .. }) => {
                 let sessions = list("sessions");
                 sessions.iter().for_each(|session| say(&in_one_line(session)));
@@ -346,6 +347,33 @@ fn in_one_line(value: &Value) -> String {
         }
         None => plain(value),
     }
+}
+
+/// With a line for each histogram, which `--json` has whole.
+fn with_latencies(counts: &Value) -> Value {
+    let fields = counts.as_object().into_iter().flatten();
+    fields
+        .map(|(key, value)| (key.clone(), latency(value).map_or_else(|| value.clone(), Value::from)))
+        .collect()
+}
+
+/// How many there were, and the bounds under which a half and 99 of 100 of them stayed.
+fn latency(histogram: &Value) -> Option<String> {
+    let count = histogram.get("count")?.as_u64()?;
+    let buckets = histogram.get("buckets")?.as_array()?;
+    let within = |part: u64| {
+        let holds = |bucket: &&Value| {
+            bucket.get("count").and_then(Value::as_u64).is_some_and(|held| held * 100 >= count * part)
+        };
+        match buckets.iter().find(holds).and_then(|bucket| bucket.get("up-to-seconds")) {
+            Some(bound) => format!("within {bound} s"),
+            None => "longer than all bounds".to_owned(),
+        }
+    };
+    Some(match count {
+        0 => "none yet".to_owned(),
+        _ => format!("{count}, half {}, 99 of 100 {}", within(50), within(99)),
+    })
 }
 
 /// Without histograms, which `--json` has, and without the name that a sum does not have.

@@ -7,7 +7,7 @@ use starling_testkit::{Connection, Received, Server, Tree};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
-use crate::starling::{PATIENCE, ctl, server, starling};
+use crate::starling::{PATIENCE, ctl, server, starling, until};
 
 /// A client that may be resumed, and its resumption id.
 async fn resumable(server: &Server, resource: &str) -> (Connection, String) {
@@ -158,6 +158,22 @@ async fn long_lists_come_in_pages_and_say_so() {
     let (_two, _) = resumable(&server, "two").await;
     let cut = ctl(&server, &["session", "list", "--limit", "1"]);
     assert_eq!((cut["sessions"].as_array().unwrap().len(), &cut["more"]), (1, &json!(true)), "{cut}");
+}
+
+#[tokio::test]
+async fn counts_have_a_line_for_each_latency() {
+    let server = server("").await;
+    let data_dir = server.data_dir().to_str().unwrap();
+    let counts = || starling(&["ctl", "--data-dir", data_dir, "counts"]).succeeded().stdout;
+    assert!(counts().lines().any(|line| line == "acknowledge: none yet"), "{}", counts());
+    ctl(&server, &["user", "add", "alice@localhost", "secret"]);
+    let (mut alice, _) = resumable(&server, "alice").await;
+    alice.write("<presence/><r xmlns='urn:xmpp:sm:3'/>").await.unwrap();
+    let shown = async || {
+        counts().lines().any(|line| line.starts_with("acknowledge: ") && line.contains(", half within 0."))
+    };
+    until("the ack is counted", shown).await;
+    assert!(!counts().contains("buckets"), "{}", counts());
 }
 
 #[tokio::test]

@@ -16,8 +16,9 @@ use crate::quickstart::write_secret;
 const SLACK: Duration = Duration::from_secs(24 * 3600);
 const DAY: u64 = 24 * 3600;
 
-/// Make the certificate of a node, signed by the cluster's own authority, which is made where there is none. `authority.key` is
-/// needed only here: keep it off the nodes.
+/// Make the certificate of a node, signed by the cluster's own authority.
+///
+/// The authority is made where there is none. `authority.key` is needed only here: keep it off the nodes.
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// What the node is called; its files are NAME.crt and NAME.key.

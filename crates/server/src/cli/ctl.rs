@@ -21,7 +21,7 @@ pub(super) struct Arguments {
     #[command(flatten)]
     remote: Remote,
     /// Answer as JSON, errors too.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, display_order = 106)]
     json: bool,
     #[command(subcommand)]
     action: Action,
@@ -42,23 +42,29 @@ enum Action {
     /// The processes of this cluster.
     #[command(subcommand)]
     Node(Node),
-    /// Where a message of an account is, by its archive id: who stored it, which device it was written to, and whether that has
-    /// acknowledged it. All processes are asked, whichever this is; `missing` names those that did not answer.
+    /// Where a message of an account is, by its archive id.
+    ///
+    /// Who stored it, which device it was written to, and whether that has acknowledged it. All processes are asked, whichever this
+    /// is; `missing` names those that did not answer.
     Message {
         /// Whose archive.
         account: String,
         /// The id that clients see as stanza-id.
         id: String,
     },
-    /// Send what a process holds to others, so that it takes nothing new: before it is stopped, or to see to its machine. Of any
-    /// process of the cluster, by the name that `node list` shows; of the one that is asked, if none is named.
+    /// Send what a process holds to others, so that it takes nothing new.
+    ///
+    /// Before it is stopped, or to see to its machine. Of any process of the cluster, by the name that `node list` shows; of the one
+    /// that is asked, if none is named.
     #[command(subcommand)]
     Drain(Drain),
     /// The configuration of the running server.
     #[command(subcommand)]
     Config(Configuration),
-    /// Which stanzas are followed from socket to socket, their spans sent to the receiver that `[otlp]` names: in all processes of
-    /// the cluster, whichever is asked. One that starts later follows what its configuration says.
+    /// Which stanzas are followed from socket to socket.
+    ///
+    /// Their spans are sent to the receiver that `[otlp]` names: in all processes of the cluster, whichever is asked. One that starts
+    /// later follows what its configuration says.
     #[command(subcommand)]
     Trace(Trace),
 }
@@ -97,7 +103,7 @@ enum User {
         /// Those after this one.
         #[arg(long, value_name = "JID")]
         after: Option<String>,
-        /// How many.
+        /// At most so many.
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
         limit: u16,
     },
@@ -107,26 +113,27 @@ enum User {
 enum Session {
     /// Sessions, of one account or of all.
     List {
-        /// Whose.
+        /// The account; without one, all.
         jid: Option<String>,
         /// Those of one node, by its name.
         #[arg(long)]
         node: Option<String>,
-        /// How many.
+        /// At most so many.
         #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u16).range(1..=10_000))]
         limit: u16,
     },
     /// End sessions: one by its full JID, or all of an account.
     Kick {
-        /// Which.
+        /// A full JID, or the bare one of an account.
         jid: String,
     },
 }
 
 #[derive(Debug, Subcommand)]
 enum Node {
-    /// Those that answer, and those that a session router has heard of within an hour, by name: what they are, how many sessions
-    /// and links they have, whether they drain. `silent`: not a word for 15 seconds.
+    /// All of them by name: what they are, how many sessions and links they have, whether they drain.
+    ///
+    /// Those that answer, and those that a session router has heard of within an hour. `silent`: not a word for 15 seconds.
     List,
     /// What each of them counts: connections, traffic, latency; then all together. `missing` names those that do not answer.
     Counts,
@@ -168,7 +175,7 @@ enum Trace {
         /// Its bare JID.
         jid: String,
     },
-    /// No more.
+    /// Follow it no more.
     Unfollow {
         /// Its bare JID.
         jid: String,

@@ -102,14 +102,14 @@ enum ConfigAction {
     },
 }
 
-/// Where configuration and data are.
+/// Where configuration and data are. They stand behind what a command has of its own.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Place {
     /// The configuration file; without one, defaults and environment hold.
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, display_order = 101)]
     config: Option<PathBuf>,
     /// The data directory; wins over the file.
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, display_order = 102)]
     data_dir: Option<PathBuf>,
 }
 

@@ -11,13 +11,13 @@ use starling_admin::Client;
 #[derive(Debug, Args)]
 pub(super) struct Remote {
     /// Ask a server over the network, such as https://chat.example:5282, that serves `[api]`.
-    #[arg(long, value_name = "URL", global = true)]
+    #[arg(long, value_name = "URL", global = true, display_order = 103)]
     server: Option<String>,
     /// A file with the token for it.
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, display_order = 104)]
     token_file: Option<PathBuf>,
     /// Authorities in PEM form to believe its certificate by, instead of the system's.
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, display_order = 105)]
     ca_file: Option<PathBuf>,
 }
 

@@ -47,9 +47,10 @@ enum Action {
         /// Where from.
         from: PathBuf,
     },
-    /// Copy an embedded store into the stores of a cluster, `[redis]` and `[scylla]` of the configuration, and compare both. The
-    /// server that has it must be stopped, and no session router be running on those stores yet. May be done again: goes on where
-    /// it was broken off.
+    /// Copy an embedded store into the stores of a cluster, and compare both.
+    ///
+    /// These are `[redis]` and `[scylla]` of the configuration. The server that has the embedded store must be stopped, and no
+    /// session router be running on those stores yet. May be done again: goes on where it was broken off.
     Copy {
         #[command(flatten)]
         place: Place,

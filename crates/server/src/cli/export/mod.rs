@@ -21,8 +21,9 @@ use source::Source;
 /// Names of one step.
 const STEP: usize = 200;
 
-/// Write all accounts into a file, as XEP-0227 describes it: SCRAM keys, contacts, vCards, private XML, block lists, what is to be
-/// archived, messages that wait, and archives. From the embedded store, whose server must be stopped, or, with `mode = "cluster"`, from
+/// Write all accounts into a file, as XEP-0227 describes it.
+///
+/// SCRAM keys, contacts, vCards, private XML, block lists, what is to be archived, messages that wait, and archives. From the embedded store, whose server must be stopped, or, with `mode = "cluster"`, from
 /// the CQL store of a cluster: best while it is stopped, for what changes meanwhile is in the file or not. `starling import` reads it.
 /// Whoever reads the file may try passwords against its keys; it is for its owner alone (mode 0600).
 #[derive(Debug, Args)]

@@ -30,8 +30,9 @@ use message::Kept;
 use person::Person;
 use target::Target;
 
-/// Take over accounts from another server: their passwords or SCRAM keys, contacts, vCards, private XML, block lists, messages that
-/// wait, and archives, from an export as XEP-0227 describes it. Into the embedded store, whose server must be stopped, or, with
+/// Take over accounts from another server, from an export as XEP-0227 describes it.
+///
+/// Their passwords or SCRAM keys, contacts, vCards, private XML, block lists, messages that wait, and archives. Into the embedded store, whose server must be stopped, or, with
 /// `mode = "cluster"`, into the stores of a cluster before its first session router is started. An account that is there already is
 /// left alone. May be done again: goes on where it was broken off.
 #[derive(Debug, Args)]

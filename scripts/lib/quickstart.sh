@@ -3,6 +3,7 @@
 # taken here. To be sourced from the repository's root.
 #
 #   need_program PROGRAM          an empty or missing one is a failure
+#   need_browser TEST             installs Chromium and what drives it, and names that to Node
 #   fail WHAT                     the test's one result, and its end
 #   start_quickstart PROGRAM      sets `page`, its address, and `work`, a directory: data, and the log; stopped at the end
 #
@@ -22,6 +23,13 @@ fail() {
 
 need_program() {
   [ -x "${1-}" ] || fail "start: needs the program as its argument"
+}
+
+need_browser() {
+  local log=target/interop/page.log
+  mkdir -p target/interop
+  install_strophe target/interop >$log 2>&1 || { tail -n 20 $log; fail "$1: Chromium is installed"; }
+  export NODE_MODULES=$PWD/target/interop/node/node_modules
 }
 
 work=$(mktemp -d)

@@ -13,9 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
 need_program "${1-}"
 picture=${2:-target/interop/console.png}
-mkdir -p target/interop
-install_strophe target/interop >target/interop/page.log 2>&1 || { tail -n 20 target/interop/page.log; fail "console: Chromium is installed"; }
-export NODE_MODULES=$PWD/target/interop/node/node_modules
+need_browser console
 
 # token_of NAME ROLE: sets `token`, and adds its line to the file of tokens.
 tokens=$work/tokens

@@ -11,11 +11,10 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
 need_program "${1-}"
 picture=${2:-target/interop/chat.png}
-mkdir -p target/interop
-install_strophe target/interop >target/interop/page.log 2>&1 || { tail -n 20 target/interop/page.log; fail "page: Chromium is installed"; }
+need_browser page
 start_quickstart "$1"
 
-NODE_MODULES=$PWD/target/interop/node/node_modules timeout --kill-after=5 240 node scripts/page/test.mjs "$page" "$picture" \
+timeout --kill-after=5 240 node scripts/page/test.mjs "$page" "$picture" \
   alice@localhost "$(cat "$work/data/alice.password")" bob@localhost "$(cat "$work/data/bob.password")"
 code=$?
 [ "$code" != 124 ] || fail "page: ends within 240 s"

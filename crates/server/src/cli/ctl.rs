@@ -332,7 +332,9 @@ fn show(value: &Value, indent: usize) {
     match value {
         Value::Object(object) => {
             for (key, value) in object {
-                if matches!(value, Value::Object(_) | Value::Array(_)) {
+                if value.as_array().is_some_and(Vec::is_empty) {
+                    say(&format!("{space}{key}: none"));
+                } else if matches!(value, Value::Object(_) | Value::Array(_)) {
                     say(&format!("{space}{key}:"));
                     show(value, indent + 2);
                 } else {

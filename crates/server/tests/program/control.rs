@@ -174,6 +174,8 @@ async fn counts_have_a_line_for_each_latency() {
     };
     until("the ack is counted", shown).await;
     assert!(!counts().contains("buckets"), "{}", counts());
+    let reloaded = starling(&["ctl", "--data-dir", data_dir, "config", "reload"]).succeeded().stdout;
+    assert_eq!(reloaded, "reloaded: true\nrestart: none\n");
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ help: ## this list
 
 .PHONY: run
 run: ## a server to try: makes two accounts and prints where to talk
-	cargo run --release -p starling-server --bin starling -- run --quickstart
+	cargo run --profile quick -p starling-server --bin starling -- run --quickstart
 
 .PHONY: build
 build: ## the optimised program, target/release/starling

@@ -29,19 +29,25 @@ pub fn markdown() -> String {
     }
     for command in COMMANDS {
         let _ = writeln!(page, "\n## {}\n\n{}", command.name, described.about(command));
-        table(&mut page, "asks", described.fields(&command.request()));
-        table(&mut page, "gets", described.fields(&described.answer(command)));
+        table(&mut page, "asks", &described, described.fields(&command.request()));
+        table(&mut page, "gets", &described, described.fields(&described.answer(command)));
     }
     let parts =
         described.messages.iter().filter(|(name, _)| !name.ends_with("Request") && !name.ends_with("Answer"));
     for (name, shape) in parts {
         let _ = writeln!(page, "\n## {name}\n\n{}", shape.about);
-        table(&mut page, "part", &shape.fields);
+        table(&mut page, "part", &described, &shape.fields);
     }
     page
 }
 
-fn table(page: &mut String, of: &str, fields: &[Field]) {
+/// Under which heading a message is described: an answer under its command.
+fn heading(described: &Described, message: &str) -> String {
+    let answers = COMMANDS.iter().find(|command| described.answer(command) == message);
+    answers.map_or_else(|| message.to_lowercase(), |command| command.name.to_owned())
+}
+
+fn table(page: &mut String, of: &str, described: &Described, fields: &[Field]) {
     if fields.is_empty() {
         return;
     }
@@ -52,7 +58,7 @@ fn table(page: &mut String, of: &str, fields: &[Field]) {
             Kind::Integer => "integer".to_owned(),
             Kind::Number => "number".to_owned(),
             Kind::Boolean => "boolean".to_owned(),
-            Kind::Message(name) => format!("[{name}](#{})", name.to_lowercase()),
+            Kind::Message(name) => format!("[{name}](#{})", heading(described, name)),
         };
         let list = if field.is_list { "list of " } else { "" };
         let optional = if field.is_optional { ", need not be there" } else { "" };

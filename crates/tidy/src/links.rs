@@ -1,19 +1,28 @@
 //! Links between the pages of the documentation lead somewhere.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use crate::Findings;
 
-/// Every relative link of the README and the pages below `docs` names a file that exists.
+/// Every relative link of the README and the pages below `docs` names a file that exists, and a heading of it if it names one.
 pub fn dead_links(root: &Path) -> Findings {
     let mut found = Findings::new();
     for page in pages(root).unwrap_or_default() {
         let Ok(text) = fs::read_to_string(&page) else { continue };
         let folder = page.parent().unwrap_or(root);
         let shown = page.strip_prefix(root).unwrap_or(&page).display().to_string();
-        for target in targets(&text).filter(|target| !folder.join(target).exists()) {
-            found.push(format!("{shown}: the link to {target} leads nowhere"));
+        let is_dead = |(file, heading): &(&str, Option<&str>)| {
+            let to = if file.is_empty() { page.clone() } else { folder.join(file) };
+            let is_page = to.extension().is_some_and(|extension| extension == "md");
+            let lacks =
+                |heading: &str| fs::read_to_string(&to).is_ok_and(|text| !headings(&text).contains(heading));
+            !to.exists() || (is_page && heading.is_some_and(lacks))
+        };
+        for (file, heading) in targets(&text).filter(is_dead) {
+            let heading = heading.map(|heading| format!("#{heading}")).unwrap_or_default();
+            found.push(format!("{shown}: the link to {file}{heading} leads nowhere"));
         }
     }
     found
@@ -36,11 +45,24 @@ fn pages(root: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// What `[text](target)` points to, without its fragment; links to other hosts and within a page are passed over.
-fn targets(text: &str) -> impl Iterator<Item = &str> {
+/// What `[text](target)` points to: a file, none for the page itself, and a heading; links to other hosts are passed over.
+fn targets(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     let links = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let files = links.filter_map(|link| link.split('#').next());
-    files.filter(|file| !file.is_empty() && !file.contains("://") && !file.starts_with("mailto:"))
+    let ours = links.filter(|link| !link.contains("://") && !link.starts_with("mailto:") && !link.is_empty());
+    ours.map(|link| link.split_once('#').map_or((link, None), |(file, heading)| (file, Some(heading))))
+}
+
+/// The names by which the headings of a page are linked to: in small letters, without punctuation, with `-` for spaces.
+fn headings(text: &str) -> HashSet<String> {
+    let mut is_code = false;
+    let mut found = HashSet::new();
+    for line in text.lines() {
+        is_code ^= line.starts_with("```");
+        let Some(heading) = line.strip_prefix('#').filter(|_| !is_code) else { continue };
+        let shown = heading.trim_start_matches('#').trim().replace(' ', "-").to_lowercase();
+        found.insert(shown.chars().filter(|char| char.is_alphanumeric() || "-_".contains(*char)).collect());
+    }
+    found
 }
 
 #[cfg(test)]
@@ -51,18 +73,24 @@ mod tests {
     fn links_to_files_are_told_from_others() {
         let text = "[a](b.md) [c](https://d.example/e) [f](#g) ![h](i/j.png) [k](l.md#m) x(y)";
 
-        assert_eq!(targets(text).collect::<Vec<_>>(), ["b.md", "i/j.png", "l.md"]);
+        let found: Vec<_> = targets(text).collect();
+        assert_eq!(found, [("b.md", None), ("", Some("g")), ("i/j.png", None), ("l.md", Some("m"))]);
     }
 
     #[test]
     fn a_link_that_leads_nowhere_is_found() {
         let root = std::env::temp_dir().join(format!("starling-links-{}", std::process::id()));
         fs::create_dir_all(root.join("docs")).unwrap();
-        fs::write(root.join("README.md"), "[a](docs/a.md) [b](docs/b.md)").unwrap();
-        fs::write(root.join("docs/a.md"), "[up](../README.md)").unwrap();
+        fs::write(root.join("README.md"), "[a](docs/a.md) [b](docs/b.md) [c](docs/a.md#its-other-one)")
+            .unwrap();
+        fs::write(root.join("docs/a.md"), "# Its `one`\n[up](../README.md) [there](#its-one)").unwrap();
         let found = dead_links(&root);
         fs::remove_dir_all(&root).unwrap();
 
-        assert_eq!(found, ["README.md: the link to docs/b.md leads nowhere"]);
+        assert_eq!(
+            found,
+            ["docs/b.md", "docs/a.md#its-other-one"]
+                .map(|to| format!("README.md: the link to {to} leads nowhere"))
+        );
     }
 }

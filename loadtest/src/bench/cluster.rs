@@ -77,6 +77,10 @@ async fn all(bench: &BenchCluster, directory: &Path) -> Result<Vec<Runs>> {
 
 fn table(outcomes: &[Runs], bench: &BenchCluster) -> String {
     let beside: Vec<String> = bench.beside.iter().map(|(name, _)| format!("{name}, µs")).collect();
+    let carried: Vec<String> = std::iter::once("routers")
+        .chain(bench.beside.iter().map(|(name, _)| name.as_str()))
+        .map(|name| format!("a core of {name} carries"))
+        .collect();
     let mut out = format!(
         "{} Command: `make bench-cluster`. {} runs each of {} s, {} users, senders on one manager, receivers on the other; load average at the end {}.\n\n",
         stamp::words(),
@@ -87,10 +91,11 @@ fn table(outcomes: &[Runs], bench: &BenchCluster) -> String {
     );
     let _ = writeln!(
         out,
-        "| chat | all Starling processes (lowest–highest) | sender's manager, µs | receiver's | both routers, µs | {} | rate | p50 / p99 |",
-        beside.join(" | ")
+        "| chat | all Starling processes (lowest–highest) | sender's manager, µs | receiver's | both routers, µs | {} | {} | rate | p50 / p99 |",
+        beside.join(" | "),
+        carried.join(" | ")
     );
-    out.push_str(&format!("|{}\n", "---|".repeat(7 + beside.len())));
+    out.push_str(&format!("|{}\n", "---|".repeat(7 + beside.len() + carried.len())));
     for (name, runs) in outcomes {
         let each = |range: std::ops::Range<usize>| -> Vec<f64> {
             let sum = |run: &Value| -> Option<f64> {
@@ -100,20 +105,26 @@ fn table(outcomes: &[Runs], bench: &BenchCluster) -> String {
             };
             runs.iter().filter_map(sum).collect()
         };
-        let middle = |range: std::ops::Range<usize>| -> String {
+        let median = |range: std::ops::Range<usize>| -> f64 {
             let mut values = each(range);
             values.sort_by(f64::total_cmp);
-            format!("{:.1}", values.get(values.len() / 2).copied().unwrap_or(f64::NAN))
+            values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
         };
-        let stores: Vec<String> = (4..4 + bench.beside.len()).map(|at| middle(at..at + 1)).collect();
+        let middle = |range| format!("{:.1}", median(range));
+        let carries = |range| format!("{:.0}/s", 1e6 / median(range));
+        let beside = 4..4 + bench.beside.len();
+        let stores: Vec<String> = beside.clone().map(|at| middle(at..at + 1)).collect();
+        let carried: Vec<String> =
+            std::iter::once(2..4).chain(beside.map(|at| at..at + 1)).map(carries).collect();
         let _ = writeln!(
             out,
-            "| {name} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {name} | {} | {} | {} | {} | {} | {} | {} | {} |",
             spread(each(0..4), "µs"),
             middle(0..1),
             middle(1..2),
             middle(2..4),
             stores.join(" | "),
+            carried.join(" | "),
             rate(runs),
             latency(runs)
         );

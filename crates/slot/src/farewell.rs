@@ -69,10 +69,6 @@ impl Farewells {
         self.0.push(Owing { farewell, late: now.after(LATE) });
     }
 
-    pub(crate) fn is_owed(&self, id: SessionId) -> bool {
-        self.of(id).is_some()
-    }
-
     /// Whoever asks says them now, and has as long for that as whoever was to say them first.
     fn hand_out(&mut self, now: Timestamp, which: impl Fn(&Owing) -> bool) -> Vec<Farewell> {
         let asked = self.0.iter_mut().filter(|owing| which(owing));

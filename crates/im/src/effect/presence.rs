@@ -54,8 +54,11 @@ impl Context {
         let told =
             self.tell_contacts(&account, &from, |to| presence.to_other(to.clone().into()).wire()).await?;
         self.take_back(&from, told).await?;
-        let gone = |to: &BareJid| Context::unavailable(&from, &to.clone().into());
-        self.tell_what_is(&session.jid, Some(available), gone).await?;
+        let now = self.available(&session.jid).await?;
+        if now.as_ref() != Some(&available) {
+            let gone = |to: &BareJid| Context::unavailable(&from, &to.clone().into());
+            self.tell_what_is(&session.jid, now, gone).await?;
+        }
         if !was_available || again {
             self.welcome(session).await?;
         }
@@ -231,12 +234,11 @@ impl Context {
         let mut directed: Vec<&Jid> = farewell.directed.iter().collect();
         if farewell.to_all {
             self.note_last(&account, status).await?; // before anybody can ask
-            // Nobody has told it before: whoever is there again was not away in anybody's eyes.
-            let told = match farewell.turn {
-                0 => self.available(&farewell.jid).await?,
-                _ => None,
-            };
-            self.tell_what_is(&farewell.jid, told, |to| wire(&to.clone().into())).await?;
+            let there = self.available(&farewell.jid).await?;
+            // If nobody has told it before, whoever is there again was not away in anybody's eyes.
+            if there.is_none() || farewell.turn > 0 {
+                self.tell_what_is(&farewell.jid, there, |to| wire(&to.clone().into())).await?;
+            }
             let roster = self.stores.rosters.get(&account).await?;
             directed.retain(|to| !roster.contact(&to.bare()).is_some_and(|contact| contact.state.from));
         }
@@ -257,21 +259,16 @@ impl Context {
         Ok(view.session(jid.resource()).and_then(|there| there.available.clone()))
     }
 
-    /// To all who may see the presence of the account: what is so under the address, until it is so still behind the telling. `told`
-    /// was told just now; `gone` makes an `unavailable`.
+    /// To all who may see the presence of the account: that this is so under the address, `now`, and whatever is so instead behind the
+    /// telling, until nothing has changed. `gone` makes an `unavailable`.
     async fn tell_what_is(
         &self,
         jid: &FullJid,
-        told: Option<Arc<Availability>>,
+        mut now: Option<Arc<Availability>>,
         gone: impl Fn(&BareJid) -> Wire + Send + Sync,
     ) -> Result<()> {
         let (account, from) = (jid.bare(), Jid::from(jid.clone()));
-        let mut told = told.map(Some);
         loop {
-            let now = self.available(jid).await?;
-            if told.as_ref() == Some(&now) {
-                return Ok(());
-            }
             match &now {
                 Some(there) => {
                     let shown = |to: &BareJid| addressed(&there.presence, &to.clone().into());
@@ -280,7 +277,11 @@ impl Context {
                 }
                 None => drop(self.tell_contacts(&account, &from, &gone).await?),
             }
-            told = Some(now);
+            let next = self.available(jid).await?;
+            if next == now {
+                return Ok(());
+            }
+            now = next;
         }
     }
 

@@ -228,7 +228,7 @@ impl Slot {
             let is_over = match *which {
                 Whole::Frame | Whole::Lists => false,
                 Whole::Identity(id) | Whole::State(id) => self.session(id).is_none(),
-                Whole::Farewell(id) => !self.farewells.is_owed(id),
+                Whole::Farewell(id) => self.farewells.of(id).is_none(),
             };
             if is_over {
                 delta.gone.push(which.name());

@@ -135,7 +135,8 @@ async fn stop(node: &Node) -> Stopped {
             Stopped::Forced
         }
         Err(_) => {
-            warn!(grace = ?GRACE, left = node.tasks.len(), "grace period is over, stopping now");
+            let (tasks, links, services) = (node.tasks.len(), node.links.len(), node.services.len());
+            warn!(grace = ?GRACE, tasks, links, services, "grace period is over, stopping now");
             Stopped::Forced
         }
     }

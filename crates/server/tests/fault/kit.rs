@@ -52,7 +52,7 @@ fn logs() -> Option<PathBuf> {
 }
 
 fn options(cql: String, redis: String) -> ClusterOptions {
-    let level = if logs().is_some() { "[log]\nlevel = \"debug\"\n" } else { "" };
+    let level = if logs().is_some() { "[log]\nlevel = \"debug,h2=info\"\n" } else { "" };
     let config = format!("{CONFIG}{level}");
     ClusterOptions { managers: MANAGERS, routers: 2, cql, replication: 1, redis, config }
 }

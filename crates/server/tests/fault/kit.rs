@@ -93,7 +93,9 @@ impl Kit {
         let wire = |manager| Proxy::start(cluster.hosts().nth(manager)).unwrap();
         let wires: Vec<Proxy> = (0..MANAGERS).map(wire).collect();
         let hosts = Hosts::new(wires.iter().map(Proxy::address).collect());
-        Kit { wires, ..Kit::load_at(hosts, false, cluster).await }
+        let mut kit = Kit::load_at(hosts, false, cluster).await;
+        kit.wires = wires;
+        kit
     }
 
     /// All clients lose their sockets, and come back at once.
@@ -238,9 +240,6 @@ impl Kit {
         }
         let accounts: Vec<&str> = SENDERS.into_iter().chain(READERS).collect();
         Readers::default().read(address, &accounts, &self.notes).await;
-        if let Some(file) = logs() {
-            std::fs::write(file, self.cluster.log()).unwrap();
-        }
         let panics: Vec<String> =
             self.cluster.log().lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect();
         assert!(panics.is_empty(), "{panics:?}");
@@ -249,6 +248,17 @@ impl Kit {
         println!("{sent} sent, {acked} acked, {received} received");
         settles(&self.cluster, &self.usage).await;
         streams
+    }
+}
+
+impl Drop for Kit {
+    /// After a failure too.
+    fn drop(&mut self) {
+        if let Some(file) = logs()
+            && let Err(error) = std::fs::write(file, self.cluster.log())
+        {
+            println!("the logs are lost: {error}");
+        }
     }
 }
 

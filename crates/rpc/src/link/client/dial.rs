@@ -156,7 +156,7 @@ async fn serve(uplinks: &Arc<Uplinks>, opened: Opened) -> Option<CancellationTok
     }
     let newer = uplinks.routers.all().iter().find(|one| one.router == lane.router).cloned();
     uplinks.routers.remove(&lane);
-    lane.over.cancel();
+    lane.end();
     uplinks.metrics.links.decrement(1.0);
     uplinks.metrics.lost.increment(1);
     uplinks.lost.notify_one();

@@ -80,7 +80,13 @@ impl Lane {
         Ok(Reply::read(body)?)
     }
 
-    /// Reads answers, deliveries and commands until the link is over; then nobody waits any more.
+    /// It is over: whoever waits for an answer asks elsewhere.
+    pub(super) fn end(&self) {
+        self.over.cancel();
+        *self.waiting.lock() = None;
+    }
+
+    /// Reads answers, deliveries and commands until the link is over.
     pub(super) async fn read(
         &self,
         mut downwards: Streaming<pb::Downward>,
@@ -104,8 +110,6 @@ impl Lane {
             }
         };
         debug!(router = self.router.name, status = %ended, "a link has ended");
-        self.over.cancel();
-        *self.waiting.lock() = None;
     }
 
     fn take(&self, body: down::Body, own: NodeId, delivery: &dyn Delivery) {

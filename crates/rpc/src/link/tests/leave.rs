@@ -1,11 +1,22 @@
 //! A router that leaves: nothing new is asked of it, everything that it was asked is answered, and it may stay after all.
 
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use starling_im::Stores;
+use starling_jid::BareJid;
+use starling_ports::Result;
 use starling_ports::authentication::{Authentication, Mechanism, Reply, Step};
+use starling_ports::ids::Handled;
 use starling_ports::ingress::{Handling, Ingress};
+use starling_ports::roster::{Edit, Roster, Rosters, Written};
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
-use super::setup::{Core, Manager, PATIENCE, message, presence};
-use starling_ports::ids::Handled;
+use super::setup::{Core, Manager, PATIENCE, message, presence, request};
+use crate::link::limits::LEAVE_WITHIN;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_router_that_leaves_is_asked_nothing_new_and_nothing_is_sent_again() {
@@ -65,4 +76,63 @@ async fn a_login_that_has_begun_at_a_router_that_leaves_ends_there() {
     assert!(is_answered, "the router that keeps the state of it has said what it thinks: {answer:?}");
     timeout(PATIENCE, left).await.expect("then all have gone").unwrap();
     stop.cancel();
+}
+
+/// A store that answers no question about a roster, and counts them.
+struct Silent {
+    rosters: Arc<dyn Rosters>,
+    asked: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl Rosters for Silent {
+    async fn get(&self, _: &BareJid) -> Result<Arc<Roster>> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        pending().await
+    }
+    async fn write(&self, owner: &BareJid, version: u64, edits: Vec<Edit>) -> Result<Written> {
+        self.rosters.write(owner, version, edits).await
+    }
+}
+
+#[tokio::test]
+async fn what_a_router_that_leaves_does_not_answer_in_time_is_asked_elsewhere() {
+    let held = Arc::new(AtomicUsize::new(0));
+    let core = Core::of_stores(|stores| {
+        let silent = Silent { rosters: stores.rosters, asked: held.clone() };
+        Stores { rosters: Arc::new(silent), ..stores }
+    });
+    let other = core.with_another_memory();
+    let (first, _stop) = core.router("router-1", None).await;
+    let (second, _stop) = other.router("router-2", None).await;
+    let manager = Manager::new("manager-1", &[first, second], None);
+    manager.linked(2).await;
+    let mut asked = JoinSet::new();
+    for number in 0..8 {
+        let (account, uplinks) = (core.account(&format!("user{number}")).await, manager.uplinks.clone());
+        asked.spawn(async move {
+            let session = uplinks.bind(&account, Some("desk"), Default::default()).await.unwrap();
+            let roster = request(1, "get", "<query xmlns='jabber:iq:roster'/>".to_owned());
+            uplinks.submit(&session, vec![roster]).await.unwrap().handling
+        });
+    }
+    while asked.len() != held.load(Ordering::Relaxed) {
+        while let Some(done) = asked.try_join_next() {
+            assert_eq!(done.unwrap(), Handling::Done(Handled(1)), "by the router that can");
+        }
+        yield_now().await;
+    }
+    assert!(!asked.is_empty(), "some have asked the router that cannot");
+    let leaving = core.routers.nth(0);
+    let left = core.tasks.spawn(async move { leaving.leave().await });
+    while manager.uplinks.count() > 1 {
+        yield_now().await;
+    }
+    tokio::time::pause();
+    tokio::time::advance(LEAVE_WITHIN).await;
+    tokio::time::resume();
+    let answered =
+        timeout(PATIENCE / 2, asked.join_all()).await.expect("not as late as if they waited for it");
+    assert!(answered.iter().all(|handling| *handling == Handling::Done(Handled(1))), "{answered:?}");
+    timeout(PATIENCE, left).await.expect("it has given up as well").unwrap();
 }

@@ -50,11 +50,24 @@ impl Store {
     /// Books the end of a session, and stores what its estate has made owed.
     async fn settle_estate(&self, account: &BareJid, estate: Estate) -> Ended {
         self.slots.end_session(account, &estate, self.clock.now());
+        self.store_left(account).await;
+        estate.ended
+    }
+
+    /// The same of several.
+    async fn settle_estates(&self, account: &BareJid, estates: Vec<Estate>) -> Vec<Ended> {
+        estates.iter().for_each(|estate| self.slots.end_session(account, estate, self.clock.now()));
+        if !estates.is_empty() {
+            self.store_left(account).await;
+        }
+        estates.into_iter().map(|estate| estate.ended).collect()
+    }
+
+    async fn store_left(&self, account: &BareJid) {
         if let Err(error) = self.store_owed_now(account).await {
             // It stays owed in memory: the next reader or writer of the account stores it.
             tracing::warn!(%error, "what a session left is not stored yet");
         }
-        estate.ended
     }
 }
 
@@ -358,11 +371,7 @@ impl Sessions for Store {
     async fn end_all(&self, account: &BareJid, except: Option<SessionId>) -> Result<Departed> {
         let slot = self.slot(account)?;
         let (estates, owed) = self.step(|context| slot.lock().end_all(context, except));
-        let mut ended = Vec::with_capacity(estates.len());
-        for estate in estates {
-            ended.push(self.settle_estate(account, estate).await);
-        }
-        Ok(Departed { ended, owed })
+        Ok(Departed { ended: self.settle_estates(account, estates).await, owed })
     }
 
     async fn stored_up_to(&self, account: &BareJid) -> Result<ArchiveId> {

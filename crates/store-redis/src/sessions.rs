@@ -56,12 +56,24 @@ impl Sessions {
     }
 
     /// Stores what a session has left.
-    pub(crate) async fn settle_estate(&self, account: &BareJid, estate: Estate) -> Ended {
+    async fn settle_estate(&self, account: &BareJid, estate: Estate) -> Ended {
+        self.store_left(account).await;
+        estate.ended
+    }
+
+    /// The same of several.
+    pub(crate) async fn settle_estates(&self, account: &BareJid, estates: Vec<Estate>) -> Vec<Ended> {
+        if !estates.is_empty() {
+            self.store_left(account).await;
+        }
+        estates.into_iter().map(|estate| estate.ended).collect()
+    }
+
+    async fn store_left(&self, account: &BareJid) {
         if let Err(error) = self.store_owed(account).await {
             // It stays owed in the record: the next reader or writer of the account stores it.
             tracing::warn!(%error, "what a session left is not stored yet");
         }
-        estate.ended
     }
 }
 
@@ -345,11 +357,7 @@ impl Port for Sessions {
     async fn end_all(&self, account: &BareJid, except: Option<SessionId>) -> Result<Departed> {
         let end = |slot: &mut Slot, context: &mut Context<'_>| slot.end_all(context, except);
         let (estates, owed) = self.step(account, asked, end).await?;
-        let mut ended = Vec::with_capacity(estates.len());
-        for estate in estates {
-            ended.push(self.settle_estate(account, estate).await);
-        }
-        Ok(Departed { ended, owed })
+        Ok(Departed { ended: self.settle_estates(account, estates).await, owed })
     }
 
     async fn stored_up_to(&self, account: &BareJid) -> Result<ArchiveId> {

@@ -71,9 +71,7 @@ impl Sessions {
             };
             let (estates, late, still) = self.step(&account, |_| Trust::Asked, end).await?;
             departed.owed.extend(late);
-            for estate in estates {
-                departed.ended.push(self.settle_estate(&account, estate).await);
-            }
+            departed.ended.extend(self.settle_estates(&account, estates).await);
             if !still {
                 self.not_due(shard, &account, at).await.map_err(ours)?;
                 self.due_again(&account).await?;
@@ -135,9 +133,8 @@ impl Sessions {
 
     async fn detach_node(&self, account: &BareJid, node: NodeId, departed: &mut Departed) -> Result<()> {
         let detach = |slot: &mut Slot, context: &mut Context<'_>| slot.let_go(context, node);
-        for estate in self.step(account, |_| Trust::Asked, detach).await? {
-            departed.ended.push(self.settle_estate(account, estate).await);
-        }
+        let estates = self.step(account, |_| Trust::Asked, detach).await?;
+        departed.ended.extend(self.settle_estates(account, estates).await);
         Ok(())
     }
 

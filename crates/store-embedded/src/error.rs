@@ -1,5 +1,6 @@
 //! Why a store cannot be opened, and what mends it.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use starling_ports::StoreError;
@@ -33,11 +34,34 @@ impl OpenError {
                 "another process has it open",
                 "stop that one, or give this one another data-dir",
             ),
-            fjall::Error::Io(cause) => {
+            fjall::Error::Io(cause) | fjall::Error::Storage(fjall::LsmError::Io(cause))
+                if !is_of_contents(cause) =>
+            {
                 OpenError::new(path, cause, "check that the directory is writable and its disk has space")
             }
-            other => OpenError::new(path, other, "restore a backup with `starling store restore`"),
+            other => {
+                let reason = format!("its files are damaged: {}", found(other));
+                OpenError::new(path, reason, "restore a backup with `starling store restore`")
+            }
         }
+    }
+}
+
+/// Whether it says what a file holds, or that it is not there, as opposed to rights and space.
+fn is_of_contents(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidData | ErrorKind::UnexpectedEof | ErrorKind::NotFound)
+}
+
+/// In words where the library has only names.
+fn found(error: &fjall::Error) -> String {
+    match error {
+        fjall::Error::Io(cause) | fjall::Error::Storage(fjall::LsmError::Io(cause)) => match cause.kind() {
+            ErrorKind::NotFound => "one is missing".to_owned(),
+            _ => cause.to_string(),
+        },
+        fjall::Error::InvalidVersion(_) => "they name no format that is known here".to_owned(),
+        fjall::Error::Storage(inner) => format!("{inner:?}"),
+        other => format!("{other:?}"),
     }
 }
 

@@ -368,3 +368,29 @@ async fn a_damaged_backup_leaves_nothing_behind() {
     let error = store.backup(&backup).unwrap_err();
     assert!(error.to_string().starts_with(&format!("{} is not empty", backup.display())), "{error}");
 }
+
+/// The files of the database, and what a file of them is called in words where something else stands in it or it is gone.
+#[tokio::test]
+async fn a_damaged_file_is_told_in_words_with_what_mends_it() {
+    let cases = [
+        ("version", Some("not a version"), "they name no format that is known here"),
+        ("keyspaces/1/current", Some("not one either"), "one is missing"),
+        ("keyspaces/1/v0", None, "one is missing"),
+    ];
+    for (file, contents, told) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let store = open(&data);
+        store.put(Table::Archive, &bob(), vec![row(1, "hello")]).await.unwrap();
+        store.close();
+        drop(store);
+        let path = data.join("store/db").join(file);
+        match contents {
+            Some(contents) => fs::write(path, contents).unwrap(),
+            None => fs::remove_file(path).unwrap(),
+        }
+        let error = try_open(&data).unwrap_err();
+        assert!(error.is_damage(), "{file}: {error}");
+        assert_eq!(error.reason, format!("its files are damaged: {told}"), "{file}");
+    }
+}

@@ -145,7 +145,8 @@ impl Client {
             let connected: Box<dyn Socket> = match is_tls {
                 true => {
                     let name = ServerName::try_from(host.clone())?;
-                    Box::new(TlsConnector::from(self.tls()?).connect(name, socket).await?)
+                    let connected = TlsConnector::from(self.tls()?).connect(name, socket).await;
+                    Box::new(connected.map_err(handshake_failed)?)
                 }
                 false => Box::new(socket),
             };
@@ -181,6 +182,15 @@ impl Client {
             .with_root_certificates(roots)
             .with_no_client_auth();
         Ok(Arc::new(config))
+    }
+}
+
+/// In words where the other side does not speak TLS at all.
+fn handshake_failed(error: std::io::Error) -> Cause {
+    let why = error.get_ref().and_then(|why| why.downcast_ref());
+    match why {
+        Some(rustls::Error::InvalidMessage(_)) => "it does not speak TLS there: is it `http://`?".into(),
+        _ => error.into(),
     }
 }
 
@@ -240,5 +250,19 @@ mod tests {
             assert_eq!(is_there, !command.verb.has_body(), "{command:?}");
             assert!(in_path.iter().all(|(_, value)| value == "é-%@b" || value == "0f"), "{in_path:?}");
         }
+    }
+    #[tokio::test]
+    async fn a_server_without_tls_is_told_from_one_that_is_away() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = format!("https://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let refused = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n";
+            tokio::io::AsyncWriteExt::write_all(&mut socket, refused).await.unwrap();
+            let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await; // until the client has read it
+        });
+        let error = Client::new(&server, "t", None).unwrap().ask("status", Map::new()).await.unwrap_err();
+        let told = format!("{server}/ does not answer: it does not speak TLS there: is it `http://`?");
+        assert_eq!(error.to_string(), told);
     }
 }

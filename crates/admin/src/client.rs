@@ -255,13 +255,15 @@ mod tests {
     async fn a_server_without_tls_is_told_from_one_that_is_away() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = format!("https://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move {
+        let answers = async move {
             let (mut socket, _) = listener.accept().await.unwrap();
             let refused = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n";
             tokio::io::AsyncWriteExt::write_all(&mut socket, refused).await.unwrap();
             let _ = tokio::io::copy(&mut socket, &mut tokio::io::sink()).await; // until the client has read it
-        });
-        let error = Client::new(&server, "t", None).unwrap().ask("status", Map::new()).await.unwrap_err();
+        };
+        let client = Client::new(&server, "t", None).unwrap();
+        let (asked, ()) = tokio::join!(client.ask("status", Map::new()), answers);
+        let error = asked.unwrap_err();
         let told = format!("{server}/ does not answer: it does not speak TLS there: is it `http://`?");
         assert_eq!(error.to_string(), told);
     }

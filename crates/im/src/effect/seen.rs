@@ -17,8 +17,8 @@ use crate::Context;
 use crate::context::addressed;
 
 /// A session as it was seen.
-#[derive(Debug, Clone)]
-pub(super) struct Seen {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Seen {
     pub(super) from: FullJid,
     available: Arc<Availability>,
 }
@@ -74,7 +74,7 @@ impl Allowed {
     fn is_same(&self, other: &Allowed) -> bool {
         self.roster.version == other.roster.version && *self.blocked == *other.blocked
     }
-    fn allows(&self, contact: &BareJid) -> bool {
+    pub(super) fn allows(&self, contact: &BareJid) -> bool {
         self.roster.contact(contact).is_some_and(|contact| contact.state.from)
             && !self.blocked.blocks(&contact.clone().into())
     }
@@ -120,12 +120,20 @@ impl Context {
         Ok(())
     }
 
-    /// `to` no longer sees any session of `owner`.
-    pub(crate) async fn hide(&self, owner: &BareJid, to: &Jid) -> Result<()> {
-        let view = self.stores.sessions.view(owner).await?;
-        for session in view.available() {
-            let from = Jid::from(session.jid.clone());
+    /// `to` no longer sees any session of `owner`. Returns which.
+    pub(crate) async fn hide(&self, owner: &BareJid, to: &Jid) -> Result<Vec<Seen>> {
+        let shown = of(&*self.stores.sessions.view(owner).await?);
+        for Seen { from, .. } in &shown {
+            let from = Jid::from(from.clone());
             self.present_to(to, &from, Context::unavailable(&from, to)).await?;
+        }
+        Ok(shown)
+    }
+
+    /// The same for whoever was hidden from while it could still see: what was shown meanwhile goes as well.
+    pub(crate) async fn hide_newer(&self, owner: &BareJid, to: &Jid, hidden: Vec<Seen>) -> Result<()> {
+        if of(&*self.stores.sessions.view(owner).await?) != hidden {
+            self.hide(owner, to).await?;
         }
         Ok(())
     }

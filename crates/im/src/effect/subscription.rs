@@ -104,18 +104,26 @@ impl Context {
         stanza: &Presence,
         again: bool,
     ) -> Result<()> {
-        let Some((old, inbound)) = self.inbound_step(owner, from, stanza, again).await? else {
+        let viewer = Jid::from(from.clone());
+        // §3.3.3. While the roster still says that the contact may see it: whoever does this again is to find that as well.
+        let hidden = match stanza.presence_type() {
+            PresenceType::Unsubscribe if self.shows_to(owner, from).await? => {
+                Some(self.hide(owner, &viewer).await?)
+            }
+            _ => None,
+        };
+        let Some((_, inbound)) = self.inbound_step(owner, from, stanza, again).await? else {
             return Ok(());
         };
         if let Some(reply) = inbound.reply {
             let answer = Presence::own(reply, owner.clone().into(), Some(from.clone().into()), &[]);
             self.inbound_step(from, owner, &answer, again).await?;
             if reply == PresenceType::Subscribed {
-                self.show(owner, &from.clone().into()).await?;
+                self.show(owner, &viewer).await?;
             }
         }
-        if stanza.presence_type() == PresenceType::Unsubscribe && old.from {
-            self.hide(owner, &from.clone().into()).await?; // §3.3.3
+        if let Some(hidden) = hidden {
+            self.hide_newer(owner, &viewer, hidden).await?;
         }
         Ok(())
     }
@@ -126,6 +134,12 @@ impl Context {
         let kind = PresenceType::Unsubscribed;
         let stanza = Presence::own(kind, contact.clone().into(), Some(user.clone().into()), &[]);
         self.inbound_step(user, contact, &stanza, false).await.map(drop)
+    }
+
+    /// Whether the account exists, and lets the contact see its presence.
+    async fn shows_to(&self, owner: &BareJid, contact: &BareJid) -> Result<bool> {
+        let exists = self.stores.sessions.view(owner).await?.exists;
+        Ok(exists && self.allowed(owner).await?.allows(contact))
     }
 
     async fn is_subscribed(&self, user: &BareJid, contact: &BareJid) -> Result<bool> {

@@ -84,10 +84,15 @@ async fn block(cx: &Context, owner: &BareJid, mut list: BlockList, jids: Vec<Jid
     list.items.extend(new.iter().cloned());
     list.items.sort_unstable();
     list.items.dedup();
+    let mut hidden = Vec::new();
     for contact in visible(cx, owner, &new).await? {
-        cx.hide(owner, &contact).await?;
+        let shown = cx.hide(owner, &contact).await?;
+        hidden.push((contact, shown));
     }
     save(cx, owner, list).await?;
+    for (contact, shown) in hidden {
+        cx.hide_newer(owner, &contact, shown).await?;
+    }
     push(cx, owner, "block", &jids).await
 }
 

@@ -10,6 +10,7 @@ mod away;
 mod cassandra;
 mod checks;
 mod clocks;
+mod contacts;
 mod copy;
 mod costs;
 mod failover;

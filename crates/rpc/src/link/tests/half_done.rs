@@ -3,6 +3,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicIsize, Ordering};
 use std::task::Poll;
 
 use async_trait::async_trait;
@@ -26,19 +27,30 @@ const BOTH: Subscription = Subscription { to: true, from: true, ..NONE };
 /// More than any of them is told.
 const TOLD: usize = 100;
 
+tokio::task_local! {
+    /// How many steps a router has left that is to die.
+    static LEFT: Arc<AtomicIsize>;
+}
+
+/// Where a router can die.
+async fn step() {
+    let _ = LEFT.try_with(|left| left.fetch_sub(1, Ordering::Relaxed)); // others live on
+    yield_now().await;
+}
+
 /// A store that always lets its caller wait, before it does something and behind it: there a router can die.
 struct Waiting<T>(T);
 
 #[async_trait]
 impl Rosters for Waiting<Arc<dyn Rosters>> {
     async fn get(&self, owner: &BareJid) -> Result<Arc<Roster>> {
-        yield_now().await;
+        step().await;
         self.0.get(owner).await
     }
     async fn write(&self, owner: &BareJid, version: u64, edits: Vec<Edit>) -> Result<Written> {
-        yield_now().await;
+        step().await;
         let written = self.0.write(owner, version, edits).await;
-        yield_now().await;
+        step().await;
         written
     }
 }
@@ -46,13 +58,13 @@ impl Rosters for Waiting<Arc<dyn Rosters>> {
 #[async_trait]
 impl BlockLists for Waiting<Arc<dyn BlockLists>> {
     async fn get(&self, owner: &BareJid) -> Result<BlockList> {
-        yield_now().await;
+        step().await;
         self.0.get(owner).await
     }
     async fn put(&self, owner: &BareJid, list: BlockList) -> Result<()> {
-        yield_now().await;
+        step().await;
         self.0.put(owner, list).await?;
-        yield_now().await;
+        step().await;
         Ok(())
     }
 }
@@ -110,16 +122,14 @@ impl User {
     }
 }
 
-/// Lets it run until it waits for the so manieth time, or is done.
+/// Lets it run to the step behind so many, or until it is done.
 pub(super) async fn until<T>(future: impl Future<Output = T>, steps: usize) -> Option<T> {
-    let (mut future, mut left) = (pin!(future), steps);
+    let left = Arc::new(AtomicIsize::new(steps as isize));
+    let mut future = pin!(LEFT.scope(left.clone(), future));
     std::future::poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending if left == 0 => Poll::Ready(None),
-        Poll::Pending => {
-            left -= 1;
-            Poll::Pending
-        }
+        Poll::Pending if left.load(Ordering::Relaxed) < 0 => Poll::Ready(None),
+        Poll::Pending => Poll::Pending,
     })
     .await
 }
@@ -223,7 +233,10 @@ async fn who_unsubscribes_does_so_at_both() {
         first: None,
         says: |number, bob| subscription(number, bob, "unsubscribe"),
         left: [Subscription { from: true, ..NONE }, Subscription { to: true, ..NONE }],
-        told: [&["subscription='from'"], &["type='unsubscribe'", "subscription='to'"]],
+        told: [
+            &["subscription='from'", "from='@/desk' type='unavailable'"],
+            &["type='unsubscribe'", "subscription='to'"],
+        ],
     })
     .await;
 }
@@ -251,7 +264,7 @@ async fn who_is_removed_keeps_no_subscription() {
         },
         left: [NONE, NONE],
         told: [
-            &["subscription='remove'", "type='result'"],
+            &["subscription='remove'", "type='result'", "from='@/desk' type='unavailable'"],
             &["type='unsubscribe'", "type='unsubscribed'", "subscription='none'", "type='unavailable'"],
         ],
     })

@@ -112,6 +112,10 @@ impl Target {
 }
 
 /// The addresses of `HOST:PORT`.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "it shares no code with the server, and asks once, before the load"
+)]
 pub(crate) fn resolve(text: &str) -> Result<Vec<SocketAddr>> {
     let found: Vec<SocketAddr> =
         text.to_socket_addrs().with_context(|| format!("{text:?} is no HOST:PORT that is known"))?.collect();

@@ -17,8 +17,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Map, Value};
+use starling_dns::Resolver;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -141,7 +141,7 @@ impl Client {
         let port = self.server.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         let host = host(&self.server).to_owned();
         let reached = async {
-            let socket = TcpStream::connect((host.as_str(), port)).await?;
+            let socket = Resolver::system().connect(&host, port).await?;
             let connected: Box<dyn Socket> = match is_tls {
                 true => {
                     let name = ServerName::try_from(host.clone())?;

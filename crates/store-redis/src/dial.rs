@@ -1,15 +1,18 @@
 //! How a connection is made: to whom, as whom, under which certificates. Files are read anew each time.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use redis::aio::MultiplexedConnection;
+use redis::io::AsyncDNSResolver;
 use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
-    RedisError, TlsCertificates, Value,
+    RedisError, RedisFuture, TlsCertificates, Value,
 };
+use starling_dns::Resolver;
 use starling_ports::ids::Life;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -21,6 +24,7 @@ use crate::topology::{Address, Drawn};
 pub(crate) struct Dialler {
     pub(crate) config: Config,
     pub(crate) metrics: Metrics,
+    names: Names,
     continuity: AtomicU64,
 }
 
@@ -55,7 +59,8 @@ pub(crate) type Files = Vec<Option<(SystemTime, u64)>>;
 
 impl Dialler {
     pub(crate) fn new(config: Config) -> Dialler {
-        Dialler { config, metrics: Metrics::new(), continuity: AtomicU64::new(0) }
+        let names = Names(Resolver::system());
+        Dialler { config, metrics: Metrics::new(), names, continuity: AtomicU64::new(0) }
     }
 
     /// See `Link::continuity`.
@@ -126,6 +131,7 @@ impl Dialler {
             _ => Client::open(info)?,
         };
         let limits = AsyncConnectionConfig::new()
+            .set_dns_resolver(self.names.clone())
             .set_connection_timeout(Some(self.config.call_timeout))
             .set_response_timeout(Some(self.config.call_timeout));
         client.get_multiplexed_async_connection_with_config(&limits).await
@@ -186,6 +192,24 @@ impl Dialler {
     }
 }
 
+/// Looks the names of nodes and Sentinels up.
+#[derive(Clone)]
+struct Names(Resolver);
+
+impl AsyncDNSResolver for Names {
+    fn resolve<'a, 'b: 'a>(
+        &'a self,
+        host: &'b str,
+        port: u16,
+    ) -> RedisFuture<'a, Box<dyn Iterator<Item = SocketAddr> + Send + 'a>> {
+        Box::pin(async move {
+            let found = self.0.addresses(host).await.map_err(std::io::Error::from)?;
+            let sockets = found.into_iter().map(move |address| SocketAddr::new(address, port));
+            Ok(Box::new(sockets) as Box<dyn Iterator<Item = SocketAddr> + Send>)
+        })
+    }
+}
+
 /// The same manner of connection, elsewhere.
 fn at(info: ConnectionInfo, to: Option<&Address>) -> ConnectionInfo {
     let Some(Address { host, port }) = to.cloned() else { return info };
@@ -215,4 +239,28 @@ async fn read(path: &Path) -> Result<Option<Vec<u8>>, RedisError> {
 /// Trouble that no library has a name for.
 pub(crate) fn other(what: &str) -> RedisError {
     RedisError::from(std::io::Error::other(what.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use starling_dns::Files;
+    use starling_testkit::{NameServer, Redis};
+
+    use super::*;
+
+    /// A short name, as a pod writes it; then nobody knows it, and the error says so.
+    #[tokio::test]
+    async fn redis_is_found_by_its_name() {
+        let (server, folder) = (NameServer::start().await, tempfile::tempdir().unwrap());
+        let (resolv_conf, hosts) = (folder.path().join("resolv.conf"), folder.path().join("hosts"));
+        std::fs::write(&resolv_conf, "search stores.svc.cluster.local\nnameserver 127.0.0.1\n").unwrap();
+        let redis = Redis::start_somewhere(folder.path()).await.unwrap();
+        let port = redis.address().port();
+        let mut dialler = Dialler::new(Config { url: format!("redis://redis:{port}"), ..Config::default() });
+        dialler.names = Names(Resolver::of(Files { resolv_conf, hosts, port: server.port() }));
+        let error = dialler.any(None).await.err().unwrap().to_string();
+        assert!(error.contains("redis: no such name"), "{error}");
+        server.set("redis.stores.svc.cluster.local", 60, &["127.0.0.1".parse().unwrap()]);
+        assert!(dialler.any(None).await.unwrap().field("redis_version").is_some());
+    }
 }

@@ -17,6 +17,7 @@ const RESULT: u8 = 0x08;
 const ONE: u16 = 0x0001;
 
 /// Removes a keyspace from the server at `host:port`, which asks for no password. To be called where a thread may block.
+#[expect(clippy::disallowed_methods, reason = "it shares no code with the server, and the thread may block")]
 pub(crate) fn remove(server: &str, keyspace: &str) -> Result<()> {
     let address = server.to_socket_addrs()?.next().context("no address")?;
     let mut socket = TcpStream::connect_timeout(&address, PATIENCE)?;

@@ -7,9 +7,10 @@ use toml::{Table, Value};
 use crate::{File, Findings};
 
 /// A crate uses crates of lower floors only.
-const FLOORS: [(&str, u8); 22] = [
+const FLOORS: [(&str, u8); 23] = [
     ("jid", 0),
     ("xml", 0),
+    ("dns", 0),
     ("telemetry", 0),
     ("history", 0),
     ("stanza", 1),
@@ -34,12 +35,13 @@ const FLOORS: [(&str, u8); 22] = [
 ];
 
 /// The only pairs on one floor, with the reason.
-const SIDEWAYS: [(&str, &str, &str); 2] = [
+const SIDEWAYS: [(&str, &str, &str); 3] = [
     (
         "stream",
         "ports",
         "the machine carries SASL and session numbers in the words of the ports; ports knows no stream",
     ),
+    ("telemetry", "dns", "the receiver of traces has a name; dns knows no telemetry"),
     ("slot", "ports", "its steps are those of the port `Sessions`, in its words; ports knows no slot"),
 ];
 
@@ -62,6 +64,9 @@ const BESIDE: [(&str, &[&str]); 4] =
 
 /// Only tests use these.
 const FOR_TESTS: [&str; 3] = ["testkit", "tidy", "model"];
+
+/// The only crates below floor 3 that do I/O.
+const WITH_IO: [&str; 2] = ["dns", "telemetry"];
 
 /// Every crate has a floor and uses lower ones only; tests may also use their own floor.
 pub fn floors(files: &[File]) -> Findings {
@@ -108,7 +113,7 @@ fn why_not(user: &str, floor: u8, used: &str) -> Option<String> {
 /// What decides and parses knows no runtime, so that it can be tested and fuzzed as plain functions.
 pub fn no_tokio_below_floor_three(files: &[File]) -> Findings {
     let low = manifests(files)
-        .filter(|file| floor(name(file)).is_some_and(|floor| floor < 3) && name(file) != "telemetry");
+        .filter(|file| floor(name(file)).is_some_and(|floor| floor < 3) && !WITH_IO.contains(&name(file)));
     let mut found = Findings::new();
     for file in low {
         let Ok(manifest) = file.text.parse::<Table>() else { continue };

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use starling_connection_manager::{Hub, Listeners, Setup, Tls};
+use starling_dns::Resolver;
 use starling_ports::authentication::Authentication;
 use starling_ports::ingress::Ingress;
 use starling_rpc::Identity;
@@ -38,6 +39,7 @@ pub(super) async fn linked(
     let setup = client::Setup {
         node: base.node,
         routers: config.cluster.routers.clone(),
+        resolver: Resolver::system(),
         identity: Identity::open(&config.cluster)?,
         holder: hub.clone(),
         report: Arc::new(move || own.report()),

@@ -10,8 +10,8 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use starling_dns::Resolver;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tonic::Request;
 use tonic::codegen::http::Uri;
@@ -26,7 +26,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Debug)]
 pub(super) struct Way {
     endpoint: Endpoint,
-    tls: Option<Tls>,
+    dial: Dial,
     pub(super) headers: Headers,
 }
 
@@ -53,20 +53,25 @@ impl Way {
             let why = format!("what it holds would go to {host} in the open: use https");
             return Err(Wrong { field: "headers-file", why });
         }
-        let tls = is_tls.then(|| Tls::new(&config.ca_file, &uri, host)).transpose()?;
-        if tls.is_none() && !config.ca_file.as_os_str().is_empty() {
-            return Err(Wrong { field: "ca-file", why: "is for an endpoint by https".to_owned() });
+        let authorities = is_tls.then(|| config.ca_file.clone());
+        match &authorities {
+            Some(authorities) => {
+                roots(authorities).map_err(|error| Wrong { field: "ca-file", why: error.to_string() })?;
+            }
+            None if !config.ca_file.as_os_str().is_empty() => {
+                return Err(Wrong { field: "ca-file", why: "is for an endpoint by https".to_owned() });
+            }
+            None => {}
         }
+        let port = uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
+        let dial = Dial { resolver: Resolver::system(), host, port, authorities };
         let endpoint = Endpoint::from(uri).connect_timeout(WITHIN).timeout(WITHIN);
-        Ok(Some(Way { endpoint, tls, headers }))
+        Ok(Some(Way { endpoint, dial, headers }))
     }
 
     /// Connects with the first request, and again when it is lost.
     pub(super) fn connect(self) -> Channel {
-        match self.tls {
-            Some(tls) => self.endpoint.connect_with_connector_lazy(tls),
-            None => self.endpoint.connect_lazy(),
-        }
+        self.endpoint.connect_with_connector_lazy(self.dial)
     }
 }
 
@@ -123,26 +128,22 @@ fn read(text: &str) -> Result<Vec<(MetadataKey<Ascii>, AsciiMetadataValue)>, Str
         .collect()
 }
 
-/// Connects over TLS 1.2 or 1.3. Authorities are read for each connection, so that they may change.
+/// Connects, where `authorities` are named over TLS 1.2 or 1.3. These are read for each connection, so that they may change.
 #[derive(Debug, Clone)]
-struct Tls {
-    /// Empty: those that the system believes.
-    authorities: PathBuf,
+struct Dial {
+    resolver: Resolver,
     host: String,
     port: u16,
+    /// `None`: in the open. An empty path: those that the system believes.
+    authorities: Option<PathBuf>,
 }
 
-impl Tls {
-    fn new(authorities: &Path, uri: &Uri, host: String) -> Result<Tls, Wrong> {
-        let wrong = |error: Cause| Wrong { field: "ca-file", why: error.to_string() };
-        roots(authorities).map_err(wrong)?;
-        Ok(Tls { authorities: authorities.to_owned(), host, port: uri.port_u16().unwrap_or(443) })
-    }
-
+impl Dial {
     async fn connect(self) -> Result<TokioIo<Box<dyn Socket>>, Cause> {
-        let socket = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        let socket = self.resolver.connect(&self.host, self.port).await?;
         socket.set_nodelay(true)?;
-        let roots = tokio::task::spawn_blocking(move || roots(&self.authorities)).await??;
+        let Some(authorities) = self.authorities else { return Ok(TokioIo::new(Box::new(socket))) };
+        let roots = tokio::task::spawn_blocking(move || roots(&authorities)).await??;
         let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_root_certificates(roots)
@@ -176,7 +177,7 @@ trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 
-impl tower_service::Service<Uri> for Tls {
+impl tower_service::Service<Uri> for Dial {
     type Response = TokioIo<Box<dyn Socket>>;
     type Error = Cause;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Cause>> + Send>>;
@@ -245,5 +246,23 @@ mod tests {
         std::fs::write(&file, made.cert.pem()).unwrap();
         assert_eq!(wrong("https://otel:4317", &file, nothing), None);
         assert_eq!(wrong("http://otel:4317", &file, nothing), Some("ca-file"));
+    }
+
+    #[tokio::test]
+    async fn a_receiver_is_found_by_its_name_or_the_name_is_told() {
+        let (server, folder) = (starling_testkit::NameServer::start().await, tempfile::tempdir().unwrap());
+        let (resolv_conf, hosts) = (folder.path().join("resolv.conf"), folder.path().join("hosts"));
+        std::fs::write(&resolv_conf, "search monitoring.svc.cluster.local\nnameserver 127.0.0.1\n").unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dial = Dial {
+            resolver: Resolver::of(starling_dns::Files { resolv_conf, hosts, port: server.port() }),
+            host: "otel".to_owned(),
+            port: listener.local_addr().unwrap().port(),
+            authorities: None,
+        };
+        let error = dial.clone().connect().await.err().unwrap().to_string();
+        assert!(error.contains("otel: no such name"), "{error}");
+        server.set("otel.monitoring.svc.cluster.local", 60, &["127.0.0.1".parse().unwrap()]);
+        assert!(dial.connect().await.is_ok());
     }
 }

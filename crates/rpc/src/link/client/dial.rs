@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
+use starling_dns::Resolver;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::codegen::http::Uri;
@@ -31,7 +32,8 @@ use crate::pb::{self, down, up};
 use crate::peers;
 use crate::{Identity, Role, VERSION};
 
-/// How often names are looked up.
+/// How often names are looked up. No answer is kept between, so this is also how late a new router is found, however long its name's
+/// records may be kept.
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 /// Between two attempts at one address: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -58,11 +60,12 @@ enum DialError {
 type Wanted = Arc<Mutex<HashSet<SocketAddr>>>;
 
 /// Looks the names up, again and again; each address gets a task of its own.
-pub(super) async fn discover(uplinks: Arc<Uplinks>, names: Vec<String>) {
+pub(super) async fn discover(uplinks: Arc<Uplinks>, resolver: Resolver, names: Vec<String>) {
     let (wanted, mut dialled) = (Wanted::default(), HashSet::new());
+    let mut unfound = HashSet::new();
     let mut clock = tokio::time::interval(RESOLVE_EVERY);
     while uplinks.stop.run_until_cancelled(clock.tick()).await.is_some() {
-        let (found, is_complete) = resolve(&names).await;
+        let (found, is_complete) = resolve(&resolver, &names, &mut unfound).await;
         {
             let mut wanted = wanted.lock();
             if is_complete {
@@ -84,17 +87,27 @@ pub(super) async fn discover(uplinks: Arc<Uplinks>, names: Vec<String>) {
     }
 }
 
-/// All addresses, and whether every name was found.
-async fn resolve(names: &[String]) -> (HashSet<SocketAddr>, bool) {
+/// All addresses, and whether every name was found. One that is not, is told once.
+async fn resolve<'a>(
+    resolver: &Resolver,
+    names: &'a [String],
+    unfound: &mut HashSet<&'a str>,
+) -> (HashSet<SocketAddr>, bool) {
     let (mut found, mut is_complete) = (HashSet::new(), true);
     for name in names {
-        match timeout(CONNECT_WITHIN, tokio::net::lookup_host(name)).await {
-            Ok(Ok(addresses)) => found.extend(addresses),
-            Ok(Err(error)) => {
-                is_complete = false;
-                debug!(%error, name, "the name of a router was not found");
+        match resolver.sockets(name).await {
+            Ok(addresses) => {
+                found.extend(addresses);
+                unfound.remove(name.as_str());
             }
-            Err(_) => is_complete = false,
+            Err(error) => {
+                is_complete = false;
+                if unfound.insert(name) {
+                    warn!(%error, name, "the name of a router was not found");
+                } else {
+                    debug!(%error, name, "the name of a router was not found");
+                }
+            }
         }
     }
     (found, is_complete)

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use prost::Message;
+use starling_dns::Resolver;
 use starling_ports::StoreError;
 use starling_ports::delivery::Holder;
 use starling_ports::ids::NodeId;
@@ -39,6 +40,8 @@ pub struct Setup {
     pub node: NodeId,
     /// Where routers are, as `host:port`.
     pub routers: Vec<String>,
+    /// What looks their names up.
+    pub resolver: Resolver,
     /// Who this node is; `None` speaks without TLS.
     pub identity: Option<Arc<Identity>>,
     /// Whose sockets they are: pushes and commands go there.
@@ -87,7 +90,7 @@ impl Uplinks {
     /// Begins to dial. Where `local` is given, this process is a router too: it decides by itself, and has links only to be
     /// reached by the others.
     pub fn start(setup: Setup, local: Option<Arc<dyn Ingress>>) -> Arc<Uplinks> {
-        let Setup { node, routers: names, identity, holder, report, peers, tasks, stop } = setup;
+        let Setup { node, routers: names, resolver, identity, holder, report, peers, tasks, stop } = setup;
         let uplinks = Arc::new(Uplinks {
             node,
             routers: Routers::new(),
@@ -105,7 +108,7 @@ impl Uplinks {
             tasks: tasks.clone(),
             stop: stop.clone(),
         });
-        tasks.spawn(dial::discover(uplinks.clone(), names));
+        tasks.spawn(dial::discover(uplinks.clone(), resolver, names));
         tasks.spawn(renew::run(uplinks.clone(), local));
         uplinks
     }

@@ -4,6 +4,7 @@ mod bounds;
 mod farewell;
 mod half_done;
 mod leave;
+mod names;
 mod peers;
 mod recorded;
 mod refusals;

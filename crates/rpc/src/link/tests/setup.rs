@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SanType};
+use starling_dns::Resolver;
 use starling_im::{Around, Domains, Pipeline, Stores};
 use starling_jid::{BareJid, Jid};
 use starling_ports::blocklist::{BlockList, BlockLists};
@@ -141,6 +142,16 @@ impl Core {
         name: &str,
         identity: Option<Arc<Identity>>,
     ) -> (SocketAddr, CancellationToken) {
+        self.router_at("127.0.0.1:0".parse().unwrap(), name, identity).await
+    }
+
+    /// The same at an address of its own.
+    pub(super) async fn router_at(
+        &self,
+        listen: SocketAddr,
+        name: &str,
+        identity: Option<Arc<Identity>>,
+    ) -> (SocketAddr, CancellationToken) {
         let (downlinks, stop) = (Downlinks::new(None), CancellationToken::new());
         self.routers.0.lock().push(downlinks.clone());
         let peers = Peers::new(node_id(name, 1), name);
@@ -154,7 +165,7 @@ impl Core {
             downlinks,
             features: "<c xmlns='urn:x'/>".to_owned(),
             identity,
-            listen: "127.0.0.1:0".parse().unwrap(),
+            listen,
             tasks: self.tasks.clone(),
             stop: stop.clone(),
         });
@@ -233,13 +244,25 @@ pub(super) struct Manager {
 
 impl Manager {
     pub(super) fn new(name: &str, routers: &[SocketAddr], identity: Option<Arc<Identity>>) -> Manager {
+        let routers = routers.iter().map(SocketAddr::to_string).collect();
+        Manager::by_names(name, routers, Resolver::system(), identity)
+    }
+
+    /// One that looks the names of its routers up.
+    pub(super) fn by_names(
+        name: &str,
+        routers: Vec<String>,
+        resolver: Resolver,
+        identity: Option<Arc<Identity>>,
+    ) -> Manager {
         let (inbox, tasks, stop) = (Arc::new(Inbox::default()), TaskTracker::new(), CancellationToken::new());
         let report =
             NodeReport { name: name.to_owned(), version: "1.2.3".to_owned(), ..NodeReport::default() };
         let peers = Peers::new(node_id(name, 1), name);
         let setup = client::Setup {
             node: node_id(name, 1),
-            routers: routers.iter().map(SocketAddr::to_string).collect(),
+            routers,
+            resolver,
             identity,
             holder: inbox.clone(),
             report: Arc::new(move || report.clone()),

@@ -136,7 +136,11 @@ impl Peer {
         let refuses = self.refuses;
         if !matches!(
             effect,
-            Effect::AbortExchange(_) | Effect::Attached(_) | Effect::Acknowledge(_) | Effect::Close(_)
+            Effect::AbortExchange(_)
+                | Effect::Attached(_)
+                | Effect::Acknowledge(_)
+                | Effect::Failed(_)
+                | Effect::Close(_)
         ) {
             self.refuses = false;
         }
@@ -181,7 +185,9 @@ impl Peer {
                 assert!(upto.0 <= self.sent, "more than was sent");
                 return None;
             }
-            Effect::AbortExchange(_) | Effect::Attached(_) | Effect::Close(_) => return None,
+            Effect::AbortExchange(_) | Effect::Attached(_) | Effect::Failed(_) | Effect::Close(_) => {
+                return None;
+            }
         })
     }
 

@@ -81,6 +81,17 @@ class Metrics(unittest.TestCase):
                     if base != name:
                         self.assertEqual(known[base], "histogram", name)
 
+    def test_every_metric_that_a_page_names_exists(self):
+        # Crates are named alike, and variables of other programs begin with a sign. Flags of compilers are none. What is gone, the changelog tells.
+        known, crates = reference(), {f"starling_{path.name}".replace("-", "_") for path in (ROOT / "crates").iterdir()}
+        found = 0
+        for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *CHART.rglob("*.yaml"), *CHART.rglob("NOTES.txt")]:
+            for name in re.findall(r"(?<![\w$/.])(?<!--cfg )(?:xmpp|starling|tokio|rpc|process|tls)_[a-z][a-z_]+\b", page.read_text()):
+                with self.subTest(f"{page.relative_to(ROOT)}: {name}"):
+                    self.assertIn(re.sub("_(bucket|count|sum)$", "", name), known.keys() | crates)
+                    found += 1
+        self.assertGreater(found, 50)
+
     def test_buckets_that_are_named_exist(self):
         source = (ROOT / "crates/telemetry/src/metrics.rs").read_text()
         bounds = {float(one) for one in re.search(r"SECONDS: &\[f64\] =\s*&\[([^\]]+)\]", source)[1].split(",")}

@@ -27,7 +27,7 @@ use self::followed::Followed;
 pub(crate) use self::held::{Held, last};
 use self::newcomer::Newcomer;
 use crate::admission::{Permit, Wish};
-use crate::metrics::{Evicted, Metrics, State, evicted};
+use crate::metrics::{Evicted, Metrics, State, evicted, stream_errors};
 use crate::rate::{Bucket, Rate};
 use crate::room::{Place, Seat};
 use crate::shared::Shared;
@@ -410,6 +410,7 @@ impl<'a> Driver<'a> {
                         held.outbox.acknowledged(upto);
                     }
                 }
+                Effect::Failed(condition) => stream_errors(condition, 1),
                 Effect::Close(ending) => {
                     self.newcomer.iter_mut().for_each(|newcomer| newcomer.stranger = None);
                     self.ending = Some(ending);

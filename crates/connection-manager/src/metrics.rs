@@ -5,6 +5,7 @@ use metrics::{
     histogram,
 };
 use starling_stanza::Kind as Stanza;
+use starling_stream::StreamCondition;
 
 use crate::listeners::Kind;
 
@@ -48,6 +49,10 @@ impl Metrics {
             "xmpp_cm_dead_total",
             "Connections ended because the client's TCP answered nothing"
         );
+        describe_counter!(
+            "xmpp_stream_errors_total",
+            "Streams that the server ended with an error, by condition (RFC 6120 §4.9.3): connection-timeout is a client too slow to sign in or to end an element, policy-violation one that passed a limit"
+        );
         describe_histogram!(
             "xmpp_ack_latency_seconds",
             "Time from taking a batch of a client's stanzas until all is durable and an ack may cover it"
@@ -62,6 +67,9 @@ impl Metrics {
         );
         [Evicted::Resumable, Evicted::Ended, Evicted::Stuck].into_iter().for_each(|how| evicted(how, 0));
         overflowed(0);
+        [StreamCondition::ConnectionTimeout, StreamCondition::PolicyViolation]
+            .into_iter()
+            .for_each(|condition| stream_errors(condition, 0));
         describe_histogram!("xmpp_stanza_size_bytes", "Sizes of stanzas, by kind and direction");
         let size = |direction: &'static str| {
             [Stanza::Message, Stanza::Presence, Stanza::Iq].map(|kind| {
@@ -147,6 +155,11 @@ pub(crate) fn evicted(how: Evicted, sessions: usize) {
 /// Stanzas found no room.
 pub(crate) fn overflowed(stanzas: u64) {
     counter!("xmpp_outbound_overflows_total").increment(stanzas);
+}
+
+/// The end of a stream is rare: nothing is resolved before.
+pub(crate) fn stream_errors(condition: StreamCondition, streams: u64) {
+    counter!("xmpp_stream_errors_total", "condition" => condition.as_str()).increment(streams);
 }
 
 /// How far a client has come.

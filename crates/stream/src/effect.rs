@@ -84,6 +84,8 @@ pub enum Effect {
     Attached(Box<Attached>),
     /// The client has handled its log up to here.
     Acknowledge(LogNumber),
+    /// The stream ends with this error, which is written; `Close` follows.
+    Failed(StreamCondition),
     /// The connection ends when everything written has gone out.
     Close(Ending),
 }

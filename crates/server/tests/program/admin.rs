@@ -102,10 +102,14 @@ async fn every_metric_is_documented_and_described() {
     client.element("message").await.unwrap();
     client.element("iq").await.unwrap();
     let _stranger = starling_testkit::Connection::open(server.plain()).await.unwrap();
+    let mut broken = starling_testkit::Connection::open(server.plain()).await.unwrap();
+    broken.write("</b>").await.unwrap();
     let counted = async || {
         let (_, text) = ask(&server, "/metrics").await;
         text.contains("xmpp_cm_streams{state=\"handshake\"} 1\n")
             && text.contains("xmpp_ack_latency_seconds_count")
+            && text.contains("xmpp_stream_errors_total{condition=\"not-well-formed\"} 1\n")
+            && text.contains("xmpp_cm_connections{listener=\"plain\"} 2\n")
             && text.contains("tokio_workers")
     };
     until("what has happened is counted", counted).await;
@@ -121,7 +125,7 @@ async fn every_metric_is_documented_and_described() {
         assert!(text.contains(&format!("# HELP {name} ")), "{name} is not described");
     }
     let value = |line: &str| text.lines().find_map(|one| one.strip_prefix(line)?.trim().parse::<f64>().ok());
-    assert_eq!(value("xmpp_cm_connections{listener=\"plain\"}"), Some(2.0), "{text}");
+    assert_eq!(value("xmpp_stream_errors_total{condition=\"connection-timeout\"}"), Some(0.0), "{text}");
     assert!(value("xmpp_auth_attempts_total{mechanism=\"PLAIN\",result=\"success\"}") >= Some(1.0), "{text}");
     assert!(value("xmpp_stanza_received_total{kind=\"presence\"}") >= Some(1.0), "{text}");
     assert!(value("starling_store_write_duration_seconds_count") >= Some(1.0), "{text}");

@@ -421,6 +421,7 @@ impl Machine {
             _ => Detach::Closed,
         };
         let detach = matches!(self.phase, Phase::Bound(_)).then_some(why);
+        out.effects.push(Effect::Failed(error.condition));
         self.close(Ending { detach, linger: true }, out);
     }
 

@@ -63,6 +63,22 @@ fn a_drain_ends_resumable_streams_without_a_word() {
     assert_eq!(stranger.ending(), Ending { detach: None, linger: true });
 }
 
+/// To be counted.
+#[test]
+fn the_error_that_ends_a_stream_is_told_and_no_other_end_is_one() {
+    let mut client = Client::bound();
+    client.give(Input::Drain);
+    assert!(matches!(
+        client.effects()[..],
+        [Effect::Failed(StreamCondition::SystemShutdown), Effect::Close(_)]
+    ));
+    for input in [Input::Eof, Input::Drain] {
+        let mut client = Client::managed();
+        client.give(input);
+        assert!(matches!(client.effects()[..], [Effect::Close(_)]));
+    }
+}
+
 #[test]
 fn a_login_has_its_time() {
     for mut client in [Client::on(Security::StartTls), Client::authenticated()] {

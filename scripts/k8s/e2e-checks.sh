@@ -7,7 +7,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
 make_secrets() {
   kubectl create namespace chat &&
-    kubectl label namespace chat pod-security.kubernetes.io/enforce=restricted &&
+    kubectl label namespace chat pod-security.kubernetes.io/enforce=restricted && outside chat &&
     node_certificates "$work/made" && client_certificate "$work/tls" && secret localhost-tls "$work/tls/tls.crt" "$work/tls/tls.key"
 }
 spread() {
@@ -299,7 +299,33 @@ check_embedded() {
   expect "its volume stays after uninstall" kubectl -n solo get pvc data-solo-starling-embedded-0
 }
 
-checks=(install message schema kustomize roll upgrade drain routers scale redis kill secrets embedded watch uninstall)
+# What a page says, line by line, in a namespace as new as the reader's. Nobody acts on a PodMonitor here; its kind is known.
+fresh() {
+  kubectl delete namespace chat --ignore-not-found --timeout 120s && kubectl delete pv guide --ignore-not-found && kubectl apply -f - <<YAML
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: podmonitors.monitoring.coreos.com}
+spec:
+  group: monitoring.coreos.com
+  names: {kind: PodMonitor, plural: podmonitors}
+  scope: Namespaced
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}}]
+YAML
+}
+# walk PAGE LEAST: its lines are checks, and so many are run at least.
+walk() {
+  local log=$work/$1.log
+  expect "nothing is there before the $1" fresh || return
+  STARLING=$STARLING LOADTEST=$LOADTEST python3 -B scripts/k8s/walk.py "$1" "$work/$1" | tee "$log"
+  passed=$((passed + $(grep -c '^ok ' "$log"))) failed=$((failed + $(grep -c '^FAILED ' "$log")))
+  expect "most lines of the $1 were run" [ "$(grep -c '^ok ' "$log")" -ge "$2" ]
+  kubectl delete namespace chat --ignore-not-found --timeout 120s >/dev/null
+  kubectl delete crd podmonitors.monitoring.coreos.com >/dev/null
+}
+check_tutorial() { walk tutorial 27; }
+check_guide() { walk guide 18; }
+
+checks=(install message schema kustomize roll upgrade drain routers scale redis kill secrets embedded watch uninstall tutorial guide)
 [ $# = 0 ] || checks=("$@")
 begin
 for one in "${checks[@]}"; do "check_$one"; done

@@ -51,6 +51,26 @@ cassandra() {
   CASSANDRA_DIR=$where CASSANDRA_YAML=$where/more.yaml scripts/lib/cassandra.sh start
 }
 
+# outside NAMESPACE: names for them there, as Services without pods.
+outside() {
+  local one
+  for one in redis:6379 cassandra:9042; do
+    kubectl -n "$1" apply -f - <<YAML || return
+apiVersion: v1
+kind: Service
+metadata: {name: ${one%:*}}
+spec: {clusterIP: None, ports: [{port: ${one#*:}}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: ${one%:*}, labels: {kubernetes.io/service-name: ${one%:*}}}
+addressType: IPv4
+ports: [{port: ${one#*:}}]
+endpoints: [{addresses: ["$address"]}]
+YAML
+  done
+}
+
 # secret NAME CRT KEY [CA]: made or replaced.
 secret() {
   k create secret generic "$1" --from-file=tls.crt="$2" --from-file=tls.key="$3" ${4:+--from-file=ca.crt="$4"} --dry-run=client -o yaml |
@@ -61,7 +81,7 @@ secret() {
 client_certificate() {
   mkdir -p "$1"
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost \
-    -keyout "$1/tls.key" -out "$1/tls.crt" 2>/dev/null
+    -addext basicConstraints=critical,CA:FALSE -keyout "$1/tls.key" -out "$1/tls.crt" 2>/dev/null
 }
 
 # node_certificates DIRECTORY: of the authority in it, or a new one; by the program in the image.

@@ -1,8 +1,9 @@
-"""The tutorial docs/tutorials/kubernetes.md, as far as it can be done without a cluster: what its values render, and its commands."""
+"""The tutorial docs/tutorials/kubernetes.md, as far as it can be done without a cluster: what its values render, and its commands. Its lines,
+and those of docs/how-to/kubernetes.md, are run by walk.py; here is looked that what it does not run is still there.
+"""
 
 import os
 import pathlib
-import re
 import shlex
 import subprocess
 import tempfile
@@ -12,20 +13,15 @@ import kubernetes_validate
 import yaml
 
 from rendering import CHART, FOREIGN, NAMESPACE, ROOT, VERSIONS, helm, serving
+from walks import TUTORIAL, WALKS
 
-PAGE = ROOT / "docs/tutorials/kubernetes.md"
 # What `kubectl` calls the kinds.
 KINDS = {"deploy": "Deployment", "statefulset": "StatefulSet", "service": "Service", "hpa": "HorizontalPodAutoscaler"}
 
 
-def blocks(language):
-    return re.findall(rf"^```{language}\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-
-
 def commands(*first):
     """Lines of consoles that begin with these words, as words."""
-    lines = [shlex.split(line[2:]) for block in blocks("console") for line in block.splitlines()]
-    return [words for words in lines if tuple(words[:len(first)]) == first]
+    return [words for words in map(shlex.split, TUTORIAL.lines()) if tuple(words[:len(first)]) == first]
 
 
 class Tutorial(unittest.TestCase):
@@ -33,8 +29,8 @@ class Tutorial(unittest.TestCase):
     def setUpClass(cls):
         """Every line of Helm about our chart, rendered with the files of the page."""
         with tempfile.TemporaryDirectory() as folder:
-            for block in blocks("yaml"):
-                pathlib.Path(folder, re.match(r"# (\S+\.yaml)\n", block)[1]).write_text(block)
+            for name, text in TUTORIAL.files().items():
+                pathlib.Path(folder, name).write_text(text)
             cls.rendered = {}
             for words in commands("helm", "install") + commands("helm", "upgrade"):
                 if words[3] == str(CHART.relative_to(ROOT)):
@@ -78,3 +74,12 @@ class Tutorial(unittest.TestCase):
         for words in inside + outside:
             done = subprocess.run([os.environ["STARLING"], *words, "--help"], capture_output=True, text=True, timeout=60)
             self.assertEqual(done.returncode, 0, f"{words}: {done.stderr}")
+
+    def test_what_the_run_on_nodes_leaves_out_or_changes_is_in_it(self):
+        for name, page in WALKS.items():
+            there = page.lines()
+            for table in page.tables():
+                self.assertEqual([line for line in table if line not in there], [], name)
+            self.assertEqual([line for line in there if "--watch" in line.split() and line not in page.endless], [], name)
+            left = [line for line in there if line in page.left_out]
+            self.assertGreater(len(there) - len(left), 3 * len(left), name)

@@ -48,7 +48,9 @@ impl Out {
                 break;
             }
         }
-        self.0.extend_from_slice(bytes.get(..len).unwrap_or_default());
+        let end = self.0.len() + len;
+        self.0.extend_from_slice(&bytes); // a fixed length, which needs no call
+        self.0.truncate(end);
     }
     /// Eight bytes, the highest first.
     pub fn fixed(&mut self, value: u64) {

@@ -96,7 +96,7 @@ async fn keeps(dialler: &Dialler, at: &str, fresh: &Fresh, fails_over: bool) -> 
                 accept,
             );
         }
-        if synced(fresh).await.as_deref() == Some("no") {
+        if synced(dialler, fresh).await.as_deref() == Some("no") {
             let what = "leaves it to its system when the append-only file is written to disk";
             return wrong(what, "appendfsync everysec", accept);
         }
@@ -115,10 +115,11 @@ async fn keeps(dialler: &Dialler, at: &str, fresh: &Fresh, fails_over: bool) -> 
 }
 
 /// `always`, `everysec` or `no`; `None` where that may not be asked.
-async fn synced(fresh: &Fresh) -> Option<String> {
+async fn synced(dialler: &Dialler, fresh: &Fresh) -> Option<String> {
     let mut ask = redis::cmd("CONFIG");
     ask.arg("GET").arg("appendfsync");
-    match ask.query_async::<Vec<String>>(&mut fresh.connection.clone()).await {
+    let mut connection = fresh.connection.clone();
+    match dialler.in_time(ask.query_async::<Vec<String>>(&mut connection)).await {
         Ok(said) => said.into_iter().nth(1),
         Err(error) => {
             tracing::info!(%error, "redis does not say how often its append-only file is written to disk");

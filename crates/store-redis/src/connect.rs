@@ -2,7 +2,6 @@
 
 mod batch;
 
-use std::io::ErrorKind;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -139,9 +138,7 @@ impl Link {
     ) -> Result<T, Failure> {
         self.calls.fetch_add(1, Ordering::AcqRel);
         let begun = Instant::now();
-        let result = tokio::time::timeout(self.dialler.config.call_timeout, call)
-            .await
-            .unwrap_or_else(|_| Err(RedisError::from(std::io::Error::from(ErrorKind::TimedOut))));
+        let result = self.dialler.in_time(call).await;
         self.dialler.metrics.call(name, begun.elapsed(), result.is_ok());
         result.map_err(|error| self.failed(live, name, error))
     }

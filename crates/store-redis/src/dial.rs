@@ -1,5 +1,6 @@
 //! How a connection is made: to whom, as whom, under which certificates. Files are read anew each time.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -97,8 +98,18 @@ impl Dialler {
     /// To whatever answers there.
     pub(crate) async fn any(&self, to: Option<&Address>) -> Result<Fresh, RedisError> {
         let mut connection = self.open(to).await?;
-        let info = redis::cmd("INFO").query_async(&mut connection).await?;
+        let info = redis::cmd("INFO");
+        let info = self.in_time(info.query_async(&mut connection)).await?;
         Ok(Fresh { connection, info })
+    }
+
+    /// The answer, if it comes soon enough. The client's own limit would be a second clock for each call, and is off.
+    pub(crate) async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = Result<T, RedisError>>,
+    ) -> Result<T, RedisError> {
+        let answered = tokio::time::timeout(self.config.call_timeout, asked).await;
+        answered.unwrap_or_else(|_| Err(RedisError::from(std::io::Error::from(ErrorKind::TimedOut))))
     }
 
     /// What the node there knows of its cluster.
@@ -133,7 +144,7 @@ impl Dialler {
         let limits = AsyncConnectionConfig::new()
             .set_dns_resolver(self.names.clone())
             .set_connection_timeout(Some(self.config.call_timeout))
-            .set_response_timeout(Some(self.config.call_timeout));
+            .set_response_timeout(None);
         client.get_multiplexed_async_connection_with_config(&limits).await
     }
 

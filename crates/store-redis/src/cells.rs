@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use starling_jid::BareJid;
 use starling_ports::budget::Budget;
-use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
+use starling_ports::ids::{ArchiveId, BySession, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::View;
 use starling_slot::{Saved, Session, Slot};
 use xxhash_rust::xxh3::xxh3_64;
@@ -107,7 +107,7 @@ pub(crate) struct State {
     /// Since when this router knows that the lists do not hold.
     pub(crate) unsettled: Option<Instant>,
     /// How far sessions have come, as the record says: it may be further, and never falls.
-    pub(crate) reached: HashMap<(SessionId, Epoch), Reached>,
+    reached: BySession<(Epoch, Reached)>,
     /// The connection over which that was heard.
     pub(crate) generation: u64,
     /// That of the record, as far as this router knows.
@@ -130,7 +130,7 @@ impl State {
             has_changed: false,
             saves_at: None,
             unsettled: None,
-            reached: HashMap::new(),
+            reached: BySession::default(),
             generation: 0,
             stamp: None,
             unacknowledged: 0,
@@ -140,9 +140,14 @@ impl State {
         }
     }
 
+    /// How far the session has come under this epoch, as far as this router knows.
+    pub(crate) fn reached(&self, session: SessionId, epoch: Epoch) -> Option<Reached> {
+        self.reached.get(&session).filter(|(known, _)| *known == epoch).map(|(_, reached)| *reached)
+    }
+
     /// What was refused of the session is known here now. Forgotten with the session.
     pub(crate) fn begin_lane(&mut self, session: SessionId) {
-        if self.reached.keys().any(|(id, _)| *id == session) {
+        if self.reached.contains_key(&session) {
             self.lanes.insert(session);
         }
     }
@@ -162,9 +167,10 @@ impl State {
         let reached = |session: &Session| {
             let (highest, acknowledged) = (LogNumber(session.highest()), LogNumber(session.acknowledged));
             let reached = Reached { highest, acknowledged, handled: Handled(session.handled) };
-            ((session.id, session.epoch), reached)
+            (session.id, (session.epoch, reached))
         };
-        self.reached = slot.sessions().iter().map(reached).collect();
+        self.reached.clear();
+        self.reached.extend(slot.sessions().iter().map(reached));
         self.lanes.retain(|lane| slot.sessions().iter().any(|session| session.id == *lane));
         self.unacknowledged = slot.sessions().iter().map(Session::unacknowledged).sum();
         self.refill = slot.wants_refill();

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use starling_jid::BareJid;
 use starling_ports::Result;
-use starling_ports::ids::{ArchiveId, Epoch, Handled, LogNumber, SessionId};
+use starling_ports::ids::{ArchiveId, BySession, Epoch, Handled, LogNumber, SessionId};
 use starling_ports::position::Position;
 use starling_slot::{Context, Slot};
 use tokio::sync::Notify;
@@ -39,7 +39,7 @@ pub(crate) enum Due {
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Riders {
     stored: Vec<ArchiveId>,
-    handled: HashMap<SessionId, (Epoch, Handled)>,
+    handled: BySession<(Epoch, Handled)>,
     acknowledged: HashMap<(SessionId, Epoch), LogNumber>,
     /// The position that its store has.
     position: Option<Position>,

@@ -181,7 +181,7 @@ impl Port for Sessions {
             // Rule 6: what is told to the client is saved before. A commit may have carried it.
             let is_saved = {
                 let state = cell.state.lock();
-                let saved = state.reached.get(&(session, epoch)).is_some_and(|reached| reached.handled >= h);
+                let saved = state.reached(session, epoch).is_some_and(|reached| reached.handled >= h);
                 saved && state.generation == self.link.generation(&cell.keys.record)
             };
             if is_saved {
@@ -265,7 +265,7 @@ impl Port for Sessions {
         upto: LogNumber,
     ) -> Result<bool> {
         let cell = self.cells.get(account);
-        let reached = cell.state.lock().reached.get(&(session, epoch)).copied();
+        let reached = cell.state.lock().reached(session, epoch);
         // Another router may have handed out more than is known here, but no more than a log takes.
         let most = (self.limits.stanzas as u64).saturating_mul(2);
         if let Some(reached) = reached.filter(|known| upto.0 <= known.highest.0.saturating_add(most)) {

@@ -157,7 +157,8 @@ impl Port for Sessions {
         if !again && cell.state.lock().lanes.contains(&session) {
             return Ok(Vec::new());
         }
-        let answered = self.step(account, asked, |slot, _| slot.answered(session)).await?;
+        // In a box, as in `settle`: else every call has the room for a step, and most make none.
+        let answered = Box::pin(self.step(account, asked, |slot, _| slot.answered(session))).await?;
         cell.state.lock().begin_lane(session);
         Ok(answered)
     }
@@ -189,7 +190,7 @@ impl Port for Sessions {
                 return Ok(true);
             }
             let stored = stored.to_vec();
-            return self.step(account, asked, |slot, _| slot.settle(&stored, handled)).await;
+            return Box::pin(self.step(account, asked, |slot, _| slot.settle(&stored, handled))).await;
         }
         if !stored.is_empty() {
             self.ride(account, Due::Soon, |riders| riders.store(stored.iter().copied()));
@@ -274,7 +275,7 @@ impl Port for Sessions {
             self.ride(account, due, |riders| riders.acknowledge(session, epoch, upto));
             return Ok(true);
         }
-        self.step(account, asked, |slot, _| slot.acknowledge(session, epoch, upto)).await
+        Box::pin(self.step(account, asked, |slot, _| slot.acknowledge(session, epoch, upto))).await
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed> {

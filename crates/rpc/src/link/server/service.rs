@@ -130,10 +130,11 @@ impl LinkService {
                     return Status::unavailable("this link is over");
                 };
                 let (service, link) = (self.clone(), link.clone());
-                self.tasks.spawn(async move {
+                // In a box: the runtime moves a future about when it is born and when it is done, and this one is big.
+                self.tasks.spawn(Box::pin(async move {
                     service.answer(&link, frame).await;
                     drop(permit);
-                });
+                }));
             }
         }
     }

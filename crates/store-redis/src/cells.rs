@@ -70,6 +70,8 @@ pub(crate) struct Known {
     pub(crate) at: Instant,
     /// The connection over which that was heard.
     pub(crate) generation: u64,
+    /// Of the record that it was made of, if that is likely to be the present one still (`Loaded::is_calm`).
+    pub(crate) calm: Option<Stamp>,
 }
 
 /// An account on this router.

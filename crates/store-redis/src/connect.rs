@@ -103,14 +103,19 @@ impl Link {
         }
     }
 
+    /// The connection to whoever has the key, if there is one now.
+    pub(crate) fn present(&self, key: &str) -> Option<Live> {
+        self.node(key)?.present()
+    }
+
     /// The life of the Redis that has the key.
     pub(crate) fn known_life(&self, key: &str) -> Option<Life> {
-        self.node(key)?.present().map(|live| live.life)
+        self.present(key).map(|live| live.life)
     }
 
     /// Whether the Redis that has the key took the place of another one less than `within` ago, or came back as another one.
     pub(crate) fn is_younger(&self, key: &str, within: Duration) -> bool {
-        let live = self.node(key).and_then(|node| node.present());
+        let live = self.present(key);
         live.and_then(|live| live.since).is_some_and(|since| since.elapsed() < within)
     }
 

@@ -55,6 +55,18 @@ pub(crate) enum Answer {
 /// No record has it: who expects it only wants to read.
 const NOBODY: Stamp = *b"unknown!";
 
+/// Whether the record is the one of this stamp.
+pub(crate) async fn is_still(
+    link: &Link,
+    live: &Live,
+    keys: &AccountKeys,
+    stamp: &Stamp,
+) -> Result<bool, Failure> {
+    let (held, mut connection) = (Cmd::hget(&keys.record, "v"), live.connection.clone());
+    let held: Option<Vec<u8>> = link.call(live, LOOK, held.query_async(&mut connection)).await?;
+    Ok(held.is_some_and(|held| held.starts_with(stamp)))
+}
+
 /// Reads the whole record.
 pub(crate) fn whole() -> Request<'static> {
     Request { expected: Some(NOBODY), write: None, known: 0, is_calm: false }
@@ -69,17 +81,14 @@ pub(crate) async fn ask(
     keys: &AccountKeys,
     request: Request<'_>,
 ) -> Result<Answer, Failure> {
-    let mut connection = live.connection.clone();
     if request.is_calm
         && request.write.is_none()
         && let Some(expected) = &request.expected
+        && is_still(link, live, keys, expected).await?
     {
-        let stamp = Cmd::hget(&keys.record, "v");
-        let held: Option<Vec<u8>> = link.call(live, LOOK, stamp.query_async(&mut connection)).await?;
-        if held.is_some_and(|held| held.starts_with(expected)) {
-            return Ok(Answer::Same);
-        }
+        return Ok(Answer::Same);
     }
+    let mut connection = live.connection.clone();
     let command = command(scripts, keys, &request);
     let name = if request.write.is_some() { WRITE } else { READ };
     let asked = async {

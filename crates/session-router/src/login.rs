@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -14,6 +15,7 @@ use starling_ports::authentication::{Authentication, Mechanism, Reply, SaslFailu
 use starling_stream::sasl::plain;
 use starling_stream::sasl::scram::{self, ClientFinal, ClientFirst, Hash, Meter};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::Backoff;
@@ -23,6 +25,8 @@ use crate::metrics;
 pub const ITERATIONS: u32 = 10_000;
 /// Exchanges under way at once; one more is told to come back.
 const MAX_EXCHANGES: usize = 100_000;
+/// How long one is kept, where there are so many: nobody breaks off those of a connection manager that has died.
+const EXCHANGE_WITHIN: Duration = Duration::from_secs(600);
 /// Passwords that wait for a core; one more is told to come back.
 const MAX_STRETCHING: usize = 1000;
 
@@ -44,6 +48,7 @@ pub struct Login {
 
 /// A SCRAM exchange whose first challenge is out.
 struct Exchange {
+    begun: Instant,
     first: ClientFirst,
     nonce: String,
     challenge: String,
@@ -135,10 +140,14 @@ impl Login {
         let challenge = scram::server_first(&first.nonce, &nonce, &keys.salt, keys.iterations);
         let mut exchanges = self.exchanges.lock();
         if exchanges.len() >= MAX_EXCHANGES {
+            exchanges.retain(|_, one| one.begun.elapsed() < EXCHANGE_WITHIN);
+        }
+        if exchanges.len() >= MAX_EXCHANGES {
             return Err(SaslFailure::TemporaryAuthFailure);
         }
         let reply = Reply::Challenge(challenge.clone().into_bytes());
-        exchanges.insert(step.exchange, Exchange { first, nonce, challenge, keys, claim });
+        exchanges
+            .insert(step.exchange, Exchange { begun: Instant::now(), first, nonce, challenge, keys, claim });
         Ok(reply)
     }
 
@@ -149,7 +158,7 @@ impl Login {
         exchange: Exchange,
         message: &[u8],
     ) -> Result<Reply, SaslFailure> {
-        let Exchange { first, nonce, challenge, keys, claim } = exchange;
+        let Exchange { first, nonce, challenge, keys, claim, begun: _ } = exchange;
         let last = ClientFinal::parse(message)?;
         self.slow_down(&claim, step).await?;
         let signed = last.auth_message(&first, &challenge);

@@ -190,3 +190,20 @@ async fn an_account_signs_in_by_the_keys_that_it_has() {
         assert_eq!(wrong, Reply::Failure(SaslFailure::NotAuthorized));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn exchanges_that_nobody_breaks_off_keep_nobody_out_for_ever() {
+    let (login, ..) = login().await;
+    let begin = async |exchange: usize| {
+        let first = step(Mechanism::ScramSha256, "n,,n=alice,r=abc");
+        login.step(Step { exchange: exchange as u128, ..first }).await
+    };
+    for exchange in 0..MAX_EXCHANGES {
+        assert!(matches!(begin(exchange).await, Reply::Challenge(_)), "{exchange}");
+    }
+    let full = Reply::Failure(SaslFailure::TemporaryAuthFailure);
+    assert_eq!(begin(MAX_EXCHANGES).await, full);
+    tokio::time::advance(EXCHANGE_WITHIN).await;
+    assert!(matches!(begin(MAX_EXCHANGES).await, Reply::Challenge(_)));
+    assert_eq!(login.exchanges.lock().len(), 1);
+}

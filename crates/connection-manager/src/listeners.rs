@@ -392,3 +392,6 @@ pub(crate) fn random() -> u128 {
     getrandom::fill(&mut bytes).expect("the system's random numbers");
     u128::from_le_bytes(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use starling_ports::StoreError;
-use starling_ports::authentication::Reply;
 use starling_ports::ingress::{Answered, Handling, SessionRef};
 use starling_ports::sessions::{Claimed, Detach};
 use starling_stream::Input;
@@ -21,12 +20,8 @@ impl Driver<'_> {
     pub(crate) async fn finish(&mut self, why: Option<Detach>) -> Option<Detach> {
         let (exchange, resuming) = self.newcomer.as_deref_mut().map_or((None, None), Newcomer::give_up);
         if let Some(call) = self.call.take() {
-            // A session that was bound or resumed for nobody is let go at once, and so is a SASL exchange.
+            // A session that was bound or resumed for nobody is let go at once.
             let session = match (call.await, resuming) {
-                (Input::Authenticated(Reply::Challenge(_)), _) => {
-                    exchange.into_iter().for_each(|exchange| self.shared.authentication.abort(exchange));
-                    None
-                }
                 (Input::Bound(Ok(session)), _) => Some(session),
                 (Input::Resumed(Some(Claimed::Resumed { jid, epoch, .. })), Some(id)) => {
                     Some(SessionRef { id, jid, epoch })
@@ -37,6 +32,8 @@ impl Driver<'_> {
                 let _ = self.shared.ingress.detach(&session, Detach::Lost).await;
             }
         }
+        // Nobody goes on with it, whether its next step was under way or the client's turn; one that has ended is not known any more.
+        exchange.into_iter().for_each(|exchange| self.shared.authentication.abort(exchange));
         let held = self.held()?;
         let (session, outbox) = (held.session(), &held.outbox);
         if let Some(submit) = self.submit.take() {

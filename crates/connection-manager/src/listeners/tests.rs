@@ -90,6 +90,7 @@ impl World {
             http: Vec::new(),
             https: Vec::new(),
             plain: local(),
+            plain_http: local(),
             ..ListenConfig::default()
         };
         let listeners = Listeners::start(Setup {
@@ -111,6 +112,18 @@ impl World {
     async fn connect(&self, kind: Kind) -> TcpStream {
         let (_, at) = self.listeners.addresses().iter().find(|(one, _)| *one == kind).unwrap();
         TcpStream::connect(at).await.unwrap()
+    }
+
+    /// One request of BOSH, and what it is answered.
+    async fn ask(&self, body: &str) -> String {
+        let mut socket = self.connect(Kind::PlainHttp).await;
+        let length = body.len();
+        let head = "POST /bosh HTTP/1.1\r\nHost: localhost\r\nConnection: close";
+        let request = format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).await.unwrap();
+        answer
     }
 }
 
@@ -140,4 +153,36 @@ async fn a_login_whose_connection_is_lost_is_broken_off() {
         }
     };
     timeout(PATIENCE, aborted).await.expect("or it is kept for ever");
+}
+
+#[tokio::test]
+async fn a_bosh_session_that_is_over_is_not_found_while_a_store_keeps_it_waiting() {
+    let world = World::new().await;
+    let body = |rid: u64, more: &str, payload: &str| {
+        let names = "xmlns='http://jabber.org/protocol/httpbind' xmlns:xmpp='urn:xmpp:xbosh'";
+        format!("<body {names} rid='{rid}' {more}>{payload}</body>")
+    };
+    let begun = world.ask(&body(7, "to='localhost' ver='1.6' xmpp:version='1.0'", "")).await;
+    let (_, sid) = begun.split_once("sid='").unwrap();
+    let sid = format!("sid='{}'", sid.split_once('\'').unwrap().0);
+    let auth = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGFsaWNlAHNlY3JldA==</auth>";
+    assert!(world.ask(&body(8, &sid, auth)).await.contains("<success"));
+    world.ask(&body(9, &format!("{sid} to='localhost' xmpp:restart='true'"), "")).await;
+    let request = |id: &str, payload: &str| {
+        let kind = if id == "bind" { "set" } else { "get" };
+        format!("<iq xmlns='jabber:client' type='{kind}' id='{id}'>{payload}</iq>")
+    };
+    let bind = request("bind", "<bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'/>");
+    assert!(world.ask(&body(10, &sid, &bind)).await.contains("<jid>"));
+    let roster = body(11, &sid, &request("roster", "<query xmlns='jabber:iq:roster'/>"));
+    let outside = body(1000, &sid, "");
+    let waits = world.ask(&roster);
+    let ends = async {
+        tokio::time::sleep(Duration::from_millis(200)).await; // the roster is asked for by then
+        world.ask(&outside).await
+    };
+    let (_, ended) = tokio::join!(waits, ends);
+    assert!(ended.contains("item-not-found"), "{ended}");
+    let next = timeout(PATIENCE / 4, world.ask(&body(12, &sid, ""))).await.expect("nobody waits for it");
+    assert!(next.contains("item-not-found"), "{next}");
 }

@@ -427,6 +427,9 @@ impl Last<'_> {
         for reply in self.replies {
             let _ = reply.send(body::write(&[], &[]).into()); // §13
         }
+        // Who comes now finds no session, whatever this one still waits for.
+        self.incoming.close();
+        while self.incoming.try_recv().is_ok() {}
     }
 
     /// The oldest request or, if none is here, the next one that comes soon.

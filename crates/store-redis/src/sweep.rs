@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use starling_jid::BareJid;
-use starling_ports::Result;
 use starling_ports::ids::{NodeId, Timestamp};
 use starling_ports::sessions::{Departed, Handed};
+use starling_ports::{Result, StoreError};
 use starling_slot::{Context, Estate, Slot};
 
 use crate::Sessions;
@@ -23,6 +23,17 @@ const ENDED: usize = 16;
 /// Since when this router has watched without an interruption, and over which connection.
 #[derive(Default)]
 pub(crate) struct Watched(Mutex<Option<((u64, u64), Instant)>>);
+
+/// `None` where the record cannot be read: all other accounts are not to wait for somebody who mends it.
+fn unless_corrupt<T>(account: &BareJid, done: Result<T>) -> Result<Option<T>> {
+    match done {
+        Err(error @ StoreError::Corrupt { .. }) => {
+            tracing::warn!(%error, %account, "an account is passed over by what looks for sessions and rows that are over");
+            Ok(None)
+        }
+        done => done.map(Some),
+    }
+}
 
 pub(crate) fn ours(failure: Failure) -> starling_ports::StoreError {
     match failure {
@@ -69,7 +80,8 @@ impl Sessions {
                 let late = slot.late_farewells(now);
                 (estates, late, slot.next_deadline().is_some_and(|next| next.0 as f64 == at))
             };
-            let (estates, late, still) = self.step(&account, |_| Trust::Asked, end).await?;
+            let ended = self.step(&account, |_| Trust::Asked, end).await;
+            let Some((estates, late, still)) = unless_corrupt(&account, ended)? else { continue };
             departed.owed.extend(late);
             departed.ended.extend(self.settle_estates(&account, estates).await);
             if !still {
@@ -111,7 +123,10 @@ impl Sessions {
                 if self.is_away(&account) {
                     continue; // it stays in the index until its master is back
                 }
-                self.detach_node(&account, node, departed).await?;
+                let detached = self.detach_node(&account, node, departed).await;
+                if unless_corrupt(&account, detached)?.is_none() {
+                    continue;
+                }
                 let mut gone = redis::cmd("SREM");
                 gone.arg(keys::accounts_of(&name)).arg(member);
                 self.link.command::<()>("nodes", &gone).await.map_err(ours)?;
@@ -155,7 +170,8 @@ impl Sessions {
         });
         let mut stored = Vec::with_capacity(late.len());
         for account in late {
-            stored.extend(self.store_late(account, since).await?);
+            let late = self.store_late(account.clone(), since).await;
+            stored.extend(unless_corrupt(&account, late)?.flatten());
         }
         if stored.len() < limit && self.has_watched() {
             self.sweep_routers(now, limit - stored.len(), &mut stored).await?;
@@ -197,7 +213,9 @@ impl Sessions {
                     continue;
                 }
                 // That it is looked at is enough: what it has to save is from now on this router's to save.
-                stored.extend(self.store_late(account, now).await?);
+                let late = self.store_late(account.clone(), now).await;
+                let Some(late) = unless_corrupt(&account, late)? else { continue };
+                stored.extend(late);
                 let mut gone = redis::cmd("SREM");
                 gone.arg(keys::owed_by(&name)).arg(member);
                 self.link.command::<()>("routers", &gone).await.map_err(ours)?;

@@ -1,7 +1,9 @@
 //! Two routers at one account, and what each of them must hear of the other.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use starling_ports::StoreError;
 use starling_ports::blocklist::{BlockList, BlockLists};
 use starling_ports::clock::{Clock, SystemClock};
 use starling_ports::ids::{Handled, LogNumber};
@@ -207,6 +209,65 @@ async fn sessions_of_a_silent_node_are_let_go() {
     assert_eq!(*gone.lock().await, [phone.id]);
     let left = one.list(Some(&account), 10).await.unwrap();
     assert!(left.len() == 1 && left[0].id == desk.id && !left[0].attached, "the desk waits: {left:?}");
+}
+
+/// Overwrites all that a record says.
+const SPOIL: &str = r"
+for _, field in ipairs(redis.call('HKEYS', KEYS[1])) do
+  if field ~= 'v' and field ~= 'i' then redis.call('HSET', KEYS[1], field, 'spoiled') end
+end
+return 0
+";
+
+/// What is over ends, and what is owed is stored, though the records of other accounts cannot be read.
+#[tokio::test]
+async fn a_record_that_cannot_be_read_holds_up_no_other_account() {
+    let world = World::new();
+    let lease = std::time::Duration::from_secs(1);
+    let config = starling_store_redis::Config { lease, ..world.config() };
+    let other = world.router_with(config.clone()).await;
+    let (one, stop) = world.mortal_router(config).await;
+    let (mut accounts, mut sessions) = (BTreeSet::new(), BTreeMap::new());
+    for _ in 0..16 {
+        let account = fresh_user();
+        let phone = resumable(&*one, &account, "phone").await;
+        one.detach(&account, phone.id, phone.epoch, Detach::Lost).await.unwrap();
+        let desk = online(&*one, &account, "desk").await;
+        commit(&*one, &account, message(1, 1, &[desk.id])).await.unwrap();
+        sessions.extend([(phone.id, account.clone()), (desk.id, account.clone())]);
+        accounts.insert(account);
+    }
+    one.renew(NODE, Vec::new()).await.unwrap();
+    stop.cancel();
+    drop(one);
+    for record in world.server.ask::<Vec<String>>(&["KEYS", "s:*"]).iter().step_by(2) {
+        world.server.ask::<u64>(&["EVAL", SPOIL, "1", record]);
+    }
+    let mut read = BTreeSet::new();
+    for account in accounts {
+        match other.view(&account).await {
+            Ok(_) => drop(read.insert(account)),
+            Err(error) => assert!(matches!(error, StoreError::Corrupt { .. }), "{error}"),
+        }
+    }
+    assert_eq!(read.len(), 8);
+    let found = tokio::sync::Mutex::new(BTreeSet::new());
+    soon("what is owed is stored", async || {
+        let late = other.overdue(SystemClock.now(), 100).await.unwrap();
+        found.lock().await.extend(late.into_iter().map(|(account, _)| account));
+        *found.lock().await == read
+    })
+    .await;
+    sessions.retain(|_, account| read.contains(account));
+    let sessions = tokio::sync::Mutex::new(sessions);
+    let later = SystemClock.now().after(std::time::Duration::from_secs(3600));
+    soon("what is over has ended", async || {
+        for ended in other.expire(later, 100).await.unwrap().ended {
+            sessions.lock().await.remove(&ended.id).expect("once");
+        }
+        sessions.lock().await.is_empty()
+    })
+    .await;
 }
 
 /// Rule 13: what a router owed that is no more is stored by another one.

@@ -70,7 +70,11 @@ async fn post(present: &Present, caller: &Caller, place: &Place, request: Reques
     let Some(security) = caller.security else {
         return closing(refuse(StatusCode::FORBIDDEN, NOT_WITHOUT_TLS));
     };
-    match timeout(BODY_WITHIN, read(present, request.into_body())).await {
+    let body = timeout(BODY_WITHIN, read(present, request.into_body()));
+    let Some(body) = present.shared.stop.run_until_cancelled(body).await else {
+        return closing(refuse(StatusCode::SERVICE_UNAVAILABLE, "the server stops"));
+    };
+    match body {
         Ok(Ok(body)) => {
             if bosh::sid_in(&body).is_some_and(|sid| present.shared.bosh.is_authenticated(sid)) {
                 place.is_known();

@@ -57,6 +57,8 @@ impl Rosters for Silent {
 struct World {
     listeners: Listeners,
     authentication: Arc<Noting>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
     _directory: tempfile::TempDir,
 }
 
@@ -68,7 +70,7 @@ impl World {
         let config = starling_store_embedded::Config { data_dir, sync: false, ..Default::default() };
         let hub = Arc::new(Hub::new(NodeId::default()));
         let store = Store::open(&config, Arc::new(SystemClock), NodeId::default()).unwrap();
-        let tasks = TaskTracker::new();
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let login = Arc::new(Login::new(store.clone(), store.clone(), [7; 32], tasks.clone()));
         let domains = vec![BareJid::new("localhost").unwrap()];
         let stores = Stores { rosters: Arc::new(Silent(store.clone())), ..Stores::of(&store) };
@@ -79,7 +81,8 @@ impl World {
             tracer: Tracer::default(),
         };
         let config = starling_im::Config::default();
-        let pipeline = Pipeline::new(config, Domains::new(domains.clone()), stores, around, &tasks);
+        let pipeline =
+            Pipeline::new(config, Domains::new(domains.clone()), stores, around, &TaskTracker::new());
         let alice = BareJid::new("alice@localhost").unwrap();
         pipeline.context().create_account(&alice, "secret").await.unwrap();
         let authentication = Arc::new(Noting { login, begun: Mutex::default(), aborted: Mutex::default() });
@@ -103,10 +106,10 @@ impl World {
             features: String::new(),
             page: None,
             tracer: Tracer::default(),
-            tasks,
-            stop: CancellationToken::new(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
         });
-        World { listeners: listeners.unwrap(), authentication, _directory: directory }
+        World { listeners: listeners.unwrap(), authentication, tasks, stop, _directory: directory }
     }
 
     async fn connect(&self, kind: Kind) -> TcpStream {
@@ -185,4 +188,21 @@ async fn a_bosh_session_that_is_over_is_not_found_while_a_store_keeps_it_waiting
     assert!(ended.contains("item-not-found"), "{ended}");
     let next = timeout(PATIENCE / 4, world.ask(&body(12, &sid, ""))).await.expect("nobody waits for it");
     assert!(next.contains("item-not-found"), "{next}");
+}
+
+#[tokio::test]
+async fn a_stop_waits_for_no_body_of_a_request() {
+    let world = World::new().await;
+    let mut socket = world.connect(Kind::PlainHttp).await;
+    let head =
+        "POST /bosh HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n";
+    says(&mut socket, head, "100 Continue").await; // the body is waited for
+    world.stop.cancel();
+    world.tasks.close();
+    timeout(PATIENCE / 4, world.tasks.wait())
+        .await
+        .expect("or the process is stopped before it has saved all");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
 }

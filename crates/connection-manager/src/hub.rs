@@ -140,7 +140,9 @@ impl Hub {
         match sessions.get(&id) {
             Some(present) if present.outbox.epoch() > outbox.epoch() => outbox.command(Command::Fenced),
             _ => {
-                sessions.insert(id, Held { since: SystemClock.now(), outbox });
+                let former = sessions.insert(id, Held { since: SystemClock.now(), outbox });
+                // Nobody finds it here any more: a router that died behind the claim has not told it, and no renewal will.
+                former.into_iter().for_each(|former| former.outbox.command(Command::Fenced));
             }
         }
     }
@@ -334,6 +336,16 @@ mod tests {
         }
         hears(Standing::Over);
         assert_eq!(outbox.take_command(), Some(Command::Fenced), "nobody says why");
+    }
+
+    #[test]
+    fn a_claim_that_takes_the_place_of_another_fences_it() {
+        let hub = Hub::new(NODE);
+        let (old, new) =
+            (Arc::new(hub.outbox(session(1), LogNumber(0))), Arc::new(hub.outbox(session(2), LogNumber(0))));
+        hub.register(old.clone());
+        hub.register(new.clone());
+        assert_eq!((old.take_command(), new.take_command()), (Some(Command::Fenced), None));
     }
 
     #[test]

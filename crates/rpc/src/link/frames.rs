@@ -47,11 +47,14 @@ pub(crate) fn queue<F: Message>() -> (Queue<F>, Batches<F>) {
 }
 
 impl<F: Message> Queue<F> {
-    /// Waits for room.
+    /// Waits for room. Whoever gives up meanwhile has taken none.
     pub(crate) async fn send(&self, frame: F) -> Result<(), NotTaken> {
         let weight = weight(&frame)?;
-        self.room.acquire_many(weight).await.map_err(|_| NotTaken::Closed)?.forget();
-        self.frames.send(Weighed { frame, weight }).await.map_err(|_| NotTaken::Closed)
+        let room = self.room.acquire_many(weight).await.map_err(|_| NotTaken::Closed)?;
+        let place = self.frames.reserve().await.map_err(|_| NotTaken::Closed)?;
+        room.forget();
+        place.send(Weighed { frame, weight });
+        Ok(())
     }
 
     /// Does not wait.
@@ -109,8 +112,10 @@ impl<F> Drop for Batches<F> {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::pin::pin;
 
     use bytes::Bytes;
+    use tokio::task::yield_now;
 
     use super::*;
     use crate::pb;
@@ -149,6 +154,21 @@ mod tests {
         let (queue, _batches) = queue();
         let taken = std::iter::from_fn(|| queue.try_send(frame(1)).ok()).count();
         assert_eq!(taken, QUEUE_FRAMES);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_place_and_gives_up_gives_its_room_back() {
+        let (queue, mut batches) = queue();
+        while queue.try_send(frame(1)).is_ok() {}
+        for _ in 0..QUEUE_KIB {
+            let mut sending = pin!(queue.send(frame(1)));
+            assert!(poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx).is_pending())).await);
+            yield_now().await; // or tokio lets it wait for its turn
+        }
+        while !batches.frames.is_empty() {
+            poll_fn(|cx| batches.poll_batch(cx)).await.unwrap();
+        }
+        assert_eq!(queue.room.available_permits(), QUEUE_KIB);
     }
 
     #[tokio::test]

@@ -126,9 +126,13 @@ impl LinkService {
             }
             for frame in frames {
                 // Without a permit nothing more is read: the manager's queue fills, and its callers wait.
-                let Ok(permit) = link.calls.clone().acquire_owned().await else {
-                    return Status::unavailable("this link is over");
+                let permit = tokio::select! {
+                    biased; // behind the end nothing more is begun: it is sent again elsewhere
+                    () = self.stop.cancelled() => return Status::unavailable("this router stops"),
+                    () = link.over.cancelled() => return Status::aborted("the node has another link"),
+                    permit = link.calls.clone().acquire_owned() => permit,
                 };
+                let Ok(permit) = permit else { return Status::unavailable("this link is over") };
                 let (service, link) = (self.clone(), link.clone());
                 // In a box: the runtime moves a future about when it is born and when it is done, and this one is big.
                 self.tasks.spawn(Box::pin(async move {

@@ -16,7 +16,7 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
 use super::setup::{Core, Manager, PATIENCE, message, presence, request};
-use crate::link::limits::LEAVE_WITHIN;
+use crate::link::limits::{CALLS, LEAVE_WITHIN};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_router_that_leaves_is_asked_nothing_new_and_nothing_is_sent_again() {
@@ -135,4 +135,36 @@ async fn what_a_router_that_leaves_does_not_answer_in_time_is_asked_elsewhere() 
         timeout(PATIENCE / 2, asked.join_all()).await.expect("not as late as if they waited for it");
     assert!(answered.iter().all(|handling| *handling == Handling::Done(Handled(1))), "{answered:?}");
     timeout(PATIENCE, left).await.expect("it has given up as well").unwrap();
+}
+
+#[tokio::test]
+async fn a_router_that_stops_ends_a_link_that_has_more_calls_than_it_takes() {
+    let held = Arc::new(AtomicUsize::new(0));
+    let core = Core::of_stores(|stores| {
+        let silent = Silent { rosters: stores.rosters, asked: held.clone() };
+        Stores { rosters: Arc::new(silent), ..stores }
+    });
+    let (first, stop) = core.router("router-1", None).await;
+    let manager = Manager::new("manager-1", &[first], None);
+    manager.linked(1).await;
+    let account = core.account("alice").await;
+    let session = manager.uplinks.bind(&account, Some("desk"), Default::default()).await.unwrap();
+    let mut asked = JoinSet::new();
+    for number in 1..=CALLS as u64 + 1 {
+        let (uplinks, session) = (manager.uplinks.clone(), session.clone());
+        asked.spawn(async move {
+            let roster = request(number, "get", "<query xmlns='jabber:iq:roster'/>".to_owned());
+            uplinks.submit(&session, vec![roster]).await
+        });
+    }
+    while held.load(Ordering::Relaxed) < CALLS {
+        yield_now().await;
+    }
+    stop.cancel();
+    let gone = async {
+        while manager.uplinks.count() > 0 {
+            yield_now().await;
+        }
+    };
+    timeout(PATIENCE / 2, gone).await.expect("whoever waits for an answer asks elsewhere");
 }

@@ -55,10 +55,10 @@ impl Attendant {
         let call = self.next_call.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         self.waiting.lock().insert(call, sender);
+        let _entry = Entry { attendant: self, call };
         let asked = pb::Asked { call, question: Some(question) };
         let sent = self.down.try_send(Ok(pb::Asking { body: Some(asking::Body::Asked(asked)) }));
         let answered = if sent.is_ok() { Some(timeout(within, receiver).await) } else { None };
-        self.waiting.lock().remove(&call);
         match answered {
             None => Err(absent("it takes no questions".to_owned())),
             Some(Err(_)) => Err(absent(late(within))),
@@ -67,6 +67,18 @@ impl Attendant {
                 Heard::read(replies).map_err(|why| absent(format!("its answer is {why}")))
             }
         }
+    }
+}
+
+/// A question that waits for its answer; given up when whoever asks goes.
+struct Entry<'a> {
+    attendant: &'a Attendant,
+    call: u64,
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.attendant.waiting.lock().remove(&self.call);
     }
 }
 
@@ -195,4 +207,24 @@ fn read_hello(first: Option<pb::Attending>) -> Result<(NodeId, String), Status> 
         )));
     }
     of_peer(peer).map_err(malformed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_that_is_given_up_leaves_nothing() {
+        let (down, _questions) = mpsc::channel(QUESTIONS);
+        let attendant = Attendant {
+            node: NodeId { name: 1, incarnation: 1 },
+            name: "manager-1".to_owned(),
+            down,
+            next_call: AtomicU64::new(1),
+            waiting: Mutex::default(),
+        };
+        let within = Duration::from_secs(60);
+        assert!(timeout(Duration::ZERO, attendant.ask(pb::Question::default(), within)).await.is_err());
+        assert!(attendant.waiting.lock().is_empty());
+    }
 }

@@ -11,10 +11,11 @@ use super::fault::nearest;
 use super::{Config, Wrong, wrong_file};
 
 /// Parts of the server that log by a name of their own, by the names of their crates.
-pub(super) const PARTS: [&str; 17] = [
+pub(super) const PARTS: [&str; 18] = [
     "starling",
     "starling_admin",
     "starling_connection_manager",
+    "starling_dns",
     "starling_im",
     "starling_jid",
     "starling_ports",
@@ -31,9 +32,12 @@ pub(super) const PARTS: [&str; 17] = [
     "audit",
 ];
 /// Libraries that log.
-const LIBRARIES: [&str; 15] = [
+const LIBRARIES: [&str; 18] = [
     "fjall",
     "h2",
+    "hickory_net",
+    "hickory_proto",
+    "hickory_resolver",
     "hyper",
     "hyper_util",
     "lsm_tree",

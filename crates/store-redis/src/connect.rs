@@ -24,6 +24,9 @@ use crate::topology::moved;
 
 pub(crate) use batch::Lost;
 
+/// Sooner no Redis is killed, started again, and asked by another router.
+const CERTAIN_FOR: Duration = Duration::from_millis(50);
+
 pub(crate) struct Link {
     dialler: Arc<Dialler>,
     time: SharedTime,
@@ -108,9 +111,12 @@ impl Link {
         self.node(key)?.present()
     }
 
-    /// The life of the Redis that has the key.
-    pub(crate) fn known_life(&self, key: &str) -> Option<Life> {
-        self.present(key).map(|live| live.life)
+    /// The life of the Redis that has the key, if it has answered just now. Who has said nothing for longer may have died, come back
+    /// as it once was, and been found so by another router.
+    pub(crate) fn certain_life(&self, key: &str) -> Option<Life> {
+        let live = self.present(key)?;
+        let is_fresh = live.answered.lock().elapsed() < CERTAIN_FOR;
+        is_fresh.then_some(live.life)
     }
 
     /// Whether the Redis that has the key took the place of another one less than `within` ago, or came back as another one.
@@ -144,7 +150,11 @@ impl Link {
         self.calls.fetch_add(1, Ordering::AcqRel);
         let begun = Instant::now();
         let result = self.dialler.in_time(call).await;
-        self.dialler.metrics.call(name, begun.elapsed(), result.is_ok());
+        let ended = Instant::now();
+        if result.is_ok() {
+            *live.answered.lock() = ended;
+        }
+        self.dialler.metrics.call(name, ended.duration_since(begun), result.is_ok());
         result.map_err(|error| self.failed(live, name, error))
     }
 

@@ -31,6 +31,8 @@ pub(crate) struct Live {
     pub(crate) since: Option<Instant>,
     /// The node of a cluster.
     pub(crate) at: Option<Address>,
+    /// When it answered last.
+    pub(crate) answered: Arc<Mutex<Instant>>,
 }
 
 /// What came of the last attempts to connect.
@@ -103,8 +105,8 @@ impl Node {
         self.is_away.store(false, Ordering::Release);
         let generation = dialler.interrupt();
         self.generation.store(generation, Ordering::Release);
-        let (since, at) = (self.since(life), self.at.clone());
-        let live = Live { connection: fresh.connection, generation, incarnation, life, since, at };
+        let (since, at, answered) = (self.since(life), self.at.clone(), Arc::new(Mutex::new(Instant::now())));
+        let live = Live { connection: fresh.connection, generation, incarnation, life, since, at, answered };
         *self.live.lock() = Some(live.clone());
         Ok(live)
     }

@@ -50,6 +50,13 @@ impl Sessions {
         Ok(())
     }
 
+    /// The same before it is handed out. `false`: Redis has come back without some of it meanwhile, and nobody may have it (rule 8).
+    pub(crate) async fn store_for_good(&self, account: &BareJid, owed: Vec<Owed>) -> Result<bool> {
+        let committed: Vec<_> = owed.iter().map(|owed| (owed.row.id, owed.row.born)).collect();
+        self.store_rows(account, owed).await?;
+        Ok(self.gone(account, &committed).await?.is_empty())
+    }
+
     /// What is committed and not stored yet, and the last id given out, as Redis has it now.
     pub(crate) async fn owed(&self, account: &BareJid) -> Result<(Vec<Owed>, u64)> {
         self.step(account, asked, |slot, _| (slot.owed(), slot.last())).await
@@ -240,8 +247,9 @@ impl Port for Sessions {
             let (need, owed, last) = self.step(account, asked, pull).await?;
             match need {
                 Need::Ready(pulled) => {
-                    self.store_rows(account, handed_out(owed, &pulled)).await?;
-                    return Ok(pulled);
+                    if self.store_for_good(account, handed_out(owed, &pulled)).await? {
+                        return Ok(pulled);
+                    }
                 }
                 Need::Page(from) => {
                     self.store_rows(account, owed).await?;
@@ -331,7 +339,7 @@ impl Port for Sessions {
         if committed.is_empty() {
             return Ok(Vec::new());
         }
-        let present = self.link.known_life(&self.cells.get(account).keys.record);
+        let present = self.link.certain_life(&self.cells.get(account).keys.record);
         if committed.iter().all(|(_, born)| Some(born.life) == present) {
             return Ok(Vec::new());
         }

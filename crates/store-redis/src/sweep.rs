@@ -190,8 +190,8 @@ impl Sessions {
         if owed.is_empty() {
             return Ok(None);
         }
-        self.store_rows(&account, owed).await?;
-        Ok(Some((account, handed)))
+        let stays = self.store_for_good(&account, owed).await?;
+        Ok(Some((account, if stays { handed } else { Vec::new() })))
     }
 
     async fn sweep_routers(

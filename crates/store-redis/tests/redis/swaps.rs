@@ -1,12 +1,21 @@
 //! ADR 14, finding 6: a swap that was decided on a record which Redis has lost since does not replace another's.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
 use starling_jid::BareJid;
+use starling_ports::Result;
+use starling_ports::archive::{Archive, Page, Query, Row, Table};
 use starling_ports::delivery::Entry;
 use starling_ports::ids::{ArchiveId, LogNumber};
 use starling_ports::sessions::Sessions;
 use starling_ports::suite::fresh_user;
+use starling_store_embedded::Store;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinSet;
 
-use crate::talk::{archived, deliver, message, online};
+use crate::talk::{archived, commit, deliver, message, online};
 use crate::world::World;
 
 /// What comes to a device that signs in last.
@@ -42,7 +51,6 @@ async fn a_record_with_as_many_writes_is_not_taken_for_the_one_that_was_known() 
     assert!(lost < others && others < last, "it is decided anew, behind what the other has written");
     for router in [&one, &other] {
         let pulled = router.pull(&account, desk.id, desk.epoch, LogNumber(0), 100).await.unwrap();
-        let text = |entry: &Entry| String::from_utf8_lossy(entry.committed.wire.as_bytes()).into_owned();
         let texts: Vec<_> = pulled.entries.iter().map(text).collect();
         for (text, said) in texts.iter().zip(["1:1", "1:2", "1:3", "2:1", "1:5"]) {
             assert!(text.contains(&format!(">{said}<")), "nothing is replaced: {texts:?}");
@@ -75,4 +83,69 @@ async fn what_a_router_knows_of_a_former_life_of_redis_replaces_nothing() {
     assert_eq!(waiting(&*one, &account).await, ids, "each comes once");
     // Rule 3: the stanza whose commit was lost is known by its row.
     assert_eq!(deliver(&*other, &world.store, &account, message(1, 4, &[])).await, ids[3]);
+}
+
+/// Writes a row when it may.
+struct Slow {
+    store: Arc<Store>,
+    came: Arc<Notify>,
+    may: Arc<Semaphore>,
+}
+
+#[async_trait]
+impl Archive for Slow {
+    async fn put(&self, table: Table, owner: &BareJid, rows: Vec<Row>) -> Result<()> {
+        self.came.notify_one();
+        self.may.acquire().await.unwrap().forget();
+        self.store.put(table, owner, rows).await
+    }
+    async fn page(&self, table: Table, owner: &BareJid, query: &Query, limit: usize) -> Result<Page> {
+        self.store.page(table, owner, query, limit).await
+    }
+    async fn get(&self, table: Table, owner: &BareJid, id: ArchiveId) -> Result<Option<Row>> {
+        self.store.get(table, owner, id).await
+    }
+    async fn last(&self, owner: &BareJid) -> Result<Option<ArchiveId>> {
+        self.store.last(owner).await
+    }
+    async fn delete(&self, table: Table, owner: &BareJid, ids: &[ArchiveId]) -> Result<()> {
+        self.store.delete(table, owner, ids).await
+    }
+    async fn waiting(
+        &self,
+        table: Table,
+        owner: &BareJid,
+        after: Option<ArchiveId>,
+        limit: usize,
+    ) -> Result<(usize, usize)> {
+        self.store.waiting(table, owner, after, limit).await
+    }
+}
+
+/// Rule 8: a pull stores what it hands out, and Redis loses it meanwhile. Who has sent it commits it anew: the node would have both.
+#[tokio::test]
+async fn what_is_lost_while_a_pull_stores_it_is_not_handed_out() {
+    let mut world = World::new();
+    let account = fresh_user();
+    let (came, may) = (Arc::new(Notify::new()), Arc::new(Semaphore::new(0)));
+    let slow = Slow { store: world.store.clone(), came: came.clone(), may: may.clone() };
+    let (one, (other, _)) = (world.router().await, world.router_on(world.config(), Arc::new(slow)).await);
+    let desk = online(&*one, &account, "desk").await;
+    let older = world.server.copy();
+    commit(&*one, &account, message(1, 1, &[desk.id])).await.unwrap(); // and dies before it stores it
+    let mut pulling = JoinSet::new();
+    let (owner, puller) = (account.clone(), other.clone());
+    pulling.spawn(async move { puller.pull(&owner, desk.id, desk.epoch, LogNumber(0), 100).await });
+    came.notified().await;
+    world.server.come_back_as(older);
+    deliver(&*one, &world.store, &account, message(2, 1, &[])).await; // nothing is known of the other by then
+    tokio::time::sleep(Duration::from_millis(100)).await; // what a router has heard of Redis just now holds for it
+    may.add_permits(1);
+    let pulled = pulling.join_next().await.unwrap().unwrap().unwrap();
+    let texts: Vec<_> = pulled.entries.iter().map(text).collect();
+    assert!(!texts.iter().any(|text| text.contains(">1:1<")), "{texts:?}");
+}
+
+fn text(entry: &Entry) -> String {
+    String::from_utf8_lossy(entry.committed.wire.as_bytes()).into_owned()
 }

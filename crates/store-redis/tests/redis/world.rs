@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use starling_ports::archive::Archive;
 use starling_ports::clock::SystemClock;
 use starling_ports::ids::NodeId;
 use starling_store_embedded::Store;
@@ -70,13 +71,22 @@ impl Routers {
 
     /// With what ends its tasks.
     pub(crate) async fn mortal_router(&self, config: Config) -> (Arc<Sessions>, CancellationToken) {
+        self.router_on(config, self.store.clone()).await
+    }
+
+    /// The same with another archive before the same rows.
+    pub(crate) async fn router_on(
+        &self,
+        config: Config,
+        archive: Arc<dyn Archive>,
+    ) -> (Arc<Sessions>, CancellationToken) {
         let stop = self.stop.child_token();
         let store = self.store.clone();
         let ports = Ports {
             accounts: store.clone(),
             blocklists: store.clone(),
             preferences: store.clone(),
-            archive: store.clone(),
+            archive,
             positions: store,
             clock: Arc::new(SystemClock),
         };

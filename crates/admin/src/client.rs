@@ -251,6 +251,7 @@ mod tests {
             assert!(in_path.iter().all(|(_, value)| value == "é-%@b" || value == "0f"), "{in_path:?}");
         }
     }
+
     #[tokio::test]
     async fn a_server_without_tls_is_told_from_one_that_is_away() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

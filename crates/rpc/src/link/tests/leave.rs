@@ -95,13 +95,19 @@ impl Rosters for Silent {
     }
 }
 
-#[tokio::test]
-async fn what_a_router_that_leaves_does_not_answer_in_time_is_asked_elsewhere() {
+/// Routers that answer none either, and how many they hold.
+fn silent() -> (Core, Arc<AtomicUsize>) {
     let held = Arc::new(AtomicUsize::new(0));
     let core = Core::of_stores(|stores| {
         let silent = Silent { rosters: stores.rosters, asked: held.clone() };
         Stores { rosters: Arc::new(silent), ..stores }
     });
+    (core, held)
+}
+
+#[tokio::test]
+async fn what_a_router_that_leaves_does_not_answer_in_time_is_asked_elsewhere() {
+    let (core, held) = silent();
     let other = core.with_another_memory();
     let (first, _stop) = core.router("router-1", None).await;
     let (second, _stop) = other.router("router-2", None).await;
@@ -139,11 +145,7 @@ async fn what_a_router_that_leaves_does_not_answer_in_time_is_asked_elsewhere() 
 
 #[tokio::test]
 async fn a_router_that_stops_ends_a_link_that_has_more_calls_than_it_takes() {
-    let held = Arc::new(AtomicUsize::new(0));
-    let core = Core::of_stores(|stores| {
-        let silent = Silent { rosters: stores.rosters, asked: held.clone() };
-        Stores { rosters: Arc::new(silent), ..stores }
-    });
+    let (core, held) = silent();
     let (first, stop) = core.router("router-1", None).await;
     let manager = Manager::new("manager-1", &[first], None);
     manager.linked(1).await;

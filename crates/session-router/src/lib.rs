@@ -4,6 +4,7 @@
 mod backoff;
 mod commit;
 mod dispatch;
+mod exchanges;
 mod expire;
 mod login;
 mod metrics;

@@ -1,9 +1,7 @@
 //! Verifies SASL exchanges (RFC 6120 §6, RFC 5802, RFC 4616): the keys never leave it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -15,18 +13,14 @@ use starling_ports::authentication::{Authentication, Mechanism, Reply, SaslFailu
 use starling_stream::sasl::plain;
 use starling_stream::sasl::scram::{self, ClientFinal, ClientFirst, Hash, Meter};
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::backoff::Backoff;
+use crate::exchanges::Exchanges;
 use crate::metrics;
 
 /// Rounds of PBKDF2 for new keys: XEP-0438 §4 wants 10,000 at least.
 pub const ITERATIONS: u32 = 10_000;
-/// Exchanges under way at once; one more is told to come back.
-const MAX_EXCHANGES: usize = 100_000;
-/// How long one is kept, where there are so many: nobody breaks off those of a connection manager that has died.
-const EXCHANGE_WITHIN: Duration = Duration::from_secs(600);
 /// Passwords that wait for a core; one more is told to come back.
 const MAX_STRETCHING: usize = 1000;
 
@@ -38,7 +32,7 @@ pub struct Login {
     /// From it come the salts of users who do not exist.
     secret: [u8; 32],
     meter: Arc<Counted>,
-    exchanges: Mutex<HashMap<u128, Exchange>>,
+    exchanges: Mutex<Exchanges<Exchange>>,
     /// `None`: failed logins are not slowed down.
     backoff: Option<Backoff>,
     pool: Semaphore,
@@ -48,7 +42,6 @@ pub struct Login {
 
 /// A SCRAM exchange whose first challenge is out.
 struct Exchange {
-    begun: Instant,
     first: ClientFirst,
     nonce: String,
     challenge: String,
@@ -138,16 +131,11 @@ impl Login {
         check_authzid(first.authzid.as_deref(), &claim.account)?;
         let nonce = format!("{:032x}", u128::from_le_bytes(random()?));
         let challenge = scram::server_first(&first.nonce, &nonce, &keys.salt, keys.iterations);
-        let mut exchanges = self.exchanges.lock();
-        if exchanges.len() >= MAX_EXCHANGES {
-            exchanges.retain(|_, one| one.begun.elapsed() < EXCHANGE_WITHIN);
-        }
-        if exchanges.len() >= MAX_EXCHANGES {
+        let reply = Reply::Challenge(challenge.clone().into_bytes());
+        let exchange = Exchange { first, nonce, challenge, keys, claim };
+        if !self.exchanges.lock().begin(step.exchange, exchange) {
             return Err(SaslFailure::TemporaryAuthFailure);
         }
-        let reply = Reply::Challenge(challenge.clone().into_bytes());
-        exchanges
-            .insert(step.exchange, Exchange { begun: Instant::now(), first, nonce, challenge, keys, claim });
         Ok(reply)
     }
 
@@ -158,7 +146,7 @@ impl Login {
         exchange: Exchange,
         message: &[u8],
     ) -> Result<Reply, SaslFailure> {
-        let Exchange { first, nonce, challenge, keys, claim, begun: _ } = exchange;
+        let Exchange { first, nonce, challenge, keys, claim } = exchange;
         let last = ClientFinal::parse(message)?;
         self.slow_down(&claim, step).await?;
         let signed = last.auth_message(&first, &challenge);
@@ -255,7 +243,7 @@ impl Login {
     }
 
     async fn answer(&self, step: &Step) -> Result<Reply, SaslFailure> {
-        let known = self.exchanges.lock().remove(&step.exchange);
+        let known = self.exchanges.lock().end(step.exchange);
         let Some(message) = &step.message else {
             return Ok(Reply::Challenge(Vec::new())); // RFC 6120 §6.3.10: the client's first message is asked for
         };
@@ -279,7 +267,7 @@ impl Authentication for Login {
         reply
     }
     fn abort(&self, exchange: u128) {
-        self.exchanges.lock().remove(&exchange);
+        self.exchanges.lock().end(exchange);
     }
 }
 

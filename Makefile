@@ -115,6 +115,10 @@ bench: ## figures on loopback: docs/benchmarks.md; BENCH='--only chat-16 --runs 
 bench-cluster: ## figures of two managers and two routers on Redis and Cassandra: docs/benchmarks.md
 	scripts/lib/bench-cluster.sh $(BENCH)
 
+.PHONY: bench-hold
+bench-hold: ## 100,000 idle clients on six managers and a router: docs/benchmarks.md; BENCH='--accounts 100' is less
+	scripts/lib/bench-hold.sh $(BENCH)
+
 .PHONY: bench-managers
 bench-managers: ## instructions of a message with 1, 2 and 4 managers, by callgrind: docs/benchmarks.md; BENCH='--managers 1,2 --runs 1' is less
 	scripts/lib/bench-managers.sh $(BENCH)

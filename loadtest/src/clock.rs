@@ -1,7 +1,7 @@
 //! When a run begins and ends, for all its parts: after so many seconds, or so many operations.
 
 use crate::callgrind;
-use crate::process::{self, Reading, Servers};
+use crate::process::{self, One, Reading, Servers};
 use crate::work::{self, Remote};
 use anyhow::{Context as _, Result};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -28,7 +28,7 @@ pub(crate) struct Clock {
 pub(crate) struct Costs {
     pub(crate) at: Instant,
     pub(crate) server: Reading,
-    pub(crate) each: Vec<Duration>,
+    pub(crate) each: Vec<One>,
     /// What is beside the server, by name.
     pub(crate) beside: Vec<(String, Duration)>,
     pub(crate) own: Duration,

@@ -76,6 +76,7 @@ fn run() -> Result<ExitCode> {
             }
             Command::Bench(bench) => bench::run(&bench).await?,
             Command::BenchCluster(bench) => bench::cluster::run(&bench).await?,
+            Command::BenchHold(bench) => bench::hold::run(&bench).await?,
             Command::BenchManagers(bench) => bench::managers::run(&bench).await?,
             Command::Relay => relay::serve().await?,
         }

@@ -38,6 +38,9 @@ pub(crate) enum Command {
     /// Chats on a cluster of two connection managers and two session routers that it starts and stops, on stores that run:
     /// CPU per message of each process.
     BenchCluster(BenchCluster),
+    /// Idle clients on a cluster of six connection managers and a session router that it starts and stops, on stores that run:
+    /// memory of each part.
+    BenchHold(BenchHold),
     /// Chats on a cluster with one, two and four connection managers under callgrind, that it starts and stops, on stores that
     /// run: instructions per message.
     BenchManagers(BenchManagers),
@@ -96,6 +99,41 @@ pub(crate) struct BenchCluster {
     /// How many users chat.
     #[arg(long, default_value_t = 200)]
     pub(crate) users: usize,
+    /// The page whose table is written anew.
+    #[arg(long)]
+    pub(crate) write: Option<PathBuf>,
+}
+
+/// The options of `bench-hold`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchHold {
+    /// The server's program.
+    #[arg(long)]
+    pub(crate) server: PathBuf,
+    /// The file that names the stores to routers, as `scripts/cluster.sh stores` prints it.
+    #[arg(long)]
+    pub(crate) stores: PathBuf,
+    /// Processes of the stores, which are shown beside: `redis=PID`.
+    #[arg(long, value_delimiter = ',', value_parser = named)]
+    pub(crate) beside: Vec<(String, u32)>,
+    /// How many managers hold them.
+    #[arg(long, default_value_t = 6)]
+    pub(crate) managers: usize,
+    /// How many accounts; they are made first.
+    #[arg(long, default_value_t = 10_000)]
+    pub(crate) accounts: usize,
+    /// Clients of each account.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) per_account: u16,
+    /// Processes of the generator.
+    #[arg(long, default_value_t = 6)]
+    pub(crate) workers: usize,
+    /// How long all are held.
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub(crate) seconds: u64,
+    /// How long the logins may take.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=120))]
+    pub(crate) minutes: u64,
     /// The page whose table is written anew.
     #[arg(long)]
     pub(crate) write: Option<PathBuf>,

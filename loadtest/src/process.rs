@@ -23,6 +23,13 @@ pub(crate) struct Reading {
     pss: i64,
 }
 
+/// What one process has taken until now, and has: CPU time, and resident memory in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct One {
+    pub(crate) cpu: Duration,
+    pub(crate) rss: i64,
+}
+
 /// CPU time of one process.
 pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     let stat =
@@ -45,24 +52,23 @@ pub(crate) struct Servers {
 }
 
 impl Servers {
-    /// All of them now, and the CPU time of each, in their order.
-    pub(crate) async fn read(&self) -> Result<(Reading, Vec<Duration>)> {
+    /// All of them now, and each, in their order.
+    pub(crate) async fn read(&self) -> Result<(Reading, Vec<One>)> {
         let (mut sum, mut each) = (Reading::default(), Vec::new());
         for pid in &self.pids {
-            let cpu = cpu(*pid)?;
-            each.push(cpu);
-            sum.cpu += cpu;
             let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-            sum.rss += kibibytes(&rollup, "Rss:").unwrap_or(0) * 1024;
+            let one = One { cpu: cpu(*pid)?, rss: kibibytes(&rollup, "Rss:").unwrap_or(0) * 1024 };
+            each.push(one);
+            sum.cpu += one.cpu;
+            sum.rss += one.rss;
             sum.pss += kibibytes(&rollup, "Pss:").unwrap_or(0) * 1024;
         }
         for url in &self.pages {
             let read = timeout(PAGE, page(url)).await.context("it takes too long").flatten();
-            let (cpu, memory) =
-                read.and_then(|page| of_page(&page)).with_context(|| format!("metrics at {url}"))?;
-            each.push(cpu);
-            sum.cpu += cpu;
-            sum.rss += memory;
+            let one = read.and_then(|page| of_page(&page)).with_context(|| format!("metrics at {url}"))?;
+            each.push(one);
+            sum.cpu += one.cpu;
+            sum.rss += one.rss;
         }
         Ok((sum, each))
     }
@@ -83,7 +89,7 @@ async fn page(url: &str) -> Result<String> {
 }
 
 /// CPU time and memory, as Prometheus's own clients name them.
-fn of_page(page: &str) -> Result<(Duration, i64)> {
+fn of_page(page: &str) -> Result<One> {
     let value = |name: &'static str| {
         let is_named = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
         let line = page.lines().find(is_named).with_context(|| format!("no {name}"))?;
@@ -92,7 +98,7 @@ fn of_page(page: &str) -> Result<(Duration, i64)> {
         value.and_then(|value| value.parse::<f64>().ok()).with_context(|| format!("{line:?} has no number"))
     };
     let cpu = Duration::try_from_secs_f64(value("process_cpu_seconds_total")?)?;
-    Ok((cpu, value("process_resident_memory_bytes")? as i64))
+    Ok(One { cpu, rss: value("process_resident_memory_bytes")? as i64 })
 }
 
 impl Reading {
@@ -141,10 +147,11 @@ mod tests {
     fn metrics_are_read_with_labels_and_without() {
         let plain = "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total 12.5\n\
             process_resident_memory_bytes 1.5e7\nprocess_resident_memory_bytes_x 1\n";
-        assert_eq!(of_page(plain).unwrap(), (Duration::from_millis(12_500), 15_000_000));
+        let one = |millis, rss| One { cpu: Duration::from_millis(millis), rss };
+        assert_eq!(of_page(plain).unwrap(), one(12_500, 15_000_000));
         let labelled =
             "process_cpu_seconds_total{node=\"a\"} 3 1700000000\nprocess_resident_memory_bytes{} 7\n";
-        assert_eq!(of_page(labelled).unwrap(), (Duration::from_secs(3), 7));
+        assert_eq!(of_page(labelled).unwrap(), one(3000, 7));
         let none = format!("{:#}", of_page("process_cpu_seconds_total 1\n").unwrap_err());
         assert_eq!(none, "no process_resident_memory_bytes");
     }
@@ -165,7 +172,7 @@ mod tests {
         };
         let good = "HTTP/1.1 200 OK\r\n\r\nprocess_cpu_seconds_total 2\nprocess_resident_memory_bytes 9\n";
         let (read, ()) = tokio::join!(servers.read(), serve(good));
-        assert_eq!(read.unwrap().1, [Duration::from_secs(2)]);
+        assert_eq!(read.unwrap().1, [One { cpu: Duration::from_secs(2), rss: 9 }]);
         let (read, ()) = tokio::join!(servers.read(), serve("HTTP/1.1 404 Not Found\r\n\r\n"));
         assert!(format!("{:#}", read.unwrap_err()).contains("404"));
     }

@@ -1,6 +1,7 @@
 //! All figures of docs/benchmarks.md: each scenario on a server that was just started, several times, checked.
 
 pub(crate) mod cluster;
+pub(crate) mod hold;
 pub(crate) mod managers;
 pub(crate) mod page;
 mod parts;

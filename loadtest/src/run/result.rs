@@ -93,7 +93,8 @@ pub(super) fn result(
         .each
         .iter()
         .zip(&before.each)
-        .map(|(after, before)| after.saturating_sub(*before).as_secs_f64() * 1e6);
+        .map(|(after, before)| after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6);
+    let each_rss: Vec<i64> = after.each.iter().map(|one| one.rss).collect();
     let instructions =
         after.instructions.iter().zip(&before.instructions).map(|(after, before)| after - before);
     let target = &about.scenario.target;
@@ -113,7 +114,7 @@ pub(super) fn result(
         "operations": operations.iter().map(|(name, operation)| Ok(((*name).to_owned(), whole(operation)?))).collect::<Result<Map<_, _>>>()?,
         "correctness": outcome.findings.json(),
         "errors": recorder.errors(),
-        "server": { "each-cpu-us": each.collect::<Vec<_>>(), "each-instructions": instructions.collect::<Vec<_>>(), "gained": after.server.since(&before.server) },
+        "server": { "each-cpu-us": each.collect::<Vec<_>>(), "each-rss-bytes": each_rss, "each-instructions": instructions.collect::<Vec<_>>(), "gained": after.server.since(&before.server) },
         "limited": limited,
         "thresholds": thresholds.iter().map(|(threshold, value, holds)| json!({
             "threshold": threshold.to_string(), "value": value, "holds": holds })).collect::<Vec<_>>(),

@@ -131,7 +131,7 @@ check_scale() {
   local holding
   settled >/dev/null
   load 240 14
-  expect "the custom-metrics API tells the connections of each pod" each_counts
+  expect "the custom-metrics API tells the connections of each pod" until_true 20 each_counts # the clients are on their way
   watch_replicas
   expect "the autoscaler is turned on" deploy "${autoscaled[@]}"
   expect "turning it on drops nothing: there were two, and two stay" least 2

@@ -14,9 +14,13 @@ import kubernetes_validate
 import yaml
 from kubernetes_validate import utils
 
+import schema
 from apiserver import ApiServer
 from rendering import (CHART, FOREIGN, NAMESPACE, ROOT, VALUES, VERSIONS, container, everywhere, helm, named, of_kind, part, pods,
                        rendered, selects, serving, strings)
+
+# Pods that a namespace with Pod Security `restricted` refuses: an image that runs as root.
+BASELINE = {"x-starling-dev-scylla"}
 
 # It reads the same megabytes for each object.
 utils.schema_contents = functools.cache(utils.schema_contents)
@@ -63,10 +67,34 @@ class Schemas(unittest.TestCase):
             ("manager.autoscaling.by=vpa", "autoscaling/by"),
             ("mode=clustered", "mode"),
             ("domains={a@b}", "domains"),
+            ("domains={-bad-}", "domains"),
+            ("domains={A.example}", "domains"),
             ("redis.url=redis://user:secret@redis:6379/0", "redis/url"),
             ("config.scylla.password=secret", "scylla"),
             ("config.redis.url=redis://x", "redis"),
+            ("config.scylla.keyspace=other", "keyspace"),
             ("config.sycl.a=1", "config"),
+            ("config.im.archvie=true", "archvie"),
+            ("config.im.archive=maybe", "config/im/archive"),
+            ("config.im.resume-within=5", "config/im/resume-within"),
+            ("config.im.resume-within=soon", "config/im/resume-within"),
+            ("config.im.contact.abuse={nobody}", "config/im/contact/abuse"),
+            ("config.log.level=loud", "config/log/level"),
+            ("config.log.format=xml", "config/log/format"),
+            ("config.limits.stanza-bytes=big", "config/limits/stanza-bytes"),
+            ("config.limits.depth=-1", "config/limits/depth"),
+            ("config.listen.c2s={0.0.0.0:1}", "config/listen"),
+            ("config.listen.mechanisms={MD5}", "config/listen/mechanisms"),
+            ("config.otlp.sample-rate=2", "config/otlp/sample-rate"),
+            ("config.redis.log-max-stanzas=9", "config/redis/log-max-stanzas"),
+            ("config.http.origins={chat.example.org}", "config/http/origins"),
+            ("manager.resources.limits.memory=4Gigs", "manager/resources/limits/memory"),
+            ("router.resources.limit.memory=4Gi", "router/resources"),
+            ("embedded.persistence.size=10GB", "embedded/persistence/size"),
+            ("manager.tolerations[0].effect=Never", "manager/tolerations/0/effect"),
+            ("nodeTls.certManager.duration=90d", "nodeTls/certManager/duration"),
+            ("monitoring.podMonitor.interval=often", "podMonitor/interval"),
+            ("service.loadBalancerSourceRanges={10.0.0.0}", "service/loadBalancerSourceRanges"),
             ("config.tls.certificates=x", "tls"),
             ("service.ports.c2s=70000", "c2s"),
             ("image.digest=latest", "digest"),
@@ -77,7 +105,7 @@ class Schemas(unittest.TestCase):
             ("api.enabled=true,api.existingSecret=tokens", "tls/existingSecret"),
             ("api.enabled=true,api.existingSecret=tokens,tls.existingSecret=tls,api.service.port=0", "api/service/port"),
             ("config.api.tls=false", "config"),
-            ("config.otlp.headers-file=x", "otlp/headers-file"),
+            ("config.otlp.headers-file=x", "headers-file"),
             ("otlp.caKey=ca.crt", "otlp/existingSecret"),
             ("monitoring.podMonitor.enabled=maybe", "podMonitor/enabled"),
             ("monitoring.podMonitor.enabled=true,monitoring.serviceMonitor.enabled=true", "serviceMonitor/enabled"),
@@ -87,6 +115,23 @@ class Schemas(unittest.TestCase):
                     code, out, err = helm(*command, CHART, "--set", wrong)
                     self.assertNotEqual(code, 0)
                     self.assertIn(word, (out + err).replace(".", "/"))
+
+    def test_the_schema_takes_what_the_program_does(self):
+        dumped = subprocess.run([os.environ["STARLING"], "config", "dump"], capture_output=True, check=True, text=True, timeout=60,
+                                env={key: value for key, value in os.environ.items() if not key.startswith("STARLING")})
+        config = tomllib.loads(dumped.stdout)
+        for key in schema.OWN + list(schema.ELSEWHERE):
+            *path, last = key.split(".")
+            functools.reduce(dict.__getitem__, path, config).pop(last)
+        config["log"]["level"] = "info,starling_im=debug"
+        config["im"]["resume-within"] = "1h 30m"
+        config["otlp"] |= {"endpoint": "https://collector:4317", "sample-accounts": ["a@example.org"]}
+        config["im"]["contact"]["abuse"] = ["mailto:abuse@example.org", "xmpp:admin@example.org"]
+        with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+            yaml.safe_dump({"config": config, "domains": ["münchen.example", "[2001:db8::1]", "localhost"]}, file)
+            file.flush()
+            code, _, err = helm("template", "x", CHART, "-f", file.name)
+            self.assertEqual(code, 0, err)
 
     def test_what_no_schema_can_say_is_refused_with_what_to_set(self):
         for wrong, word in [
@@ -133,19 +178,30 @@ class Pods(unittest.TestCase):
 
     def test_pods_are_restricted(self):
         for _, name, _, spec in self.each(pods):
-            if "-dev-" in name:
-                continue
             security = spec["securityContext"]
-            self.assertEqual((security["runAsNonRoot"], security["runAsUser"]), (True, 65532))
             self.assertEqual(security["seccompProfile"]["type"], "RuntimeDefault")
-            for one in spec["containers"] + spec.get("initContainers", []):
+            self.assertFalse({"hostNetwork", "hostPID", "hostIPC"} & set(spec))
+            self.assertFalse([one for one in spec["volumes"] if "hostPath" in one])
+            containers = spec["containers"] + spec.get("initContainers", [])
+            for one in containers:
+                self.assertFalse([port for port in one.get("ports", []) if "hostPort" in port])
+                self.assertIn("memory", one["resources"]["limits"])
+            if name in BASELINE:
+                # The rest of `baseline`: nothing is asked for.
+                self.assertFalse([one for one in containers if "securityContext" in one])
+                continue
+            self.assertEqual((security["runAsNonRoot"], security["runAsUser"]), (True, 999 if "-dev-" in name else 65532))
+            for one in containers:
                 own = one["securityContext"]
                 self.assertEqual(own["capabilities"], {"drop": ["ALL"]})
                 self.assertIs(own["allowPrivilegeEscalation"], False)
                 self.assertIs(own["readOnlyRootFilesystem"], True)
-                self.assertIn("memory", one["resources"]["limits"])
-            self.assertFalse({"hostNetwork", "hostPID", "hostIPC"} & set(spec))
-            self.assertFalse([one for one in spec["volumes"] if "hostPath" in one])
+
+    def test_a_page_that_brings_a_pod_of_baseline_says_so(self):
+        guide, tutorial = [(ROOT / f"docs/{page}/kubernetes.md").read_text() for page in ("how-to", "tutorials")]
+        for page in (guide, tutorial):
+            self.assertIn("pod-security.kubernetes.io/enforce=baseline", page)
+        self.assertNotIn("enforce=restricted", tutorial)
 
     def test_nobody_gets_a_token_or_variables_of_services(self):
         # A Service called `starling` would set STARLING_SERVICE_HOST, and the server refuses keys that it does not know.

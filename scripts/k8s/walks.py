@@ -129,6 +129,8 @@ GUIDE = Page(
         "make image-oci": BUILT,
         "helm install starling deploy/helm/starling -n chat -f values.yaml":
             "cert-manager, the Prometheus operator, and stores by TLS are not here; e2e.yaml has the values for what is",
+        "helm install starling deploy/helm/starling -n try -f deploy/helm/starling/ci/dev.yaml":
+            "cert-manager is not here, nor a registry with the images of Redis and ScyllaDB",
     },
     added={ASK: ("--ca-file tls/tls.crt", "the certificate is self-signed, for localhost")},
     first={ONE: VOLUME, RELOAD: CLUSTER, CONSOLE: f"helm upgrade starling {RELEASE} -f api.yaml --wait --timeout 180s"},

@@ -2,7 +2,7 @@
 # The generated pages: `write` writes them, `check` says whether the written ones are fresh (one line of results, as test.sh counts).
 #
 # starling-tidy makes those that follow from the source and starling-model the tables of the session log (their own tests check
-# them); the program prints the others.
+# them); the program prints the others, and the schema of the configuration that is a part of the chart's.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 made=$(mktemp -d)
@@ -42,6 +42,11 @@ print_page() {
   return 1
 }
 
+# chart_schema write|check: the configuration among the chart's values.
+chart_schema() {
+  starling config doc --schema | python3 scripts/k8s/schema.py "$1"
+}
+
 case ${1-} in
   write)
     cargo run --quiet -p starling-tidy -- docs || exit 1
@@ -54,6 +59,7 @@ case ${1-} in
         code=1
       fi
     done
+    chart_schema write || code=1
     exit $code
     ;;
   check)
@@ -67,6 +73,7 @@ case ${1-} in
         failed=$((failed + 1))
       fi
     done
+    if chart_schema check; then passed=$((passed + 1)); else failed=$((failed + 1)); fi
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ]
     ;;

@@ -12,6 +12,7 @@ mod cli;
 mod clock;
 mod config;
 mod config_doc;
+mod config_schema;
 mod control;
 mod drain;
 mod limits;

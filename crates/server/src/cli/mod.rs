@@ -22,7 +22,7 @@ use clap::{Args, Parser, Subcommand};
 use starling_rpc::Role;
 
 use crate::config::{Config, ConfigError};
-use crate::{assemble, config_doc, limits, quickstart, shutdown};
+use crate::{assemble, config_doc, config_schema, limits, quickstart, shutdown};
 
 /// What every command ends with; `tests/program/exit_codes.rs` holds them to it.
 const EXIT_CODES: &str = "\
@@ -99,6 +99,9 @@ enum ConfigAction {
         /// Instead, the page about administration by gRPC and REST.
         #[arg(long, conflicts_with = "limits")]
         api: bool,
+        /// Instead, a JSON Schema of the configuration file.
+        #[arg(long, conflicts_with_all = ["limits", "api"])]
+        schema: bool,
     },
 }
 
@@ -168,10 +171,11 @@ pub(crate) fn run(arguments: Arguments) -> Result<ExitCode> {
             say(place.load()?.dump()?.trim_end());
             Ok(ExitCode::SUCCESS)
         }
-        Command::Config { action: ConfigAction::Doc { limits, api } } => {
-            let page = match (limits, api) {
-                (true, _) => limits::markdown()?,
-                (_, true) => starling_admin::markdown(),
+        Command::Config { action: ConfigAction::Doc { limits, api, schema } } => {
+            let page = match (limits, api, schema) {
+                (true, _, _) => limits::markdown()?,
+                (_, true, _) => starling_admin::markdown(),
+                (_, _, true) => config_schema::page()?,
                 _ => config_doc::markdown()?,
             };
             say(page.trim_end());

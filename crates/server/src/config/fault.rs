@@ -24,7 +24,7 @@ pub(crate) struct ConfigError {
 }
 
 impl ConfigError {
-    pub(super) fn of_defaults(why: String) -> ConfigError {
+    pub(crate) fn of_defaults(why: String) -> ConfigError {
         ConfigError { place: "defaults".to_owned(), why, mend: None }
     }
 }

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -91,3 +92,51 @@ class Layout(unittest.TestCase):
         # Helm is one: Go links nothing in.
         path = subprocess.run(["which", "helm"], capture_output=True, text=True, check=True).stdout.strip()
         self.assertTrue(oci.is_static(pathlib.Path(path).read_bytes()))
+
+
+class Program(unittest.TestCase):
+    """scripts/image/program.sh, on a small program."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def built(self, at, body, cargo="cargo", more=""):
+        """Of a source in that folder: how it ended, and the file."""
+        source = self.folder / at
+        (source / "src").mkdir(parents=True)
+        (source / "scripts/image").mkdir(parents=True)
+        shutil.copy(ROOT / "scripts/image/program.sh", source / "scripts/image")
+        (source / "Cargo.toml").write_text(f'[workspace]\n[package]\nname = "small"\nversion = "0.1.0"\nedition = "2024"\n[dependencies]\n{more}')
+        (source / "src/main.rs").write_text(f"fn main() {{ {body} }}\n")
+        variables = {key: value for key, value in os.environ.items() if key not in ("CARGO_TARGET_DIR", "RUSTFLAGS")}
+        variables["CARGO_HOME"] = str(self.folder / cargo)
+        (self.folder / cargo).mkdir(exist_ok=True)
+        subprocess.run(["cargo", "generate-lockfile", "--offline"], cwd=source, env=variables, check=True, capture_output=True)
+        done = subprocess.run([source / "scripts/image/program.sh", source / "made", "small", "small"], env=variables,
+                              capture_output=True, text=True)
+        return done, source / "made"
+
+    def test_a_program_has_the_same_bytes_from_every_directory(self):
+        body = 'std::env::args().nth(9).expect(concat!("in ", file!()));'
+        results = [self.built(at, body) for at in ("one", "other/place")]
+        for done, _ in results:
+            self.assertEqual(done.returncode, 0, done.stderr)
+        first, second = [made.read_bytes() for _, made in results]
+        self.assertEqual(first, second)
+
+    def test_where_a_library_was_unpacked_is_not_in_the_program(self):
+        library = self.folder / "cargo/registry/src/somewhere/library"
+        (library / "src").mkdir(parents=True)
+        (library / "Cargo.toml").write_text('[package]\nname = "library"\nversion = "0.1.0"\nedition = "2024"\n')
+        (library / "src/lib.rs").write_text("pub fn fail(at: usize) -> u8 { std::env::args().nth(at).expect(file!()).as_bytes()[at] }\n")
+        done, made = self.built("one", "println!(\"{}\", library::fail(9));", more=f'library = {{path = "{library}"}}\n')
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(b"cargo/registry/src/somewhere/library/src/lib.rs", made.read_bytes())
+        self.assertNotIn(str(self.folder).encode(), made.read_bytes())
+
+    def test_a_program_that_names_its_directory_is_refused(self):
+        done, _ = self.built("one", 'println!("{}/", env!("CARGO_MANIFEST_DIR"));')
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"names {(self.folder / 'one').resolve()}", done.stderr)

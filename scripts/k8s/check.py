@@ -4,6 +4,7 @@ import sys
 import time
 import unittest
 
+import backup
 import chart
 import images
 import kustomize
@@ -37,7 +38,7 @@ def chosen(suite, words):
 
 def main():
     loader = unittest.defaultTestLoader
-    every = [loader.loadTestsFromModule(module) for module in (chart, images, kustomize, observability, operators, sending, tutorial)]
+    every = [loader.loadTestsFromModule(module) for module in (backup, chart, images, kustomize, observability, operators, sending, tutorial)]
     tests = list(chosen(every, sys.argv[1:]))
     runner = unittest.TextTestRunner(sys.stdout, resultclass=Told, verbosity=0)
     result = runner.run(unittest.TestSuite(tests))

@@ -9,10 +9,11 @@ cargo=${CARGO_HOME:-$HOME/.cargo}
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/twice.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
+commit=$(git rev-parse HEAD)
 for at in one another/further; do
   here=$scratch/$at
   mkdir -p "$here/source" "$here/cargo/registry"
-  git archive HEAD | tar -x -C "$here/source"
+  git archive "$commit" | tar -x -C "$here/source"
   # What was fetched is not fetched again; it is unpacked anew.
   for part in cache index; do [ ! -e "$cargo/registry/$part" ] || cp -a "$cargo/registry/$part" "$here/cargo/registry/"; done
   CARGO_HOME=$here/cargo CARGO_TARGET_DIR=target "$here/source/scripts/image/program.sh" "$here/program" "$@"

@@ -109,7 +109,12 @@ class Program(unittest.TestCase):
         (source / "scripts/image").mkdir(parents=True)
         shutil.copy(ROOT / "scripts/image/program.sh", source / "scripts/image")
         (source / "Cargo.toml").write_text(f'[workspace]\n[package]\nname = "small"\nversion = "0.1.0"\nedition = "2024"\n[dependencies]\n{more}')
-        (source / "src/main.rs").write_text(f"fn main() {{ {body} }}\n")
+        (source / "src/main.rs").write_text(f'include!(concat!(env!("OUT_DIR"), "/made.rs")); fn main() {{ made(); {body} }}\n')
+        # As generated code does, it says where it is.
+        (source / "build.rs").write_text("""fn main() {
+            let made = std::path::Path::new(&std::env::var("OUT_DIR").unwrap()).join("made.rs");
+            std::fs::write(made, "fn made() { std::env::args().next().unwrap(); println!(\\"{}\\", file!()); }").unwrap();
+        }""")
         variables = {key: value for key, value in os.environ.items() if key not in ("CARGO_TARGET_DIR", "RUSTFLAGS")}
         variables["CARGO_HOME"] = str(self.folder / cargo)
         (self.folder / cargo).mkdir(exist_ok=True)

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt::Write as _, path::Path};
 
-use crate::{File, Findings, metrics::declared, xep::Protocol};
+use crate::{File, Findings, metrics::declared, proto, xep::Protocol};
 
 /// A generated page.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ pub fn pages(files: &[File]) -> Vec<Page> {
         Page { path: "docs/reference/xeps.md", text: xeps(&protocols) },
         Page { path: "docs/doap.xml", text: doap(&protocols) },
         Page { path: "docs/reference/metrics.md", text: metrics(files) },
+        Page { path: "docs/reference/grpc.md", text: proto::page(files) },
     ]
 }
 

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A Rust source file or a manifest.
+/// A Rust source file, a manifest, or a description of gRPC.
 #[derive(Debug, Clone)]
 pub struct File {
     /// From the root of the repository, with `/`.
@@ -37,10 +37,10 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).map(Path::to_path_buf).unwrap_or_default()
 }
 
-/// Every `.rs` and `Cargo.toml` below `bench`, `crates`, `loadtest` and `fuzz`, in the order of their paths.
+/// Every `.rs`, `.proto` and `Cargo.toml` below `bench`, `crates`, `fuzz`, `loadtest` and `proto`, in the order of their paths.
 pub fn read(root: &Path) -> io::Result<Vec<File>> {
     let mut files = Vec::new();
-    for top in ["bench", "crates", "fuzz", "loadtest"] {
+    for top in ["bench", "crates", "fuzz", "loadtest", "proto"] {
         if root.join(top).is_dir() {
             walk(root, &root.join(top), &mut files)?;
         }
@@ -57,7 +57,7 @@ fn walk(root: &Path, folder: &Path, files: &mut Vec<File>) -> io::Result<()> {
             if name != "target" && !name.starts_with('.') {
                 walk(root, &path, files)?;
             }
-        } else if name.ends_with(".rs") || name == "Cargo.toml" {
+        } else if name.ends_with(".rs") || name.ends_with(".proto") || name == "Cargo.toml" {
             let relative = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
             files.push(File { path: relative, text: fs::read_to_string(&path)? });
         }

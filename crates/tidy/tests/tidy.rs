@@ -68,6 +68,11 @@ fn log_messages_are_lower_case_without_full_stop() {
 }
 
 #[test]
+fn the_page_of_grpc_has_every_line_of_the_contracts() {
+    holds(tidy::protos);
+}
+
+#[test]
 fn generated_pages_are_fresh() {
     holds(|files| tidy::stale(&tidy::root(), &tidy::pages(files)));
 }

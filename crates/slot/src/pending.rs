@@ -66,6 +66,19 @@ impl Pending {
         self.unknown += 1;
     }
 
+    /// The same of one of which nothing was known: its id may lie below others. If it `is_done`, it does not wait.
+    pub(crate) fn add_late(&mut self, id: ArchiveId, bytes: usize, is_done: bool) {
+        if self.ids.contains_key(&id) || self.beyond.is_some_and(|beyond| id > beyond) {
+            return;
+        }
+        self.ids.insert(id, u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.bytes += bytes;
+        self.top = self.top.max(Some(id));
+        if is_done {
+            self.acknowledge(id);
+        }
+    }
+
     fn last(&self) -> Option<ArchiveId> {
         self.ids.last_key_value().map(|(id, _)| *id)
     }

@@ -15,7 +15,7 @@ use crate::{Context, Slot};
 /// Above every epoch that a claim may have given which the store has forgotten.
 const EPOCHS: u64 = 1 << 20;
 
-/// What the archive has of the entries of a registration.
+/// What the archive has of the entries of a registration, and of what it says is acknowledged.
 pub type Rows = BTreeMap<ArchiveId, (Table, Row)>;
 
 impl Slot {
@@ -42,6 +42,7 @@ impl Slot {
         // One that had the resource before it, and came back with an older record, is over already.
         self.sessions.retain(|other| other.jid != session.jid);
         self.done(acknowledged);
+        self.remember_reached(rows, &registration.done);
         self.pending.learn(&registration.done);
         self.sessions.reserve_exact(1);
         self.sessions.push(session);

@@ -19,6 +19,8 @@ const NUMBERS: usize = 4096;
 pub const ORIGIN_FOR: Duration = Duration::from_secs(600);
 /// How many origin-ids are remembered.
 pub const ORIGINS: usize = 2000;
+/// The epoch of a record that says that a commit was lost, and is undone by its router: it is made anew under another id.
+const UNDONE: u64 = u64::MAX;
 /// How long a sender that says nothing is remembered, beyond the time in which its session may be resumed.
 const SILENT_FOR: Duration = Duration::from_secs(600);
 
@@ -30,6 +32,12 @@ pub(crate) struct Record {
     pub(crate) role: Role,
     pub(crate) id: Option<ArchiveId>,
     pub(crate) stanza: Weak<Stanza>,
+}
+
+impl Record {
+    fn is_undone(&self) -> bool {
+        self.epoch == UNDONE
+    }
 }
 
 /// What one session has sent here, as far as it may be sent again.
@@ -91,7 +99,8 @@ impl Seen {
         if is_fenced || key.number <= stream.handled {
             return Past::Fenced;
         }
-        let same = |record: &&Record| record.number == key.number && record.role == key.role;
+        let same =
+            |record: &&Record| record.number == key.number && record.role == key.role && !record.is_undone();
         let Some(record) = stream.records.iter().rev().find(same) else { return Past::New };
         if record.hash == hash {
             return Past::Done(record.id, record.stanza.upgrade());
@@ -161,27 +170,36 @@ impl Seen {
 
     /// Whether something was committed under this id.
     pub(crate) fn knows(&self, id: ArchiveId) -> bool {
-        let has = |stream: &Stream| stream.records.iter().any(|record| record.id == Some(id));
+        let is_it = |record: &Record| record.id == Some(id) && !record.is_undone();
+        let has = |stream: &Stream| stream.records.iter().any(is_it);
         self.streams.values().any(has) || self.origins.values().any(|(known, _)| *known == id)
     }
 
     /// What was committed and then forgotten is told by its rows (rule 8). Under which epoch is not known: the lowest.
     pub(crate) fn remember_rows(&mut self, keys: Vec<KnownKey>) {
-        for (StanzaKey { session, number, role, hash }, id, at) in keys {
-            let stream = self.streams.or_insert_with(session, Stream::default);
-            let is_known = |record: &Record| record.number == number && record.role == role;
-            if number > stream.handled && !stream.records.iter().any(is_known) {
-                stream.at = stream.at.max(at);
-                stream.records.push_back(Record {
-                    number,
-                    epoch: 0,
-                    hash,
-                    role,
-                    id: Some(id),
-                    stanza: Weak::new(),
-                });
-            }
+        keys.into_iter().for_each(|key| _ = self.remember_row(key, 0));
+    }
+
+    /// The same of one row. `false`: its stanza is handled, or was committed anew, or is to be.
+    pub(crate) fn remember_committed(&mut self, key: KnownKey) -> bool {
+        self.remember_row(key, 0)
+    }
+
+    /// The commit was lost, and its row goes: whoever knows that row is not to take it for committed.
+    pub(crate) fn note_undone(&mut self, key: StanzaKey, id: ArchiveId, now: Timestamp) {
+        self.remember_row((key, id, now), UNDONE);
+    }
+
+    fn remember_row(&mut self, (key, id, at): KnownKey, epoch: u64) -> bool {
+        let StanzaKey { session, number, role, hash } = key;
+        let stream = self.streams.or_insert_with(session, Stream::default);
+        let is_known = |record: &Record| record.number == number && record.role == role;
+        if number <= stream.handled || stream.records.iter().any(is_known) {
+            return false;
         }
+        stream.at = stream.at.max(at);
+        stream.records.push_back(Record { number, epoch, hash, role, id: Some(id), stanza: Weak::new() });
+        true
     }
 
     #[cfg(test)]

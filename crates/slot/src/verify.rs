@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use starling_ports::archive::Born;
 use starling_ports::ids::{ArchiveId, Timestamp};
+use starling_ports::position::Position;
 
+use crate::register::Rows;
 use crate::session::Backlog;
 use crate::{Facts, Slot, usual};
 
@@ -47,6 +49,37 @@ impl Slot {
                 || born.key.is_some_and(|key| self.seen.is_past(&key))
         };
         committed.iter().filter(|one| !is_known(one)).map(|(id, _)| *id).collect()
+    }
+
+    /// The same, for whoever undoes them: until they are committed anew, nobody takes their rows for committed.
+    pub fn undo(&mut self, committed: &[(ArchiveId, Born)], now: Timestamp) -> Vec<ArchiveId> {
+        let gone = self.unknown(committed);
+        for (id, born) in committed.iter().filter(|(id, _)| gone.contains(id)) {
+            born.key.into_iter().for_each(|key| self.seen.note_undone(key, *id, now));
+        }
+        gone
+    }
+
+    /// Rows that were stored after this account was verified, of messages that have reached a client: they were committed (rule 8).
+    /// Their routers do not undo them then, and what `done` has not waits for an acknowledgement.
+    pub(crate) fn remember_reached(&mut self, rows: &Rows, done: &Position) {
+        for (id, (_, row)) in rows {
+            let Some(key) = row.born.key.filter(|_| !self.unknown(&[(*id, row.born)]).is_empty()) else {
+                continue;
+            };
+            if !self.seen.remember_committed((key, *id, row.at)) {
+                continue;
+            }
+            if let Some(digest) =
+                row.origin.filter(|digest| self.seen.origin(*digest, row.direction, row.at).is_none())
+            {
+                self.seen.remember_origin(digest, row.direction, *id, row.at);
+            }
+            if row.deliverable {
+                let is_done = Some(*id) <= done.low || done.acknowledged.contains(id);
+                self.pending.add_late(*id, row.wire.len(), is_done);
+            }
+        }
     }
 
     /// Sessions that take messages read again from the first one that waits and lies in no log.

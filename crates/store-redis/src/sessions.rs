@@ -27,6 +27,9 @@ const UNSETTLED: Duration = Duration::from_secs(30);
 /// How many steps a pull makes that find nothing for its session, before it lets others work.
 const STEPS: usize = 32;
 
+/// Of so many that a client has acknowledged last it is asked whether they were committed: what was stored behind a verification is new.
+const LATE_DONE: usize = 256;
+
 fn is_seen(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Seen { .. })
 }
@@ -324,7 +327,14 @@ impl Port for Sessions {
 
     async fn register(&self, registration: Registration) -> Result<Registered> {
         let account = registration.jid.bare();
-        let ids: Vec<ArchiveId> = registration.entries.iter().filter_map(|entry| entry.id).collect();
+        let mut ids: Vec<ArchiveId> = registration.entries.iter().filter_map(|entry| entry.id).collect();
+        let mut done = registration.done.acknowledged.clone();
+        if !done.is_empty() {
+            done.sort_unstable_by(|one, other| other.cmp(one));
+            done.truncate(LATE_DONE);
+            let done: Vec<_> = done.into_iter().map(|id| (id, Born::default())).collect();
+            ids.extend(self.step(&account, asked, |slot, _| slot.unknown(&done)).await?);
+        }
         let rows = self.ports.archive.rows(&account, &ids).await?;
         let register =
             |slot: &mut Slot, context: &mut Context<'_>| slot.register(context, &registration, &rows);
@@ -343,7 +353,7 @@ impl Port for Sessions {
         if committed.iter().all(|(_, born)| Some(born.life) == present) {
             return Ok(Vec::new());
         }
-        self.step(account, asked, |slot, _| slot.unknown(committed)).await
+        self.step(account, asked, |slot, context| slot.undo(committed, context.now)).await
     }
 
     async fn expire(&self, now: Timestamp, limit: usize) -> Result<Departed> {

@@ -1,8 +1,13 @@
 //! Rules 8 and 9: the store came back with less than it had.
 
+use bytes::Bytes;
 use starling_ports::archive::{Born, StanzaKey};
-use starling_ports::ids::{Handled, Life};
-use starling_ports::sessions::{Claim, Claimed, Detach, Detached, Renewal, Standing};
+use starling_ports::delivery::Outgoing;
+use starling_ports::ids::{ArchiveId, Handled, Life};
+use starling_ports::position::Position;
+use starling_ports::sessions::{
+    Claim, Claimed, Detach, Detached, Portrait, Registered, Registration, Renewal, Standing,
+};
 
 use super::*;
 
@@ -114,4 +119,72 @@ fn rule_9_a_page_that_was_read_before_is_numbered_by_nobody() {
         "its node may have had other entries under these numbers, and acknowledged them"
     );
     assert!(session.backlog.is_some());
+}
+
+/// A node got `row` under the number 1, and registers its session. The row was stored when the account had been verified.
+fn register(world: &mut World, desk: SessionId, row: &Row, is_acknowledged: bool) {
+    let outgoing = Outgoing {
+        number: LogNumber(1),
+        wire: row.wire.clone(),
+        more: Bytes::new(),
+        address: true,
+        late: false,
+        id: Some(row.id),
+        trace: None,
+    };
+    let (acknowledged, entries) =
+        if is_acknowledged { (vec![row.id], Vec::new()) } else { (Vec::new(), vec![outgoing]) };
+    let said = Registration {
+        session: desk,
+        jid: FullJid::new("bob@example.org/desk").unwrap(),
+        node: NodeId::default(),
+        epoch: world.epoch(desk),
+        life: Life(1),
+        token: 1,
+        portrait: Portrait { available: Some(available(0)), ..Portrait::default() },
+        resume: Some(Duration::from_secs(300)),
+        base: SmBase::default(),
+        handled: Handled(0),
+        acknowledged: LogNumber(u64::from(is_acknowledged)),
+        entries,
+        done: Position { low: None, acknowledged },
+    };
+    let rows = BTreeMap::from([(row.id, (Table::Archive, row.clone()))]);
+    let registered = world.step(|slot, context| slot.register(context, &said, &rows));
+    assert!(matches!(registered, Registered::Again { .. }), "{registered:?}");
+}
+
+fn undo(world: &mut World, row: &Row) -> Vec<ArchiveId> {
+    let committed = [(row.id, row.born)];
+    world.step(|slot, context| slot.undo(&committed, context.now))
+}
+
+#[test]
+fn rule_8_what_has_reached_a_client_is_not_undone() {
+    for is_acknowledged in [false, true] {
+        let mut world = world();
+        let (desk, phone) = (world.resumable("desk"), world.resumable("phone"));
+        let row = stored(1, 1);
+        come_back(&mut world, Facts::default()); // the row is stored a moment later
+        register(&mut world, desk, &row, is_acknowledged);
+        assert_eq!(undo(&mut world, &row), [], "its router lets it be");
+        let again = world.commit(message(1, &[desk, phone]));
+        assert!(matches!(again, Outcome::Seen { id: Some(id), .. } if id == row.id), "{again:?}");
+        assert_eq!(world.waiting(), usize::from(!is_acknowledged), "until a device has acknowledged it");
+        world.acknowledge(desk, 1);
+        assert_eq!(world.waiting(), 0);
+    }
+}
+
+#[test]
+fn rule_8_what_its_router_undoes_is_committed_anew_though_a_client_has_it() {
+    let mut world = world();
+    let desk = world.resumable("desk");
+    let row = stored(1, 1);
+    come_back(&mut world, Facts::default());
+    assert_eq!(undo(&mut world, &row), [row.id]);
+    assert_eq!(undo(&mut world, &row), [row.id], "asked again, it is still gone");
+    register(&mut world, desk, &row, false); // whose row was read before it was deleted
+    let again = world.commit(message(1, &[desk]));
+    assert!(matches!(again, Outcome::Done { id: Some(id), .. } if id != row.id), "{again:?}");
 }

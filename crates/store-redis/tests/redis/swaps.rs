@@ -7,16 +7,18 @@ use async_trait::async_trait;
 use starling_jid::BareJid;
 use starling_ports::Result;
 use starling_ports::archive::{Archive, Page, Query, Row, Table};
-use starling_ports::delivery::Entry;
+use starling_ports::delivery::{Entry, Outgoing};
 use starling_ports::ids::{ArchiveId, LogNumber};
-use starling_ports::sessions::Sessions;
+use starling_ports::sessions::{Outcome, Sessions};
 use starling_ports::suite::fresh_user;
 use starling_store_embedded::Store;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinSet;
+use tokio_util::bytes::Bytes;
 
-use crate::talk::{archived, commit, deliver, message, online};
+use crate::talk::{archived, commit, deliver, message, online, resumable};
 use crate::world::World;
+use crate::writers::register;
 
 /// What comes to a device that signs in last.
 async fn waiting(router: &dyn Sessions, account: &BareJid) -> Vec<ArchiveId> {
@@ -144,6 +146,40 @@ async fn what_is_lost_while_a_pull_stores_it_is_not_handed_out() {
     let pulled = pulling.join_next().await.unwrap().unwrap().unwrap();
     let texts: Vec<_> = pulled.entries.iter().map(text).collect();
     assert!(!texts.iter().any(|text| text.contains(">1:1<")), "{texts:?}");
+}
+
+/// Rule 8: a client has what Redis has lost, and its row was stored when others had verified the account. It is not undone, nor done twice.
+#[tokio::test]
+async fn what_a_client_has_is_committed_though_its_row_came_late() {
+    let mut world = World::new();
+    let (one, other) = (world.router().await, world.router().await);
+    for is_acknowledged in [false, true] {
+        let account = fresh_user();
+        let desk = resumable(&*one, &account, "desk").await;
+        let older = world.server.copy();
+        let committed = commit(&*one, &account, message(1, 1, &[desk.id])).await.unwrap();
+        let Outcome::Done { id: Some(id), row: Some((table, row)), .. } = committed else {
+            panic!("{committed:?}")
+        };
+        world.server.come_back_as(older);
+        deliver(&*other, &world.store, &account, message(2, 1, &[])).await;
+        world.store.put(table, &account, vec![row.clone()]).await.unwrap();
+        let entry = Outgoing {
+            number: LogNumber(1),
+            wire: row.wire,
+            more: Bytes::new(),
+            address: true,
+            late: false,
+            id: Some(id),
+            trace: None,
+        };
+        let log = if is_acknowledged { (1, Vec::new(), vec![id]) } else { (0, vec![entry], Vec::new()) };
+        register(&*other, &account, &desk, log).await;
+        assert_eq!(one.gone(&account, &[(id, row.born)]).await.unwrap(), []);
+        assert_eq!(deliver(&*other, &world.store, &account, message(1, 1, &[])).await, id);
+        let waiting = other.view(&account).await.unwrap().waiting;
+        assert_eq!(waiting, 2 - usize::from(is_acknowledged), "with what the other has sent");
+    }
 }
 
 fn text(entry: &Entry) -> String {

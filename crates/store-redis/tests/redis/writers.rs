@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use starling_jid::BareJid;
+use starling_ports::delivery::Outgoing;
 use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, LogNumber};
+use starling_ports::position::Position;
 use starling_ports::sessions::{Availability, Bound, Portrait, Registered, Registration, Sessions, SmBase};
 use starling_ports::suite::wire;
 use starling_store_embedded::Store;
@@ -67,7 +69,7 @@ impl Writers {
         all.sort();
         let rows: Vec<_> = archived(router, store, account).await.into_iter().map(|row| row.id).collect();
         assert_eq!(rows, all, "each has one row");
-        let epoch = register(router, account, desk).await;
+        let epoch = register(router, account, desk, (0, Vec::new(), Vec::new())).await;
         let (mut came, mut after) = (Vec::new(), LogNumber(0));
         loop {
             let pulled = router.pull(account, desk.id, epoch, after, 1000).await.unwrap();
@@ -85,8 +87,13 @@ impl Writers {
     }
 }
 
-/// A node that got nothing of the session's log registers it again (rule 9).
-async fn register(router: &dyn Sessions, account: &BareJid, session: &Bound) -> Epoch {
+/// A node registers a session again (rule 9): how far its client has acknowledged it, what it has beyond that, and what is done.
+pub(crate) async fn register(
+    router: &dyn Sessions,
+    account: &BareJid,
+    session: &Bound,
+    (acknowledged, entries, done): (u64, Vec<Outgoing>, Vec<ArchiveId>),
+) -> Epoch {
     let said = Registration {
         session: session.id,
         jid: account.with_resource("desk").unwrap(),
@@ -101,9 +108,9 @@ async fn register(router: &dyn Sessions, account: &BareJid, session: &Bound) -> 
         resume: Some(std::time::Duration::from_secs(300)),
         base: SmBase::default(),
         handled: Handled(0),
-        acknowledged: LogNumber(0),
-        entries: Vec::new(),
-        done: starling_ports::position::Position::default(),
+        acknowledged: LogNumber(acknowledged),
+        entries,
+        done: Position { low: None, acknowledged: done },
     };
     let registered = router.register(said).await.unwrap();
     let Registered::Again { epoch } = registered else { panic!("{registered:?}") };

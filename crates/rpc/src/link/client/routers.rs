@@ -47,8 +47,7 @@ impl Routers {
     /// The router of this account: the same for all connection managers while the same routers live, so that its caches serve;
     /// of a router that goes only its own accounts move (rendezvous hashing).
     pub(super) fn of(&self, account: &BareJid) -> Option<Arc<Lane>> {
-        let open = self.open.borrow();
-        open.iter().max_by_key(|lane| score(lane.router.name, account)).cloned()
+        choose(&self.open.borrow(), account)
     }
 
     /// The same, and waits for one if there is none.
@@ -59,9 +58,14 @@ impl Routers {
         let mut changes = self.open.subscribe();
         let until = Instant::now() + ROUTER_WITHIN;
         let found = timeout_at(until, changes.wait_for(|open| !open.is_empty())).await;
-        drop(found.map_err(|_| Unanswered::Nobody(ROUTER_WITHIN))?);
-        self.of(account).ok_or(Unanswered::Lost)
+        // Of those that were there then: one that has gone since loses the call, which is made again.
+        let open = found.map_err(|_| Unanswered::Nobody(ROUTER_WITHIN))?;
+        open.ok().and_then(|open| choose(&open, account)).ok_or(Unanswered::Lost)
     }
+}
+
+fn choose(open: &[Arc<Lane>], account: &BareJid) -> Option<Arc<Lane>> {
+    open.iter().max_by_key(|lane| score(lane.router.name, account)).cloned()
 }
 
 fn score(router: u64, account: &BareJid) -> u64 {
@@ -70,7 +74,40 @@ fn score(router: u64, account: &BareJid) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use starling_ports::ids::NodeId;
+    use tokio_util::sync::CancellationToken;
+    use tonic::transport::Endpoint;
+
     use super::*;
+    use crate::link::frames::queue;
+
+    /// Whoever waits for a router gets one, though it goes at once: the call is made again then.
+    #[tokio::test]
+    async fn a_router_that_comes_and_goes_is_found() {
+        let channel = Endpoint::from_static("http://127.0.0.1:1").connect_lazy();
+        let router = NodeId { name: 1, incarnation: 1 };
+        let lane = Arc::new(Lane::new(router, channel, queue().0, CancellationToken::new()));
+        let (routers, is_over) = (Routers::new(), AtomicBool::new(false));
+        let account = BareJid::new("alice@example.org").unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    routers.add(&lane);
+                    routers.remove(&lane);
+                }
+            });
+            let waited = scope.spawn(|| {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                let found = (0..20_000).map(|_| runtime.block_on(routers.wait_for(&account)).map(drop));
+                let found = found.collect::<Result<Vec<()>, _>>();
+                is_over.store(true, Ordering::Relaxed);
+                found
+            });
+            assert_eq!(waited.join().unwrap().map(|found| found.len()), Ok(20_000));
+        });
+    }
 
     #[test]
     fn only_the_accounts_of_a_lost_router_move() {

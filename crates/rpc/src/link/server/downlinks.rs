@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use parking_lot::{Mutex, RwLock};
 use starling_ports::delivery::{Command, DeliverError, Delivery, Target};
@@ -49,8 +49,16 @@ pub(super) struct Downlink {
     pub(super) calls: Arc<Semaphore>,
     /// Nothing more is read from it.
     pub(super) over: CancellationToken,
-    missed: Mutex<HashMap<SessionId, Epoch>>,
+    missed: Mutex<Missed>,
     end: Mutex<Option<oneshot::Sender<Status>>>,
+}
+
+/// Sessions whose pushes found no room.
+#[derive(Default)]
+struct Missed {
+    sessions: HashMap<SessionId, Epoch>,
+    /// Of the stream that has told all of them, and waits: what made the queue full may have gone out before they were noted.
+    waker: Option<Waker>,
 }
 
 impl Downlinks {
@@ -215,19 +223,24 @@ impl Downlink {
     }
 
     fn miss(&self, sessions: &[(SessionId, Epoch)]) {
-        let mut missed = self.missed.lock();
-        let room = MISSED.saturating_sub(missed.len());
-        missed.extend(sessions.iter().copied().take(room));
+        let waker = {
+            let mut missed = self.missed.lock();
+            let room = MISSED.saturating_sub(missed.sessions.len());
+            missed.sessions.extend(sessions.iter().copied().take(room));
+            missed.waker.take()
+        };
+        waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Commands to pull for sessions whose pushes found no room.
-    fn take_missed(&self) -> Vec<pb::Down> {
+    /// Commands to pull for sessions whose pushes found no room; without any, `cx` is woken by the next.
+    fn take_missed(&self, cx: &Context<'_>) -> Vec<pb::Down> {
         let mut missed = self.missed.lock();
         let some: Vec<_> =
-            missed.iter().take(BATCH_FRAMES).map(|(session, epoch)| (*session, *epoch)).collect();
+            missed.sessions.iter().take(BATCH_FRAMES).map(|(session, epoch)| (*session, *epoch)).collect();
         for (session, _) in &some {
-            missed.remove(session);
+            missed.sessions.remove(session);
         }
+        missed.waker = some.is_empty().then(|| cx.waker().clone());
         let frame = |(session, epoch)| pb::Down {
             body: Some(Body::Command(convert::command(session, epoch, &Command::Pull))),
         };
@@ -270,7 +283,7 @@ impl Stream for Downwards {
             self.metrics.batch.record(frames.len() as f64);
             return Poll::Ready(Some(Ok(pb::Downward { frames })));
         }
-        let frames = self.link.take_missed();
+        let frames = self.link.take_missed(cx);
         if !frames.is_empty() {
             return Poll::Ready(Some(Ok(pb::Downward { frames })));
         }
@@ -287,5 +300,31 @@ impl Stream for Downwards {
 impl Drop for Downwards {
     fn drop(&mut self) {
         self.link.over.cancel(); // the connection is gone
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    /// The queue has gone out before it is noted that a push found it full: nothing else would wake the stream.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_missed_is_told_though_nothing_follows() {
+        let links = Downlinks::new(None);
+        let (link, mut downwards) = links.open(NodeId { name: 1, incarnation: 1 }).await.unwrap();
+        let mut told = JoinSet::new();
+        told.spawn(async move { poll_fn(|cx| Pin::new(&mut downwards).poll_next(cx)).await });
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        link.miss(&[(SessionId(7), Epoch(2))]);
+        let told = timeout(Duration::from_secs(1), told.join_next()).await.expect("it is told at once");
+        let frames = told.unwrap().unwrap().unwrap().unwrap().frames;
+        let Some(Body::Command(command)) = frames[0].body.clone() else { panic!("{frames:?}") };
+        let command = convert::of_command(command).unwrap();
+        assert_eq!((frames.len(), command), (1, (SessionId(7), Epoch(2), Command::Pull)));
     }
 }

@@ -13,12 +13,12 @@ use starling_ports::sessions::{
     Claimed, Detach, Portrait, Registered, Registration, Renewal, Renewed, SmBase,
 };
 use tokio::time::Instant;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{Unanswered, Uplinks, is_small};
 use crate::calls::{Method, Status};
 use crate::convert::{Call, Reply};
-use crate::link::limits::CALL_WITHIN;
+use crate::link::limits::{CALL_WITHIN, FRAME_BYTES};
 use crate::pb::up::Body;
 
 impl Uplinks {
@@ -157,7 +157,19 @@ impl Ingress for Uplinks {
     async fn register_again(&self, registration: Registration) -> Result<Registered> {
         let account = registration.jid.bare();
         self.lost.notify_one(); // others are forgotten too, and find it out by a renewal
-        let reply = self.call(&account, || Call::register_again(&registration)).await?;
+        let reply = match self.call(&account, || Call::register_again(&registration)).await {
+            Err(Unanswered::TooBig) => {
+                let (session, entries) = (registration.session, registration.entries.len());
+                warn!(
+                    ?session,
+                    entries,
+                    most = FRAME_BYTES,
+                    "a client has more unacknowledged than one link carries: its session cannot be registered again, and ends"
+                );
+                return Ok(Registered::Over);
+            }
+            reply => reply?,
+        };
         reply.registered().map_err(Unanswered::from)?
     }
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use starling_ports::StoreError;
 use starling_ports::ingress::{Answered, Handling, SessionRef};
 use starling_ports::sessions::{Claimed, Detach};
+use starling_ports::{Result, StoreError};
 use starling_stream::Input;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-use super::{Driver, Newcomer, RETRY_AFTER};
+use super::{Driver, LogAnswer, Newcomer, RETRY_AFTER};
 
 /// How long a store may be away before a session is left to whoever finds it: as long as sockets wait for it (session-log rule 25).
 const OUTAGE: Duration = Duration::from_secs(60);
@@ -49,14 +49,13 @@ impl Driver<'_> {
         if !drafts.is_empty() && !is_unknown {
             let _ = self.shared.ingress.submit(session, drafts).await;
         }
-        if let Some(pull) = self.pull.take() {
-            let _ = pull.await;
-        }
-        if let Some(upto) = self.acknowledge.take() {
-            let _ = self.shared.ingress.acknowledge(session, upto).await;
+        if let Some(pull) = self.pull.take()
+            && let LogAnswer::Acknowledged(upto, Err(_)) = pull.await
+        {
+            self.acknowledge = self.acknowledge.max(Some(upto));
         }
         let unsaid = match why {
-            Some(why) => self.let_go(why).await.inspect_err(unheard).err().map(|_| why),
+            Some(why) => self.say(why).await.inspect_err(unheard).err().map(|_| why),
             None => None,
         };
         if unsaid.is_none() {
@@ -65,12 +64,21 @@ impl Driver<'_> {
         unsaid
     }
 
+    /// What the client has acknowledged is heard before that its socket is gone: nobody acknowledges it later, and it would come again.
+    async fn say(&mut self, why: Detach) -> Result<()> {
+        if let (Some(upto), Some(held)) = (self.acknowledge, self.held()) {
+            self.shared.ingress.acknowledge(held.session(), upto).await?;
+            self.acknowledge = None;
+        }
+        self.let_go(why).await
+    }
+
     /// Says it again, until it is heard: while a store is away, or before it knows the session again, a client that comes back would
     /// find nothing to resume. The node goes on holding the session meanwhile.
     pub(crate) async fn insist(&mut self, why: Detach) {
         let (shared, until) = (self.shared, Instant::now() + OUTAGE);
         while Instant::now() < until && shared.stop.run_until_cancelled(sleep(RETRY_AFTER)).await.is_some() {
-            if self.let_go(why).await.inspect_err(unheard).is_ok() {
+            if self.say(why).await.inspect_err(unheard).is_ok() {
                 break;
             }
         }

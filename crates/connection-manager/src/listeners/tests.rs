@@ -1,5 +1,7 @@
 //! Clients that go in the middle of something, at listeners over a pipeline and a store.
 
+mod acks;
+
 use std::future::pending;
 
 use async_trait::async_trait;
@@ -56,6 +58,7 @@ impl Rosters for Silent {
 
 struct World {
     listeners: Listeners,
+    store: Arc<Store>,
     authentication: Arc<Noting>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -65,6 +68,14 @@ struct World {
 impl World {
     /// With the account `alice@localhost`, whose password is `secret`.
     async fn new() -> World {
+        World::of(|rosters| Arc::new(Silent(rosters)), |pipeline| pipeline).await
+    }
+
+    /// The same with what is made of its rosters and of its pipeline.
+    async fn of(
+        rosters: impl FnOnce(Arc<dyn Rosters>) -> Arc<dyn Rosters>,
+        ingress: impl FnOnce(Arc<Pipeline>) -> Arc<dyn Ingress>,
+    ) -> World {
         let directory = tempfile::tempdir().unwrap();
         let data_dir = directory.path().join("store");
         let config = starling_store_embedded::Config { data_dir, sync: false, ..Default::default() };
@@ -73,7 +84,7 @@ impl World {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         let login = Arc::new(Login::new(store.clone(), store.clone(), [7; 32], tasks.clone()));
         let domains = vec![BareJid::new("localhost").unwrap()];
-        let stores = Stores { rosters: Arc::new(Silent(store.clone())), ..Stores::of(&store) };
+        let stores = Stores { rosters: rosters(store.clone()), ..Stores::of(&store) };
         let around = Around {
             delivery: hub.clone(),
             login: login.clone(),
@@ -99,7 +110,7 @@ impl World {
         let listeners = Listeners::start(Setup {
             config: Config { listen, ..Config::default() },
             hub,
-            ingress: pipeline,
+            ingress: ingress(pipeline),
             authentication: authentication.clone(),
             tls: Arc::new(Tls::open(&TlsConfig::default(), &domains, directory.path()).unwrap()),
             domains,
@@ -109,7 +120,7 @@ impl World {
             tasks: tasks.clone(),
             stop: stop.clone(),
         });
-        World { listeners: listeners.unwrap(), authentication, tasks, stop, _directory: directory }
+        World { listeners: listeners.unwrap(), store, authentication, tasks, stop, _directory: directory }
     }
 
     async fn connect(&self, kind: Kind) -> TcpStream {

@@ -108,7 +108,13 @@ impl<'a, 's> Conn<'a, 's> {
             if self.0.driver.take_starttls() {
                 self.start_tls(cx, out, wire)?;
             }
-            if !self.0.wants_input(out) || self.0.paused_until().is_some() {
+            if !self.0.wants_input(out) {
+                break;
+            }
+            if self.0.has_ended(out) {
+                continue;
+            }
+            if self.0.paused_until().is_some() {
                 break;
             }
             if round == MAX_READS {
@@ -133,9 +139,6 @@ impl<'a, 's> Conn<'a, 's> {
             self.0.driver.handle(Input::Bytes(bytes), out);
         }
         decrypted.clear();
-        if chunk.eof {
-            self.0.end_of_input(out);
-        }
     }
 
     /// `<proceed/>` goes out in the open, everything after it is TLS.

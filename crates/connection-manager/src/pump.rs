@@ -28,6 +28,7 @@ pub(crate) struct Pump<'a, 's> {
     pub(crate) socket: Socket,
     pub(crate) is_stopping: bool,
     pub(crate) is_eof: bool,
+    has_ended: bool, // the client has said all, and some of it may not be read yet
     bytes: Bucket,
     sleep: Pin<&'a mut Sleep>,
     armed: Option<Duration>,
@@ -49,6 +50,7 @@ impl<'a, 's> Pump<'a, 's> {
             socket,
             is_stopping: false,
             is_eof: false,
+            has_ended: false,
             bytes: Bucket::new(shared.byte_rate()),
             sleep,
             armed: None,
@@ -98,11 +100,20 @@ impl<'a, 's> Pump<'a, 's> {
             Some(length) => raw.get(..length).unwrap_or_default(),
             None => decrypted,
         };
+        self.has_ended |= chunk.eof;
         if !bytes.is_empty() {
             self.vigil.heard();
             self.bytes.take(self.shared.byte_rate(), self.driver.now(), bytes.len());
         }
         bytes
+    }
+
+    /// Where all is read that the client has said before it closed its side: that is the end.
+    pub(crate) fn has_ended(&mut self, out: &mut Output) -> bool {
+        if self.has_ended {
+            self.end_of_input(out);
+        }
+        self.has_ended
     }
 
     /// Nothing more will come.

@@ -1,6 +1,6 @@
 //! TLS of a client that takes any certificate, and says what it was shown.
 
-use std::io;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
@@ -85,6 +85,19 @@ impl Socket {
             }
             Self::Broken => Err(io::ErrorKind::NotConnected.into()),
         }
+    }
+
+    /// Says these bytes and that nothing more will come, all in one piece.
+    pub(crate) async fn close_behind(self, bytes: &[u8]) -> io::Result<()> {
+        let Self::Tls(mut tls) = self else { return Err(io::ErrorKind::NotConnected.into()) };
+        let (tcp, connection) = tls.get_mut();
+        connection.writer().write_all(bytes)?;
+        connection.send_close_notify();
+        let mut wire = Vec::new();
+        while connection.wants_write() {
+            connection.write_tls(&mut wire)?;
+        }
+        tcp.write_all(&wire).await
     }
 
     pub(crate) fn cut(self) {

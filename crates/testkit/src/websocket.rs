@@ -199,6 +199,11 @@ impl WebSocket {
         Ok(Some(frame))
     }
 
+    /// Writes exactly these bytes and closes TLS, all in one piece.
+    pub async fn close_behind(self, bytes: &[u8]) -> Result<()> {
+        Ok(self.socket.close_behind(bytes).await?)
+    }
+
     /// Cuts the socket without a word.
     pub fn cut(self) {
         self.socket.cut();

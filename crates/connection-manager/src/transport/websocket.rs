@@ -96,6 +96,9 @@ impl WebSocket<'_, '_> {
                 self.decode(&unread, out);
                 continue;
             }
+            if self.pump.has_ended(out) {
+                continue;
+            }
             if self.pump.paused_until().max(self.pings_paused_until()).is_some() {
                 break;
             }
@@ -135,9 +138,6 @@ impl WebSocket<'_, '_> {
             self.decode(bytes, out);
         }
         decrypted.clear();
-        if chunk.eof {
-            self.pump.end_of_input(out);
-        }
     }
 
     /// Hands on whole messages while they are wanted; the rest is kept.

@@ -101,7 +101,7 @@ fn main() -> ExitCode {
         time :: { the_server_tells_the_time }
         vcard :: { a_card_is_shown_to_others, none_is_empty, nobodys_card_tells_nothing, anothers_card_is_closed }
         version :: { the_server_names_itself, a_server_may_keep_it_to_itself }
-        websocket :: { a_chat_goes_both_ways, a_cut_session_resumes, fragments_are_joined, frames_that_may_not_be_end_the_connection, what_is_no_element_ends_the_stream, a_wrong_opening_ends_the_stream, an_oversized_message_ends_the_stream, a_handshake_that_may_not_be_is_refused, a_login_can_be_bound_to_the_servers_own_tls, tls_at_a_proxy_binds_nothing, a_proxy_says_for_whom_it_speaks, pages_that_are_not_listed_are_refused }
+        websocket :: { a_chat_goes_both_ways, a_cut_session_resumes, fragments_are_joined, frames_that_may_not_be_end_the_connection, what_is_no_element_ends_the_stream, a_wrong_opening_ends_the_stream, an_oversized_message_ends_the_stream, a_handshake_that_may_not_be_is_refused, a_login_can_be_bound_to_the_servers_own_tls, what_stands_before_the_end_of_tls_is_read, tls_at_a_proxy_binds_nothing, a_proxy_says_for_whom_it_speaks, pages_that_are_not_listed_are_refused }
     };
     run(
         Path::new(env!("CARGO_BIN_EXE_starling")),

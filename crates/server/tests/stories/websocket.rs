@@ -205,6 +205,26 @@ pub(crate) async fn a_login_can_be_bound_to_the_servers_own_tls(world: &World) {
     assert_eq!(binding.attr("type"), Some("tls-exporter"), "{features}");
 }
 
+/// What was said before TLS was closed is read, though it came at once and the server was still busy with the first of it.
+pub(crate) async fn what_stands_before_the_end_of_tls_is_read(world: &World) {
+    let (alice, bob) = (world.user("alice").await, world.user("bob").await);
+    let phone = bob.device("phone").await;
+    let address = world.server().await.address("https").unwrap();
+    let mut connection = Connection::open(address).await.unwrap();
+    connection
+        .handshake(&TlsOptions { alpn: vec!["http/1.1"], ..TlsOptions::new("localhost") })
+        .await
+        .unwrap();
+    let mut page = WebSocket::upgrade(connection, "").await.unwrap();
+    page.login("localhost", alice.jid().split('@').next().unwrap(), "secret").await.unwrap();
+    let jid = page.bind("page").await.unwrap();
+    let message =
+        format!("<message xmlns='jabber:client' to='{}' type='chat'><body>bye</body></message>", bob.jid());
+    let said = ["<inactive xmlns='urn:xmpp:csi:0'/>", &message];
+    page.close_behind(&said.map(|said| WebSocket::frame(0x81, said.as_bytes())).concat()).await.unwrap();
+    phone.expect(&format!("<message from='{jid}' type='chat'><body>bye</body></message>")).await;
+}
+
 /// TLS that ended at a trusted proxy is TLS, and none that a login could be bound to, however the proxy itself comes.
 pub(crate) async fn tls_at_a_proxy_binds_nothing(world: &World) {
     let user = world.user("alice").await;

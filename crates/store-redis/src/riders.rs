@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use starling_jid::BareJid;
-use starling_ports::Result;
 use starling_ports::ids::{ArchiveId, BySession, Epoch, Handled, LogNumber, SessionId};
 use starling_ports::position::Position;
+use starling_ports::{Result, StoreError};
 use starling_slot::{Context, Slot};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -234,7 +234,7 @@ impl Sessions {
         self.step(&cell.account, |()| Trust::Asked, refill).await
     }
 
-    /// All riders are written now.
+    /// All riders are written now, but for those of a record that cannot be read: the others do not wait for who mends it.
     pub(crate) async fn write_waiting(&self) -> Result<()> {
         let mut cells = Vec::new();
         self.cells.each(|cell| {
@@ -243,7 +243,12 @@ impl Sessions {
             }
         });
         for cell in cells {
-            self.step(&cell.account, |()| Trust::Known, |_, _| ()).await?;
+            match self.step(&cell.account, |()| Trust::Known, |_, _| ()).await {
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    tracing::warn!(%error, account = %cell.account, "what waits for an account is not written");
+                }
+                written => written?,
+            }
         }
         Ok(())
     }

@@ -270,6 +270,35 @@ async fn a_record_that_cannot_be_read_holds_up_no_other_account() {
     .await;
 }
 
+/// What a router has not written yet when it stops is written, though the records of other accounts cannot be read.
+#[tokio::test]
+async fn what_waits_is_written_past_a_record_that_cannot_be_read() {
+    let world = World::new();
+    let (one, other) = (world.router().await, world.router().await);
+    let mut desks = Vec::new();
+    for _ in 0..16 {
+        let account = fresh_user();
+        let desk = resumable(&*one, &account, "desk").await;
+        deliver(&*one, &world.store, &account, message(1, 1, &[desk.id])).await;
+        desks.push((account, desk));
+    }
+    for record in world.server.ask::<Vec<String>>(&["KEYS", "s:*"]).iter().step_by(2) {
+        world.server.ask::<u64>(&["EVAL", SPOIL, "1", record]);
+        world.server.ask::<u64>(&["HSET", record, "v", "somebody else's!"]); // so it is read again
+    }
+    for (account, desk) in &desks {
+        assert!(one.acknowledge(account, desk.id, desk.epoch, LogNumber(1)).await.unwrap());
+    }
+    one.save().await.unwrap();
+    let mut read = 0;
+    for (account, _) in &desks {
+        let Ok(view) = other.view(account).await else { continue };
+        assert_eq!(view.waiting, 0, "its acknowledgement is written");
+        read += 1;
+    }
+    assert_eq!(read, 8);
+}
+
 /// Rule 13: what a router owed that is no more is stored by another one.
 #[tokio::test]
 async fn what_a_dead_router_owed_is_stored_by_another() {

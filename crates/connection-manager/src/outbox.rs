@@ -7,6 +7,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use starling_ports::budget::Budget;
@@ -16,6 +17,7 @@ use starling_ports::ingress::SessionRef;
 use starling_ports::position::Position;
 use starling_ports::sessions::{Renewal, Renewed, Standing};
 use starling_ports::trail::Trail;
+use tokio::time::Instant;
 
 use self::kept::Kept;
 pub(crate) use self::kept::Log;
@@ -25,6 +27,9 @@ use crate::metrics::overflowed;
 const MAX_ENTRIES: usize = 256;
 /// Most bytes that wait here.
 const MAX_BYTES: usize = 256 * 1024;
+
+/// How long whoever ends a session has to say why: a little less than what lies between two renewals.
+const SAID_WITHIN: Duration = Duration::from_secs(4);
 
 /// The waiting entries of one session on one connection. Never waits: what finds no room stays in the log.
 #[derive(Debug)]
@@ -43,7 +48,7 @@ struct State {
     last: LogNumber, // the number of the last entry that came in here
     behind: bool,    // the log holds more than came in here
     command: Option<Command>,
-    is_over: bool, // so said the last renewal
+    over_since: Option<Instant>, // so says each renewal since then
     kept: Option<Box<Kept>>,
     leaving: Leaving,
     waker: Option<Waker>,
@@ -71,7 +76,7 @@ impl Outbox {
             last,
             behind: true,
             command: None,
-            is_over: false,
+            over_since: None,
             kept: None,
             leaving: Leaving::No,
             waker: None,
@@ -96,7 +101,7 @@ impl Outbox {
             last: state.last,
             behind: true,
             command: state.command.take(),
-            is_over: false,
+            over_since: None,
             kept,
             leaving: state.leaving,
             waker: state.waker.take(),
@@ -155,14 +160,15 @@ impl Outbox {
         self.budget.give(kept.acknowledge(upto));
     }
 
-    /// A renewal has heard that the session is over. Whoever has ended it may be about to say why: until the next one it has time.
+    /// A renewal has heard that the session is over. Whoever has ended it may be about to say why: for a while it has time, however
+    /// often this is heard meanwhile.
     pub(crate) fn over(&self) {
         self.wake_after(|state| {
-            let is_again = std::mem::replace(&mut state.is_over, true);
-            if is_again && state.command.is_none() {
+            let is_late = state.over_since.get_or_insert_with(Instant::now).elapsed() >= SAID_WITHIN;
+            if is_late && state.command.is_none() {
                 state.command = Some(Command::Fenced);
             }
-            is_again
+            is_late
         });
     }
 
@@ -170,7 +176,7 @@ impl Outbox {
     pub(crate) fn renewed(&self, renewed: &Renewed) {
         let standing = renewed.standing;
         self.wake_after(|state| {
-            state.is_over = false;
+            state.over_since = None;
             let Some(kept) = state.kept.as_mut() else {
                 state.behind |= standing == Standing::Behind;
                 return standing == Standing::Behind;

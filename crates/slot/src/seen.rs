@@ -164,7 +164,8 @@ impl Seen {
     /// The numbers of what was answered, of what this session has sent and is not known to be handled.
     pub(crate) fn answered(&self, session: SessionId) -> Vec<u64> {
         let records = self.streams.get(&session).map(|stream| stream.records.iter());
-        let answers = records.into_iter().flatten().filter(|record| record.role == Role::Answer);
+        let is_answer = |record: &&Record| record.role == Role::Answer && !record.is_undone();
+        let answers = records.into_iter().flatten().filter(is_answer);
         answers.map(|record| record.number).collect()
     }
 

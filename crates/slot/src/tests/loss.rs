@@ -188,3 +188,13 @@ fn rule_8_what_its_router_undoes_is_committed_anew_though_a_client_has_it() {
     let again = world.commit(message(1, &[desk]));
     assert!(matches!(again, Outcome::Done { id: Some(id), .. } if id != row.id), "{again:?}");
 }
+
+#[test]
+fn rule_8_what_its_router_undoes_is_no_answer() {
+    let mut world = world();
+    let mut row = stored(1, 1);
+    row.born.key = row.born.key.map(|key| StanzaKey { role: Role::Answer, ..key });
+    come_back(&mut world, Facts::default());
+    assert_eq!(undo(&mut world, &row), [row.id]);
+    assert_eq!(world.slot.answered(ALICE), [], "it is to be answered anew");
+}

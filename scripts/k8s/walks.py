@@ -102,8 +102,6 @@ TUTORIAL = Page(
 
 GUIDE_PATH = ROOT / "docs/how-to/kubernetes.md"
 ONE = "helm install starling deploy/helm/starling -n chat --set 'domains={example.org}'"
-RELOAD = ("for pod in $(kubectl -n chat get pods -l app.kubernetes.io/component=manager -o name); do\n"
-          f'  kubectl -n chat exec "$pod" -- {CTL} config reload; done')
 CONSOLE = "kubectl -n chat port-forward service/starling-api 5282"
 ASK = "starling ctl --server https://localhost:5282 --token-file ~/.starling-token node list"
 TOKEN = "starling token new carol --role operate"
@@ -133,7 +131,7 @@ GUIDE = Page(
             "cert-manager is not here, nor a registry with the images of Redis and ScyllaDB",
     },
     added={ASK: ("--ca-file tls/tls.crt", "the certificate is self-signed, for localhost")},
-    first={ONE: VOLUME, RELOAD: CLUSTER, CONSOLE: f"helm upgrade starling {RELEASE} -f api.yaml --wait --timeout 180s"},
+    first={ONE: VOLUME, TOKEN: CLUSTER, CONSOLE: f"helm upgrade starling {RELEASE} -f api.yaml --wait --timeout 180s"},
     named={DRAIN: {"POD": "$(kubectl -n chat get pods -l app.kubernetes.io/component=manager -o name | head -1)"}},
     endless={CONSOLE: None},
     then={

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use humantime::format_rfc3339_seconds;
+use rustls::sign::CertifiedKey;
 use tracing::warn;
 use x509_parser::extensions::GeneralName;
 use x509_parser::parse_x509_certificate;
@@ -69,7 +70,7 @@ impl Refused {
     pub fn mend(&self) -> &'static str {
         match self {
             Self::Early => "wait, or check the clock",
-            Self::Expired => "get a new one, then `starling ctl config reload`",
+            Self::Expired => "get a new one: it is shown within seconds",
             Self::Other(_) => "get one for this domain",
         }
     }
@@ -99,8 +100,12 @@ pub fn files_of(config: &TlsConfig, domain: &str, data_dir: &Path) -> Certificat
 
 /// Reads what the first certificate of the file says.
 pub fn inspect(files: &CertificateFiles) -> Result<Certificate, Error> {
-    let pair = tls::read(&files.certificate, &files.key)?;
-    let wrong = |why: String| Error::Certificate { path: files.certificate.clone(), why };
+    describe(&tls::read(&files.certificate, &files.key)?, &files.certificate)
+}
+
+/// The same of a pair that was read from there.
+pub(crate) fn describe(pair: &CertifiedKey, from: &Path) -> Result<Certificate, Error> {
+    let wrong = |why: String| Error::Certificate { path: from.to_owned(), why };
     let first = pair.cert.first().ok_or_else(|| wrong("holds no certificate".to_owned()))?;
     let (_, parsed) = parse_x509_certificate(first).map_err(|error| wrong(error.to_string()))?;
     let alternatives = parsed.subject_alternative_name().ok().flatten();
@@ -128,8 +133,12 @@ fn address(octets: &[u8]) -> Option<String> {
 
 /// Says in the log that clients will refuse the certificate of a domain: the server takes it all the same, for one whose renewal
 /// is late must not go away.
-pub(crate) fn warn_if_refused(domain: &str, files: &CertificateFiles, now: SystemTime) {
-    let Ok(certificate) = inspect(files) else { return };
+pub(crate) fn warn_if_refused(
+    domain: &str,
+    files: &CertificateFiles,
+    certificate: &Certificate,
+    now: SystemTime,
+) {
     let Some(why) = certificate.refused(domain, now) else { return };
     warn!(
         event = "certificate_refused",

@@ -23,6 +23,7 @@ mod room;
 mod scratch;
 mod secured;
 mod shared;
+mod shown;
 mod socket;
 mod strangers;
 mod tls;

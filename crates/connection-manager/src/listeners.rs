@@ -33,8 +33,6 @@ use crate::transport::{Transport, bosh};
 
 /// Connections that the system completes before they are accepted.
 const BACKLOG: i32 = 1024;
-/// How often it is asked whether a certificate is to be made anew.
-const RENEW: Duration = Duration::from_secs(24 * 3600);
 /// How long no connection is accepted when the system has no file descriptor left.
 const REST: Duration = Duration::from_millis(100);
 
@@ -218,7 +216,6 @@ impl Listeners {
             let door = Door { kind, at: local, open: doors.subscribe() };
             tasks.spawn(accept(door, socket, present.clone(), tasks.clone(), stop.clone()));
         }
-        tasks.spawn(renew(present.clone(), stop));
         Ok(Listeners { addresses, doors, present })
     }
 
@@ -246,16 +243,6 @@ impl Listeners {
         let page = present.page;
         let config = bound(config, &self.addresses);
         *present = Arc::new(Present::new(shared, config, domains, features, page));
-    }
-}
-
-/// A self-signed certificate is made anew before it expires, however long the server runs.
-async fn renew(present: Arc<RwLock<Arc<Present>>>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(RENEW)).await.is_some() {
-        let now = present.read().clone();
-        if let Err(error) = now.shared.tls.reload(&now.config.tls, &now.domains) {
-            warn!(%error, "cannot read the certificates");
-        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Certificates: one per domain, chosen by SNI, made on first start where none is given, exchanged without a restart.
 
-use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -8,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rcgen::{CertificateParams, KeyPair};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
@@ -17,18 +16,27 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{ServerConfig, version};
 use starling_jid::BareJid;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::certificate::{self, Certificate};
-use crate::config::{CertificateFiles, TlsConfig};
+use crate::config::TlsConfig;
 use crate::error::Error;
+use crate::shown::Shown;
 
 /// RFC 9266 §4.2.
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
+
+/// How often it is looked whether the files of a certificate have changed.
+const LOOKED_EVERY: Duration = Duration::from_secs(2);
+/// How often all is read again: a self-signed certificate is made anew before it expires, however long the server runs.
+const RENEWED_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// What the listeners need to speak TLS.
 #[derive(Debug)]
 pub struct Tls {
     certificates: Arc<Certificates>,
+    source: Mutex<Source>,
     data_dir: PathBuf,
     /// For STARTTLS.
     pub(crate) starttls: Arc<ServerConfig>,
@@ -38,16 +46,24 @@ pub struct Tls {
     pub(crate) https: Arc<ServerConfig>,
 }
 
+/// What the certificates in use were read for.
+#[derive(Debug, Clone)]
+struct Source {
+    config: TlsConfig,
+    domains: Vec<BareJid>,
+}
+
 impl Tls {
     /// Reads the configured certificates; a domain without one gets a self-signed one under `data_dir/tls`.
     pub fn open(config: &TlsConfig, domains: &[BareJid], data_dir: &Path) -> Result<Tls, Error> {
-        let loaded = load(config, domains, data_dir)?;
+        let loaded = Shown::load(config, domains, data_dir)?;
         let certificates = Arc::new(Certificates { present: RwLock::new(Arc::new(loaded)) });
         let server = |alpn: &[&[u8]]| server_config(certificates.clone(), alpn).map(Arc::new);
         Ok(Tls {
             starttls: server(&[])?,
             direct: server(&[b"xmpp-client"])?,
             https: server(&[b"http/1.1"])?,
+            source: Mutex::new(Source { config: config.clone(), domains: domains.to_vec() }),
             data_dir: data_dir.to_owned(),
             certificates,
         })
@@ -60,31 +76,65 @@ impl Tls {
 
     /// Reads the certificates again, for handshakes from now on. On an error the present ones stay.
     pub fn reload(&self, config: &TlsConfig, domains: &[BareJid]) -> Result<(), Error> {
-        let loaded = load(config, domains, &self.data_dir)?;
+        let mut source = self.source.lock(); // one at a time
+        let loaded = Shown::load(config, domains, &self.data_dir)?;
         *self.certificates.present.write() = Arc::new(loaded);
+        *source = Source { config: config.clone(), domains: domains.to_vec() };
         Ok(())
+    }
+
+    /// Until when the certificates hold that are shown now, by domain.
+    pub fn expiries(&self) -> Vec<(String, SystemTime)> {
+        self.certificates.present.read().expiries()
+    }
+
+    /// Takes up files that have changed, within seconds, and has `changed` say so, until `stop`. Who is connected already notices
+    /// nothing.
+    pub async fn watch(self: Arc<Tls>, changed: impl Fn(&Tls), stop: CancellationToken) {
+        let mut clock = tokio::time::interval(LOOKED_EVERY);
+        let mut renewed = tokio::time::Instant::now();
+        while stop.run_until_cancelled(clock.tick()).await.is_some() {
+            let is_due = renewed.elapsed() >= RENEWED_EVERY;
+            if is_due {
+                renewed = tokio::time::Instant::now();
+            }
+            let tls = self.clone();
+            let looked = tokio::task::spawn_blocking(move || if is_due { tls.renew() } else { tls.follow() });
+            if looked.await.is_ok_and(|is_news| is_news) {
+                changed(&self);
+            }
+        }
+    }
+
+    /// Takes up files that have changed, each domain's for itself; whether there is news.
+    fn follow(&self) -> bool {
+        let _one_at_a_time = self.source.lock();
+        let present = self.certificates.present.read().clone();
+        let Some(followed) = present.followed() else { return false };
+        *self.certificates.present.write() = Arc::new(followed);
+        true
+    }
+
+    fn renew(&self) -> bool {
+        let Source { config, domains } = self.source.lock().clone();
+        let read = self.reload(&config, &domains);
+        if let Err(error) = &read {
+            warn!(%error, "cannot read the certificates");
+        }
+        read.is_ok()
     }
 }
 
 /// The certificates in use.
 #[derive(Debug)]
 struct Certificates {
-    present: RwLock<Arc<Loaded>>,
-}
-
-#[derive(Debug)]
-struct Loaded {
-    by_domain: HashMap<String, Arc<CertifiedKey>>,
-    first: Option<Arc<CertifiedKey>>, // for clients that name no domain
+    present: RwLock<Arc<Shown>>,
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let loaded = self.present.read().clone();
-        hello
-            .server_name()
-            .and_then(|name| loaded.by_domain.get(&name.to_ascii_lowercase()).cloned())
-            .or_else(|| loaded.first.clone())
+        let shown = self.present.read().clone();
+        shown.certified(hello.server_name())
     }
 }
 
@@ -99,23 +149,6 @@ fn server_config(certificates: Arc<Certificates>, alpn: &[&[u8]]) -> Result<Serv
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     config.send_tls13_tickets = 1;
     Ok(config)
-}
-
-fn load(config: &TlsConfig, domains: &[BareJid], data_dir: &Path) -> Result<Loaded, Error> {
-    let mut loaded = Loaded { by_domain: HashMap::new(), first: None };
-    let now = SystemTime::now();
-    for domain in domains {
-        let name = domain.as_str();
-        let (certificate, key) = match config.certificates.get(name) {
-            Some(files) => (files.certificate.clone(), files.key.clone()),
-            None => self_signed(name, data_dir, now)?,
-        };
-        let certified = Arc::new(read(&certificate, &key)?);
-        certificate::warn_if_refused(name, &CertificateFiles { certificate, key }, now);
-        loaded.first.get_or_insert_with(|| certified.clone());
-        loaded.by_domain.insert(certificate::on_the_wire(name), certified);
-    }
-    Ok(loaded)
 }
 
 pub(crate) fn read(certificate: &Path, key: &Path) -> Result<CertifiedKey, Error> {
@@ -144,7 +177,11 @@ const SLACK: Duration = Duration::from_secs(24 * 3600);
 
 /// The files of a self-signed ECDSA P-256 certificate, made if they are not there yet; near its end it is made anew, with
 /// the same key.
-fn self_signed(domain: &str, data_dir: &Path, now: SystemTime) -> Result<(PathBuf, PathBuf), Error> {
+pub(crate) fn self_signed(
+    domain: &str,
+    data_dir: &Path,
+    now: SystemTime,
+) -> Result<(PathBuf, PathBuf), Error> {
     let files = certificate::files_of(&TlsConfig::default(), domain, data_dir);
     let exists = files.certificate.exists() && files.key.exists();
     if exists && !certificate::inspect(&files).is_ok_and(|known| is_due(&known, now)) {
@@ -223,7 +260,7 @@ mod tests {
         let data_dir = directory("idn");
         let domains = ["bücher.example", "127.0.0.1", "[::1]"].map(|domain| BareJid::new(domain).unwrap());
         let tls = Tls::open(&TlsConfig::default(), &domains, &data_dir).unwrap();
-        assert!(tls.certificates.present.read().by_domain.contains_key("xn--bcher-kva.example"));
+        assert!(tls.certificates.present.read().is_for("xn--bcher-kva.example"));
         for domain in &domains {
             let files = certificate::files_of(&TlsConfig::default(), domain.as_str(), &data_dir);
             let made = certificate::inspect(&files).unwrap();

@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
-use starling_connection_manager::{Hub, files_of, inspect};
+use starling_connection_manager::{Hub, Tls};
 use starling_im::Pipeline;
 use tokio_util::sync::CancellationToken;
-
-use crate::config::Config;
 
 /// How often it is looked at: what Prometheus asks for is never older.
 const EVERY: Duration = Duration::from_secs(10);
@@ -41,16 +39,14 @@ pub(crate) async fn watch(pipeline: Option<Arc<Pipeline>>, hub: Option<Arc<Hub>>
     }
 }
 
-/// Until when the certificates hold; to be said again when they change.
-pub(crate) fn certificates(config: &Config) {
+/// Until when the certificates hold that this process shows; to be said again when they change.
+pub(crate) fn certificates(tls: &Tls) {
     describe_gauge!(
         "tls_cert_expiry_seconds",
-        "When the certificate of a domain expires, in seconds since 1970"
+        "When the certificate that is shown for a domain expires, in seconds since 1970"
     );
-    for domain in &config.domains {
-        if let Ok(certificate) = inspect(&files_of(&config.tls, domain, &config.data_dir)) {
-            gauge!("tls_cert_expiry_seconds", "domain" => domain.clone()).set(seconds(certificate.not_after));
-        }
+    for (domain, until) in tls.expiries() {
+        gauge!("tls_cert_expiry_seconds", "domain" => domain).set(seconds(until));
     }
 }
 

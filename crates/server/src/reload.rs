@@ -52,19 +52,22 @@ pub(crate) struct Clients {
 }
 
 impl Reload {
+    /// What is shown to clients, or else to administrators.
+    pub(crate) fn tls(&self) -> Option<&Arc<Tls>> {
+        let of_clients = self.clients.as_ref().map(|clients| &clients.tls);
+        of_clients.or_else(|| self.api.as_ref()?.tls.as_ref())
+    }
+
     /// Reads the configuration again; on an error the former one holds as a whole. The keys that have changed
     /// and need a restart are the answer.
     pub(crate) fn reload(&self) -> Result<Vec<String>> {
         let config = self.origin.load()?;
         let served = assemble::domains(&config)?;
-        if let Some(clients) = &self.clients {
-            clients.tls.reload(&config.tls, &served).context("certificates")?;
-            crate::metrics::certificates(&config);
+        if let Some(tls) = self.tls() {
+            tls.reload(&config.tls, &served).context("certificates")?;
+            crate::metrics::certificates(tls);
         }
         if let Some(api) = &self.api {
-            if let Some(tls) = &api.tls {
-                tls.reload(&config.tls, &served).context("certificates")?;
-            }
             let read = api.guard.reload(&config.api, &config.domains);
             read.map_err(|invalid| anyhow::anyhow!("api.{}: {}", invalid.field, invalid.why))?;
         }

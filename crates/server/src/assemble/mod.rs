@@ -218,7 +218,10 @@ pub(crate) async fn assemble(
     let domains = routing.as_ref().map(|routing| routing.domains.clone());
     let (tracer, doorkeeper) = (base.tracer.clone(), api.as_ref().map(|api| api.keeper.clone()));
     let reload = Reload { origin, running: config.clone(), log, domains, clients, tracer, api: doorkeeper };
-    crate::metrics::certificates(config);
+    if let Some(tls) = reload.tls() {
+        crate::metrics::certificates(tls);
+        base.services.spawn(tls.clone().watch(crate::metrics::certificates, base.stop.clone()));
+    }
     base.services.spawn(crate::metrics::watch(
         routing.as_ref().map(|routing| routing.pipeline.clone()),
         hub.clone(),

@@ -23,6 +23,7 @@ mod nodes;
 mod quickstart;
 mod receiver;
 mod reload;
+mod renewal;
 mod starling;
 mod stop;
 mod store;

@@ -40,7 +40,7 @@ fn one(config: &Config, domain: &str) -> Finding {
         left.as_secs() / DAY,
         if certificate.self_signed { "; it is self-signed, clients will ask about it" } else { "" }
     );
-    let soon = || ("it expires soon".to_owned(), "get a new one, then `starling ctl config reload`");
+    let soon = || ("it expires soon".to_owned(), "get a new one: the server shows it within seconds");
     let refused = certificate.refused(domain, now).map(|refused| (refused.to_string(), refused.mend()));
     let trouble = refused.or_else(|| (left < SOON).then(soon));
     Finding::of(CHECK, what, trouble)

@@ -95,6 +95,7 @@ pub(crate) fn status(tracer: &Tracer) -> TraceAnswer {
     TraceAnswer {
         has_receiver: tracer.has_receiver(),
         rate,
+        account_hashes: accounts.iter().map(trace::account_hash).collect(),
         accounts: accounts.iter().map(BareJid::to_string).collect(),
         most_per_second,
         ..TraceAnswer::default()

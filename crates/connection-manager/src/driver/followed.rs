@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use starling_ports::delivery::Outgoing;
 use starling_ports::ids::LogNumber;
 use starling_ports::ingress::Submitted;
-use starling_ports::trace::{Context, Kind, Sampled, Span, Tracer};
+use starling_ports::trace::{Context, Kind, Sampled, Span, Tracer, account_hash};
 use tracing::debug;
 
 use super::{Driver, Held};
@@ -45,7 +45,7 @@ impl Followed {
         span.set("xmpp.stanza", submitted.draft.kind().as_str());
         span.set("messaging.message.body.size", submitted.draft.children().len());
         if let Sampled::Account(account) = why {
-            span.set("xmpp.account", account.as_str()); // whoever asked for it has named it
+            span.set("xmpp.account.hash", account_hash(account).as_str());
         }
         let Context { trace, span: id, .. } = span.context();
         let (trace_id, span_id) = (format!("{trace:032x}"), format!("{id:016x}"));

@@ -112,3 +112,9 @@ fn a_process_without_a_receiver_hands_the_context_on_as_it_came() {
     let (from, tracer) = (Context { trace: 9, span: 8, arrived: None }, Tracer::default());
     assert_eq!(tracer.follow_on("route", Kind::Internal, &from).context(), from);
 }
+
+/// As `printf %s alice@example.org | sha256sum | cut -c 1-16` has it.
+#[test]
+fn an_account_is_named_by_its_hash() {
+    assert_eq!(account_hash(&BareJid::new("alice@example.org").unwrap()), "7a64adf28737ea90");
+}

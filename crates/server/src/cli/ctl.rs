@@ -170,7 +170,7 @@ enum Trace {
         /// From 0 to 1.
         rate: f64,
     },
-    /// Follow every stanza from or to an account; its spans name it.
+    /// Follow every stanza from or to an account. The answer has the hash by which its spans name it.
     Follow {
         /// Its bare JID.
         jid: String,

@@ -8,8 +8,16 @@ use crate::TelemetryError;
 /// Bounds of the histograms that measure time, from a fast fsync to a store that hangs.
 const SECONDS: &[f64] =
     &[0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0];
-/// Bounds of those that count requests.
-const REQUESTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+/// Bounds of those that count what goes together.
+const COUNTS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+/// Bounds of those that measure bytes, from a request for an ack to the biggest stanza that is taken unless the configuration says more.
+const BYTES: &[f64] = &[
+    64.0, 128.0, 256.0, 512.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 65536.0, 131_072.0,
+    262_144.0,
+];
+/// By the end of a name. A histogram without bounds would be a summary, which cannot be added up over processes.
+const BOUNDS: [(&str, &[f64]); 4] =
+    [("_seconds", SECONDS), ("_bytes", BYTES), ("_requests", COUNTS), ("_frames", COUNTS)];
 
 /// Everything counted in this process.
 #[derive(Clone)]
@@ -34,11 +42,9 @@ impl Metrics {
 
 /// Begins to count. Once a process.
 pub fn install() -> Result<Metrics, TelemetryError> {
-    let builder = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
-        .and_then(|builder| {
-            builder.set_buckets_for_metric(Matcher::Suffix("_requests".to_owned()), REQUESTS)
-        });
+    let builder = BOUNDS.iter().try_fold(PrometheusBuilder::new(), |builder, (end, bounds)| {
+        builder.set_buckets_for_metric(Matcher::Suffix((*end).to_owned()), bounds)
+    });
     let installed = builder.unwrap_or_default().install_recorder().map_err(|_| TelemetryError::Twice)?;
     describe_counter!("starling_log_lines_lost_total", "Log lines that came faster than they were read");
     counter!("starling_log_lines_lost_total").increment(0);

@@ -1,6 +1,6 @@
 //! Where metrics get their names: in the `metrics.rs` of their crate, each described.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     File, Findings,
@@ -15,6 +15,8 @@ const DESCRIBED: [&str; 3] = ["describe_counter", "describe_gauge", "describe_hi
 pub(crate) struct Metric {
     pub(crate) name: String,
     pub(crate) kind: String,
+    /// The keys of its labels.
+    pub(crate) labels: BTreeSet<String>,
     pub(crate) about: String,
     pub(crate) package: String,
 }
@@ -46,11 +48,13 @@ pub fn metric_names(files: &[File]) -> Findings {
 pub(crate) fn declared(files: &[File]) -> Vec<Metric> {
     let mut found = Vec::new();
     for file in files.iter().filter(|file| declares(file)) {
-        let kinds = kinds(files, file.package());
+        let used = used(files, file.package());
         let mut named: BTreeMap<String, (String, String)> = BTreeMap::new();
+        let mut labels: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (at, name, value) in constants(&file.text) {
-            if let Some(kind) = kinds.get(name) {
+            if let Some((kind, keys)) = used.get(name) {
                 named.entry(value.to_owned()).or_insert_with(|| (kind.clone(), about(&file.text, at)));
+                labels.entry(value.to_owned()).or_default().extend(keys.clone());
             }
         }
         for call in calls(&without(&file.text, Part::Comment), &COUNTED) {
@@ -58,6 +62,7 @@ pub(crate) fn declared(files: &[File]) -> Vec<Metric> {
                 let describe =
                     || (call.name.to_owned(), about(&file.text, line_start(&file.text, call.line)));
                 named.entry(name.to_owned()).or_insert_with(describe);
+                labels.entry(name.to_owned()).or_default().extend(keys(&call.arguments));
             }
         }
         for call in calls(&without(&file.text, Part::Comment), &DESCRIBED) {
@@ -69,6 +74,7 @@ pub(crate) fn declared(files: &[File]) -> Vec<Metric> {
         }
         let package = file.package().to_owned();
         found.extend(named.into_iter().map(|(name, (kind, about))| Metric {
+            labels: labels.remove(&name).unwrap_or_default(),
             name,
             kind,
             about,
@@ -83,16 +89,25 @@ fn declares(file: &File) -> bool {
     file.is_source() && file.path.ends_with("/metrics.rs")
 }
 
-/// What the constants of a crate are counted as: the last part of the path in `counter!(metrics::ACCEPTS)`.
-fn kinds(files: &[File], package: &str) -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
+/// What the constants of a crate are counted as, and with which labels: the last part of the path in `counter!(metrics::ACCEPTS)`.
+fn used(files: &[File], package: &str) -> BTreeMap<String, (String, BTreeSet<String>)> {
+    let mut found: BTreeMap<String, (String, BTreeSet<String>)> = BTreeMap::new();
     for file in files.iter().filter(|file| file.is_source() && file.package() == package) {
         for call in calls(&without(&file.text, Part::Comment), &COUNTED) {
-            let constant = call.arguments.first().and_then(|path| path.rsplit("::").next());
-            found.extend(constant.map(|constant| (constant.to_owned(), call.name.to_owned())));
+            if let Some(constant) = call.arguments.first().and_then(|path| path.rsplit("::").next()) {
+                let (kind, labels) = found.entry(constant.to_owned()).or_default();
+                call.name.clone_into(kind);
+                labels.extend(keys(&call.arguments));
+            }
         }
     }
     found
+}
+
+/// Of the labels of a call: `"reason" => why`.
+fn keys(arguments: &[&str]) -> Vec<String> {
+    let key = |argument: &&str| literal(argument.split_once("=>")?.0.trim()).map(str::to_owned);
+    arguments.iter().skip(1).filter_map(key).collect()
 }
 
 /// `const NAME: &str = "value";` with the place of its line.
@@ -149,7 +164,10 @@ mod tests {
 
     #[test]
     fn constants_and_literals_are_declared_with_their_doc() {
-        let user = file("crates/a/src/a.rs", "//! A.\ncounter!(crate::metrics::ACCEPTS).increment(1);\n");
+        let user = file(
+            "crates/a/src/a.rs",
+            "//! A.\ncounter!(crate::metrics::ACCEPTS, \"listener\" => kind.as_str()).increment(1);\n",
+        );
         let files = [user, file("crates/a/src/metrics.rs", DECLARATION)];
 
         let found = declared(&files);
@@ -157,6 +175,8 @@ mod tests {
             found.iter().map(|metric| metric.name.as_str()).collect::<Vec<_>>(),
             ["xmpp_cm_accepts_total", "xmpp_cm_refused_total"]
         );
+        let labels: Vec<&BTreeSet<String>> = found.iter().map(|metric| &metric.labels).collect();
+        assert_eq!(labels, [&BTreeSet::from(["listener".to_owned()]), &BTreeSet::new()]);
         assert_eq!((found[0].kind.as_str(), found[0].about.as_str()), ("counter", "Sockets accepted."));
         assert_eq!(found[1].about, "Stanzas refused.");
         assert!(metric_names(&files).is_empty());

@@ -77,15 +77,17 @@ fn doap(protocols: &[Protocol]) -> String {
 fn metrics(files: &[File]) -> String {
     let mut page = String::from(
         "# Metrics\n\nMade by `make docs` from the `metrics.rs` of each crate.\n\n\
-         | Name | Kind | What it counts | Crate |\n|---|---|---|---|\n",
+         | Name | Kind | Labels | What it counts | Crate |\n|---|---|---|---|---|\n",
     );
     for metric in declared(files) {
         let package = metric.package.trim_start_matches("crates/");
+        let labels: Vec<String> = metric.labels.iter().map(|key| format!("`{key}`")).collect();
         let _ = writeln!(
             page,
-            "| `{}` | {} | {} | `{package}` |",
+            "| `{}` | {} | {} | {} | `{package}` |",
             metric.name,
             metric.kind,
+            labels.join(", "),
             metric.about.replace('|', "\\|")
         );
     }

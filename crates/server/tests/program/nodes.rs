@@ -109,6 +109,9 @@ async fn what_each_process_counts_is_added_up() {
         alice.write("<message to='bob@localhost/desk'><body>x</body></message>").await.unwrap();
         bob.element("message").await.unwrap();
     }
+    for admin in &cluster.admin {
+        crate::admin::assert_documented(&crate::admin::get(*admin, "/metrics").await.1);
+    }
     let same = async || {
         let counts = cluster.asked("GET", "/v1/nodes/counts", "").await.json();
         if names(&counts["nodes"], "node") != NAMES || counts["missing"] != json!([]) {

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
+use starling_connection_manager::Descriptors;
 use starling_testkit::{Connection, Received, Server, ServerOptions, TlsOptions};
 use tokio::net::TcpStream;
 
@@ -108,6 +109,35 @@ async fn strangers_take_nothing_that_the_server_needs() {
     let mut bob = Connection::open(server.plain()).await.unwrap();
     bob.login("localhost", "bob1", "secret").await.unwrap();
     bob.bind("desk").await.unwrap();
+}
+
+/// Not to be ready would cost it those who are in: docs/adr/0023-full-and-ready.md.
+#[tokio::test]
+async fn a_server_whose_places_are_all_taken_stays_ready_and_says_so_to_who_comes() {
+    let options = ServerOptions {
+        config: "[im]\nmax-sessions = 0\n[limits]\nlogins-at-once = 0\n".to_owned(),
+        data_dir: None,
+    };
+    let server = Server::start_limited(Path::new(PROGRAM), &options, FEW).await.unwrap();
+    ctl(&server, &["user", "add", "alice@localhost", "secret"]);
+    let places = usize::try_from(Descriptors(Some(FEW)).clients().unwrap()).unwrap();
+    let mut clients = Vec::new();
+    for n in 0..places {
+        let mut client = Connection::open(server.plain()).await.unwrap();
+        client.login("localhost", "alice", "secret").await.unwrap();
+        client.bind(&format!("device-{n}")).await.unwrap();
+        clients.push(client);
+    }
+    for _ in 0..3 {
+        assert_eq!(refusal(&server, "c2s").await, "resource-constraint");
+        assert_eq!(get(server.address("admin").unwrap(), "/readyz").await, (200, "ok\n".to_owned()));
+    }
+    drop(clients.pop());
+    until("there is room again", async || {
+        let mut late = Connection::open(server.plain()).await.unwrap();
+        greeted(&mut late).await
+    })
+    .await;
 }
 
 #[tokio::test]

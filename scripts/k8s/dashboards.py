@@ -34,6 +34,7 @@ CPU = ("CPU", "short", [(rate("process_cpu_seconds_total", by=POD), BY)])
 MEMORY = ("Memory", "bytes", [(gauge("process_resident_memory_bytes", by=POD), BY)])
 THREADS = ("Threads that are busy", "percentunit",
            [(over(rate("tokio_busy_seconds_total", by=POD), gauge("tokio_workers", by=POD)), BY)])
+TASKS = ("Tasks", "short", [(gauge("tokio_alive_tasks", by=POD), BY)])
 QUEUE = ("Tasks that wait for a thread", "short", [(gauge("tokio_global_queue_depth", by=POD), BY)])
 DELIVERY = ("From commit to the receiver's node", "s", quantiles("xmpp_message_delivery_duration_seconds", ',path="live"'))
 ACK = ("From reading to durable", "s", quantiles("xmpp_ack_latency_seconds"))
@@ -54,19 +55,26 @@ BOARDS = {
         RESUMES, CPU, MEMORY,
         ("Versions", "short", [('count by (version, component) (starling_build_info{job=~"$job"})', "{{component}} {{version}}")]),
         ("Certificates: days left", "d", [('(min by (domain) (tls_cert_expiry_seconds{job=~"$job"}) - time()) / 86400', "{{domain}}")]),
+        ("Commands of administrators a second", "ops", [(rate("starling_admin_commands_total", by="outcome"), "{{outcome}}")]),
+        ("Spans sent and lost a second", "ops", [(rate("starling_spans_sent_total"), "sent"),
+                                                 (rate("starling_spans_lost_total", by="reason"), "lost: {{reason}}")]),
+        ("Log lines lost a second", "ops", [(rate("starling_log_lines_lost_total", by=POD), BY)]),
     ]),
     "managers": ("Connection managers", [
         CONNECTIONS,
         ("Streams", "short", [(gauge("xmpp_cm_streams", by="state"), "{{state}}")]),
         ACCEPTS,
         ("Refused connections a second", "ops", [(rate("xmpp_cm_rejects_total", by="reason"), "{{reason}}")]),
+        ("Streams ended with an error, a second", "ops", [(rate("xmpp_stream_errors_total", by="condition"), "{{condition}}")]),
         ("Stanzas read a second", "ops", [(rate("xmpp_stanza_received_total", by="kind"), "{{kind}}")]),
         ("Stanzas written a second", "ops", [(rate("xmpp_stanza_sent_total", by="kind"), "{{kind}}")]),
         ("Mean size of a stanza", "bytes", [(over(rate("xmpp_stanza_size_bytes_sum", by="kind, direction"),
                                                   rate("xmpp_stanza_size_bytes_count", by="kind, direction")), "{{kind}} {{direction}}")]),
+        ("Size that 99% of stanzas do not pass", "bytes", [(p(0.99, "xmpp_stanza_size_bytes", by=", kind, direction"), "{{kind}} {{direction}}")]),
         ACK,
         ("Stanzas that wait until a client reads", "short", [(gauge("xmpp_outbound_queue_stanzas", by=POD), BY)]),
         ("Bytes that wait so", "bytes", [(gauge("xmpp_outbound_queue_bytes", by=POD), BY)]),
+        ("Bytes kept for clients, until written or acknowledged", "bytes", [(gauge("xmpp_cm_kept_bytes", by=POD), BY)]),
         ("Too much for a slow client, left in its log, a second", "ops", [(rate("xmpp_outbound_overflows_total", by=POD), BY)]),
         ("Calls of session routers, p99", "s", [(p(0.99, "rpc_client_call_duration_seconds", by=", method"), "{{method}}")]),
         ("Calls of session routers that went wrong, a second", "ops",
@@ -76,7 +84,7 @@ BOARDS = {
                                                                      (rate("xmpp_cm_registered_again_total"), "registered again")]),
         ("Sessions given up a second", "ops", [(rate("starling_link_lapsed_total", by=POD), BY)]),
         ("File descriptors", "short", [(gauge("process_open_fds", by=POD), BY)]),
-        CPU, MEMORY, THREADS, QUEUE,
+        CPU, MEMORY, THREADS, TASKS, QUEUE,
     ]),
     "routers": ("Session routers", [
         ("A batch: decide, commit, store, push", "s", quantiles("xmpp_route_duration_seconds")),
@@ -93,7 +101,7 @@ BOARDS = {
         ("Calls answered, p99", "s", [(p(0.99, "rpc_server_call_duration_seconds", by=", method"), "{{method}}")]),
         ("Calls answered a second", "ops", [(rate("rpc_server_call_duration_seconds_count", by="method, status"), "{{method}} {{status}}")]),
         ("Frames of a batch", "short", [(over(rate("starling_link_batch_frames_sum", by=POD), rate("starling_link_batch_frames_count", by=POD)), BY)]),
-        CPU, MEMORY, THREADS, QUEUE,
+        CPU, MEMORY, THREADS, TASKS, QUEUE,
     ]),
     "stores": ("Stores", [
         ("Redis, p99 by operation", "s", [(p(0.99, "starling_redis_request_duration_seconds", by=", operation"), "{{operation}}")]),
@@ -101,6 +109,7 @@ BOARDS = {
         ("Redis, failures a second", "ops", [(rate("starling_redis_failures_total", by="operation"), "{{operation}}")]),
         ("Redis, conflicts and new connections a second", "ops", [(rate("starling_redis_conflicts_total"), "conflicts"),
                                                                   (rate("starling_redis_connections_total"), "connections")]),
+        ("Redis, what routers keep of accounts' logs", "bytes", [(gauge("starling_redis_kept_bytes", by=POD), BY)]),
         ("CQL, p99 by operation", "s", [(p(0.99, "starling_cql_request_duration_seconds", by=", operation"), "{{operation}}")]),
         ("CQL, statements a second", "ops", [(rate("starling_cql_request_duration_seconds_count", by="operation"), "{{operation}}")]),
         ("CQL, failures a second", "ops", [(rate("starling_cql_failures_total", by="operation"), "{{operation}}")]),

@@ -21,7 +21,7 @@ OF_PROMETHEUS = {"up"}
 WORDS = {
     "sum", "max", "min", "count", "by", "on", "and", "or", "unless", "rate", "increase", "changes", "absent", "time", "deriv", "min_over_time",
     "last_over_time", "histogram_quantile", "job", "instance", "le", "pod", "component", "reason", "kind", "direction", "operation", "outcome",
-    "result", "state", "version", "domain", "namespace", "what", "method", "status",
+    "result", "condition", "state", "version", "domain", "namespace", "what", "method", "status",
 }
 
 
@@ -80,6 +80,14 @@ class Metrics(unittest.TestCase):
                     self.assertIn(base, known)
                     if base != name:
                         self.assertEqual(known[base], "histogram", name)
+
+    def test_every_metric_is_in_a_dashboard(self):
+        shown = set()
+        for text in dashboards.texts().values():
+            for panel in json.loads(text)["panels"]:
+                shown |= set().union(*(named(target["expr"]) for target in panel["targets"]))
+        shown |= {re.sub("_(bucket|count|sum)$", "", name) for name in shown}
+        self.assertEqual(set(reference()) - shown, set())
 
     def test_every_metric_that_a_page_names_exists(self):
         # Crates are named alike, and variables of other programs begin with a sign. Flags of compilers are none. What is gone, the changelog tells.

@@ -21,9 +21,9 @@ import dashboards
 STEP = 15
 # Counted from the first time on: where nothing of it happens, there is no series.
 ONLY_IF_IT_HAPPENS = {
-    "rpc_client_call_duration_seconds_count", "starling_cql_corrupt_rows_total", "starling_cql_failures_total", "starling_link_lapsed_total",
+    "rpc_client_call_duration_seconds_count", "starling_admin_commands_total", "starling_cql_corrupt_rows_total", "starling_cql_failures_total", "starling_link_lapsed_total",
     "starling_link_lost_total", "starling_link_refused_total", "starling_link_resent_total", "starling_link_undelivered_total",
-    "starling_redis_conflicts_total", "starling_redis_failures_total", "starling_store_failures_total", "xmpp_cm_dead_total",
+    "starling_redis_conflicts_total", "starling_redis_failures_total", "starling_spans_lost_total", "starling_spans_sent_total", "starling_store_failures_total", "xmpp_cm_dead_total",
     "xmpp_cm_registered_again_total", "xmpp_cm_rejects_total", "xmpp_outbound_overflows_total",
 }
 

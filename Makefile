@@ -168,7 +168,7 @@ docs: ## writes the pages that are made from the source
 	scripts/lib/docs.sh write
 
 .PHONY: ci
-ci: lint test ## what CI runs
+ci: lint test ## lint and test, before a change lands; CI runs `make test` alone
 
 .PHONY: k8s-e2e
 k8s-e2e: ## the chart on a real Kubernetes of two nodes, by hand, as root: half an hour, and builds for another the first time; E2E='install message' is less

@@ -385,6 +385,11 @@ class Network(unittest.TestCase):
                     for rule in policy["egress"]:
                         self.assertTrue(rule["ports"])
 
+    def test_the_image_names_the_ports_that_its_pods_open(self):
+        exposed = re.search(r"^EXPOSE (.*)$", (ROOT / "deploy/docker/Dockerfile").read_text(), re.M)[1]
+        opened = {port["containerPort"] for _, objects in everywhere() for _, _, spec in serving(objects) for port in container(spec)["ports"]}
+        self.assertEqual(opened, {int(port) for port in exposed.split()})
+
     def test_only_managers_reach_routers_and_only_routers_reach_stores(self):
         objects = rendered(CHART / "ci/autoscaled.yaml")
         [router, manager] = [named(objects, "NetworkPolicy", f"x-starling-{one}")["spec"] for one in ("router", "manager")]

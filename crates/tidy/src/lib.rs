@@ -22,7 +22,7 @@ pub use proto::protos;
 pub use text::{first_line_is_purpose, no_bare_allow, no_ignored_tests, no_todo, short_files};
 pub use threats::{faults, faults_page, threats, threats_page};
 pub use tree::{File, read, root};
-pub use xep::xep_lists;
+pub use xep::{xep_lists, xep_versions};
 
 /// What is wrong, one line each: `path:line: what`. Empty if the rule holds.
 pub type Findings = Vec<String>;

@@ -1,8 +1,8 @@
 //! The pages of the documentation that are made from the source, so that they cannot say anything else.
 
-use std::{collections::BTreeSet, fmt::Write as _, path::Path};
+use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
-use crate::{File, Findings, metrics::declared, proto, xep::Protocol};
+use crate::{File, Findings, metrics::declared, proto, xep::Protocol, xep::Support};
 
 /// A generated page.
 #[derive(Debug)]
@@ -16,9 +16,15 @@ pub struct Page {
 pub fn pages(files: &[File]) -> Vec<Page> {
     let protocols: Vec<Protocol> =
         files.iter().filter(|file| file.is_source()).filter_map(Protocol::of).collect();
+    let supports: BTreeMap<String, Support> = files
+        .iter()
+        .filter(|file| file.is_source())
+        .flat_map(|file| Support::of(file).0)
+        .map(|support| (support.xep.clone(), support))
+        .collect();
     vec![
-        Page { path: "docs/reference/xeps.md", text: xeps(&protocols) },
-        Page { path: "docs/doap.xml", text: doap(&protocols) },
+        Page { path: "docs/reference/xeps.md", text: xeps(&protocols, &supports) },
+        Page { path: "docs/doap.xml", text: doap(&supports) },
         Page { path: "docs/reference/metrics.md", text: metrics(files) },
         Page { path: "docs/reference/grpc.md", text: proto::page(files) },
     ]
@@ -35,7 +41,7 @@ pub fn stale(root: &Path, pages: &[Page]) -> Findings {
         .collect()
 }
 
-fn xeps(protocols: &[Protocol]) -> String {
+fn xeps(protocols: &[Protocol], supports: &BTreeMap<String, Support>) -> String {
     let is_test = |path: &str| path.contains("/tests/") || path.ends_with("/tests.rs");
     let mut sorted: Vec<&Protocol> = protocols.iter().filter(|protocol| !is_test(&protocol.path)).collect();
     // XEPs by number, then what an RFC alone describes.
@@ -43,17 +49,31 @@ fn xeps(protocols: &[Protocol]) -> String {
         (protocol.xeps.is_empty(), protocol.xeps.first(), &protocol.title, &protocol.path)
     });
     let mut page = String::from(
-        "# Protocols\n\nMade by `make docs` from the first line of each file that implements an extension or a part of an RFC.\n\n\
-         | What | Where |\n|---|---|\n",
+        "# Protocols\n\nMade by `make docs` from the first lines of each file that implements an extension or a part of an RFC. The version is that of the\n\
+         document which the code follows. Complete: nothing is known to lack of what a server must or should do by it.\n\n\
+         | XEP | Version | Status | What lacks, or is particular |\n|---|---|---|---|\n",
     );
+    for Support { xep, version, is_complete, note } in supports.values() {
+        let _ = writeln!(
+            page,
+            "| [XEP-{xep}](https://xmpp.org/extensions/xep-{xep}.html) | {version} | {} | {} |",
+            status(*is_complete),
+            note.replace('|', "\\|")
+        );
+    }
+    page.push_str("\n## Where they are\n\n| What | Where |\n|---|---|\n");
     for Protocol { title, path, .. } in sorted {
         let _ = writeln!(page, "| {} | [{path}](../../{path}) |", title.replace('|', "\\|"));
     }
     page
 }
 
-fn doap(protocols: &[Protocol]) -> String {
-    let numbers: BTreeSet<&String> = protocols.iter().flat_map(|protocol| &protocol.xeps).collect();
+fn status(is_complete: bool) -> &'static str {
+    if is_complete { "complete" } else { "partial" }
+}
+
+/// XEP-0453 §4.
+fn doap(supports: &BTreeMap<String, Support>) -> String {
     let mut page = String::from(concat!(
         "<?xml version='1.0' encoding='UTF-8'?>\n",
         "<!-- Made by `make docs`. -->\n",
@@ -63,12 +83,18 @@ fn doap(protocols: &[Protocol]) -> String {
         "  <Project>\n    <name>Starling</name>\n    <shortdesc>An XMPP server</shortdesc>\n",
         "    <programming-language>Rust</programming-language>\n",
     ));
-    for number in numbers {
+    for Support { xep, version, is_complete, note } in supports.values() {
         let _ = writeln!(
             page,
-            "    <implements><xmpp:SupportedXep><xmpp:xep rdf:resource='https://xmpp.org/extensions/xep-{number}.html'/>\
-             </xmpp:SupportedXep></implements>"
+            "    <implements><xmpp:SupportedXep>\n      <xmpp:xep rdf:resource='https://xmpp.org/extensions/xep-{xep}.html'/>\n      \
+             <xmpp:status>{}</xmpp:status>\n      <xmpp:version>{version}</xmpp:version>",
+            status(*is_complete)
         );
+        if !note.is_empty() {
+            let note = note.replace('&', "&amp;").replace('<', "&lt;").replace('`', "");
+            let _ = writeln!(page, "      <xmpp:note xml:lang='en'>{note}</xmpp:note>");
+        }
+        page.push_str("    </xmpp:SupportedXep></implements>\n");
     }
     page.push_str("  </Project>\n</rdf:RDF>\n");
     page
@@ -102,21 +128,34 @@ mod tests {
     #[test]
     fn pages_follow_the_source() {
         let files = [
-            file("crates/im/src/xep/ping.rs", "//! XEP-0199 XMPP Ping: an answer.\n"),
-            file("crates/im/src/xep/mam.rs", "//! XEP-0313 Message Archive Management: pages.\n"),
+            file(
+                "crates/im/src/xep/ping.rs",
+                "//! XEP-0199 XMPP Ping: an answer.\n//! Version 2.0.1 of XEP-0199: complete.\n",
+            ),
+            file(
+                "crates/im/src/xep/mam.rs",
+                "//! XEP-0313 Message Archive Management: pages.\n//! Version 1.1.3 of XEP-0313: partial; no `rooms` <yet>.\n",
+            ),
             file("crates/im/src/rules.rs", "//! RFC 6121 §8: where a stanza goes.\n"),
             file("crates/im/src/context.rs", "//! What a module sees.\n"),
         ];
         let pages = pages(&files);
 
-        let rows: Vec<&str> = pages[0].text.lines().skip(6).collect();
+        let (versions, places) = pages[0].text.split_once("\n## Where they are\n").unwrap();
+        assert!(versions.contains("xep-0199.html) | 2.0.1 | complete |  |\n"), "{versions}");
+        assert!(versions.contains("xep-0313.html) | 1.1.3 | partial | no `rooms` <yet> |\n"), "{versions}");
+        let rows: Vec<&str> = places.lines().skip(3).collect();
         assert_eq!(rows.len(), 3);
         assert!(
             rows[0].starts_with("| XEP-0199")
                 && rows[1].starts_with("| XEP-0313")
                 && rows[2].starts_with("| RFC 6121")
         );
-        assert!(pages[1].text.contains("xep-0199.html") && !pages[1].text.contains("xep-6121"));
+        let doap = &pages[1].text;
+        assert!(doap.contains("xep-0199.html") && !doap.contains("xep-6121"), "{doap}");
+        let part = "<xmpp:status>partial</xmpp:status>\n      <xmpp:version>1.1.3</xmpp:version>\n      \
+                    <xmpp:note xml:lang='en'>no rooms &lt;yet></xmpp:note>\n";
+        assert!(doap.contains(part), "{doap}");
     }
 
     #[test]

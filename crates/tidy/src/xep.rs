@@ -30,6 +30,75 @@ impl Protocol {
     }
 }
 
+/// What a file says of a XEP that its first line names: `//! Version 2.4 of XEP-0077: partial; no forms.`
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Support {
+    /// `0077`
+    pub(crate) xep: String,
+    /// Of the document that the code follows.
+    pub(crate) version: String,
+    /// Or else partial.
+    pub(crate) is_complete: bool,
+    /// What lacks, or what is particular.
+    pub(crate) note: String,
+}
+
+impl Support {
+    /// All of a file, and lines that look like one and are none.
+    pub(crate) fn of(file: &File) -> (Vec<Self>, Findings) {
+        let (mut found, mut strange) = (Vec::new(), Findings::new());
+        for (at, line) in file.text.lines().enumerate().take_while(|(_, line)| line.starts_with("//!")) {
+            let Some(said) = line.strip_prefix("//! Version ") else { continue };
+            match Self::read(said) {
+                Some(support) => found.push(support),
+                None => strange.push(format!(
+                    "{}:{}: is not like `Version 1.0 of XEP-NNNN: partial; what lacks.`",
+                    file.path,
+                    at + 1
+                )),
+            }
+        }
+        (found, strange)
+    }
+
+    fn read(said: &str) -> Option<Self> {
+        let (version, rest) = said.strip_suffix('.')?.split_once(" of XEP-")?;
+        let (xep, rest) = (number(rest)?, rest.get(4..)?.strip_prefix(": ")?);
+        let (status, note) = rest.split_once("; ").unwrap_or((rest, ""));
+        let is_version = version.split('.').all(|part| part.parse::<u16>().is_ok());
+        let is_complete = status == "complete";
+        // What is partial says what lacks.
+        let is_said = is_complete || (status == "partial" && !note.is_empty());
+        let (version, note) = (version.to_owned(), note.to_owned());
+        (is_version && is_said).then_some(Self { xep, version, is_complete, note })
+    }
+}
+
+/// Each XEP that a first line names has its version and its completeness in one of those files, once.
+pub fn xep_versions(files: &[File]) -> Findings {
+    let mut found = Findings::new();
+    let (mut named, mut said) = (BTreeSet::new(), Vec::new());
+    for file in files.iter().filter(|file| file.is_source()) {
+        let Some(protocol) = Protocol::of(file) else { continue };
+        let (supports, strange) = Support::of(file);
+        found.extend(strange);
+        for Support { xep, .. } in &supports {
+            if !protocol.xeps.contains(xep) {
+                found.push(format!("{}: its first line does not name XEP-{xep}", file.path));
+            }
+        }
+        named.extend(protocol.xeps);
+        said.extend(supports.into_iter().map(|support| support.xep));
+    }
+    for xep in named {
+        let times = said.iter().filter(|one| **one == xep).count();
+        if times != 1 {
+            found.push(format!("XEP-{xep}: {times} files say which version of it there is, not one"));
+        }
+    }
+    found
+}
+
 fn number(rest: &str) -> Option<String> {
     let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
     (digits.len() == 4).then_some(digits)
@@ -154,6 +223,28 @@ mod tests {
             after("crates/server/tests/stories/ping.rs", None),
             ["crates/im/src/xep/ping/mod.rs: has no story crates/server/tests/stories/ping.rs"]
         );
+    }
+
+    #[test]
+    fn a_version_is_said_once_by_a_file_that_names_the_xep() {
+        let one = |text: &str| file("crates/im/src/xep/ping.rs", text);
+        let good =
+            "//! XEP-0199 XMPP Ping: an answer.\n//!\n//! Version 2.0.1 of XEP-0199: complete.\n\nuse x;\n";
+        assert_eq!(xep_versions(&[one(good)]), Findings::new());
+        assert_eq!(
+            Support::of(&one(&good.replace("complete", "partial; s2c"))).0,
+            [Support { xep: "0199".into(), version: "2.0.1".into(), is_complete: false, note: "s2c".into() }]
+        );
+        for (wrong, findings) in [
+            (good.replace("//! Version 2.0.1 of XEP-0199: complete.\n", ""), 1),
+            (good.replace("complete", "partial"), 2),
+            (good.replace("2.0.1", "new"), 2),
+            (good.replace("of XEP-0199", "of XEP-0198"), 2),
+        ] {
+            assert_eq!(xep_versions(&[one(&wrong)]).len(), findings, "{wrong}");
+        }
+        let twice = [one(good), file("crates/stream/src/feature/ping.rs", good)];
+        assert_eq!(xep_versions(&twice), ["XEP-0199: 2 files say which version of it there is, not one"]);
     }
 
     #[test]

@@ -58,6 +58,11 @@ fn each_xep_has_its_file_its_line_and_its_story() {
 }
 
 #[test]
+fn each_xep_says_its_version_and_what_lacks() {
+    holds(tidy::xep_versions);
+}
+
+#[test]
 fn metrics_are_named_in_metrics_rs() {
     holds(tidy::metric_names);
 }

@@ -1,4 +1,6 @@
 //! XEP-0156 Discovering Alternative XMPP Connection Methods: where WebSocket and BOSH are.
+//!
+//! Version 1.4.0 of XEP-0156: complete.
 
 use http_body_util::Full;
 use hyper::body::Bytes;

@@ -1,4 +1,6 @@
 //! XEP-0191 Blocking Command: who is blocked neither reaches the user nor sees it.
+//!
+//! Version 1.3 of XEP-0191: complete.
 
 use std::sync::Arc;
 

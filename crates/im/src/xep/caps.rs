@@ -1,4 +1,6 @@
 //! XEP-0115 Entity Capabilities: a digest of what the server can do, told once a stream.
+//!
+//! Version 1.6.0 of XEP-0115: partial; the server tells its own, and passes on what clients tell of theirs without reading or leaving out any (§8.4).
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! XEP-0280 Message Carbons: a user's other devices see what one device sends and receives.
+//!
+//! Version 1.0.1 of XEP-0280: partial; errors are copied where they quote what they answer, so `urn:xmpp:carbons:rules:0` is not advertised.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! XEP-0203 Delayed Delivery: only the server says that it was the server that kept a message back.
+//!
+//! Version 2.0 of XEP-0203: complete.
 
 use std::sync::Arc;
 

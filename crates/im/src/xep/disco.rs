@@ -1,4 +1,8 @@
 //! XEP-0030 Service Discovery: what the server and its accounts can do; XEP-0128 and XEP-0157: whom to write to.
+//!
+//! Version 2.5.0 of XEP-0030: complete.
+//! Version 1.0.1 of XEP-0128: complete.
+//! Version 1.1.1 of XEP-0157: partial; addresses for abuse, admin, security and support, none for feedback, sales and status.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! XEP-0004 Data Forms: as much of them as the server writes and reads.
+//!
+//! Version 2.13.2 of XEP-0004: partial; the forms of archives and contact addresses, without `reported` and `item`.
 
 use starling_xml::{Element, ns};
 

@@ -1,4 +1,6 @@
 //! XEP-0106 JID Escaping: escaped names are names like any other.
+//!
+//! Version 1.1.1 of XEP-0106: complete.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! XEP-0012 Last Activity: when a contact went, and for how long the server has run.
+//!
+//! Version 2.0 of XEP-0012: complete.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,4 +1,6 @@
 //! XEP-0160 Offline Messages: what waits for an account until one of its devices has acknowledged it.
+//!
+//! Version 1.0.1 of XEP-0160: complete.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! XEP-0199 XMPP Ping: whether the other end is there.
+//!
+//! Version 2.0.1 of XEP-0199: complete.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! XEP-0049 Private XML Storage: XML that a client keeps on the server, for its own user only.
+//!
+//! Version 1.2 of XEP-0049: complete.
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! XEP-0334 Message Processing Hints: whether a message may be stored and copied, as its sender wishes.
+//!
+//! Version 1.0.0 of XEP-0334: complete.
 
 use std::sync::Arc;
 

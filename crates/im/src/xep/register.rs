@@ -1,4 +1,6 @@
 //! XEP-0077 In-Band Registration, of who has signed in: another password, or no account any more.
+//!
+//! Version 2.4 of XEP-0077: partial; user name and password are the only fields, without forms (§4) and redirection (§5).
 
 use std::sync::Arc;
 

@@ -1,4 +1,6 @@
 //! XEP-0059 Result Set Management: which page of a long result is wanted, and which one it is.
+//!
+//! Version 1.0 of XEP-0059: partial; no pages by index (§2.6), and the count only for who asks for nothing else.
 
 use std::sync::Arc;
 

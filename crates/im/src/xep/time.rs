@@ -1,4 +1,6 @@
 //! XEP-0202 Entity Time: what the server's clock says.
+//!
+//! Version 2.0 of XEP-0202: complete.
 
 use std::sync::Arc;
 

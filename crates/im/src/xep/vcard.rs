@@ -1,4 +1,6 @@
 //! XEP-0054 vcard-temp: the card that a user shows to others.
+//!
+//! Version 1.3.0 of XEP-0054: complete.
 
 use std::sync::Arc;
 

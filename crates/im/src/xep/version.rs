@@ -1,4 +1,6 @@
 //! XEP-0092 Software Version: which server this is, where the configuration lets it be told.
+//!
+//! Version 1.1 of XEP-0092: complete; the operating system is not told (§5).
 
 use std::sync::Arc;
 

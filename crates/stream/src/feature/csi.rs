@@ -1,4 +1,6 @@
 //! XEP-0352 Client State Indication: the client says whether anybody looks at it.
+//!
+//! Version 1.0.0 of XEP-0352: complete.
 
 use starling_xml::{Raw, ns};
 

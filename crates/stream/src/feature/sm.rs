@@ -1,4 +1,6 @@
 //! XEP-0198 Stream Management: counters of both directions, acknowledgements, resumption.
+//!
+//! Version 1.6.3 of XEP-0198: complete; no `location` is told, for a session is resumed anywhere, and the client's `max` is not looked at (both optional).
 
 use starling_ports::ids::{Handled, LogNumber, SessionId};
 use starling_ports::sessions::SmBase;

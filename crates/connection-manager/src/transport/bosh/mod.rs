@@ -1,4 +1,7 @@
 //! XEP-0124 BOSH, XEP-0206 XMPP over BOSH: a stream in HTTP requests, which a session of its own puts in order.
+//!
+//! Version 1.11.2 of XEP-0124: partial; one stream in a session (§16), and none to other servers by `route` (§7.1).
+//! Version 1.4 of XEP-0206: complete; XEP-0198 is not offered inside.
 
 mod body;
 mod keys;

@@ -1,4 +1,7 @@
 //! XEP-0313 Message Archive Management, XEP-0441 preferences: what is archived, and how its owner reads it.
+//!
+//! Version 1.1.3 of XEP-0313: partial; archives of accounts, since there are no rooms and no nodes.
+//! Version 0.2.0 of XEP-0441: complete.
 
 mod answer;
 mod preferences;

@@ -1,5 +1,7 @@
 //! XEP-0227 Portable Import/Export Format for XMPP-IM Servers: `starling import` takes over accounts from another server.
 //!
+//! Version 1.1 of XEP-0227: partial; without PEP nodes, but for the card and the picture in them, and of privacy lists what they block.
+//!
 //! The files are read twice: what is not XML is refused before anything is written. An account gets its keys last, so one without
 //! keys is one that an import has not finished, and the same command finishes it.
 

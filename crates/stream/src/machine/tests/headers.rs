@@ -1,4 +1,6 @@
 //! RFC 6120 §4.7, §4.8, §4.9: headers, and what is wrong with them; XEP-0170: what is offered when.
+//!
+//! Version 1.0 of XEP-0170: complete.
 
 use super::*;
 

@@ -1,6 +1,7 @@
 """What must hold for deploy/kustomize: it is made of the chart, and Kustomize builds the objects that the chart renders."""
 
 import functools
+import os
 import pathlib
 import re
 import subprocess
@@ -20,14 +21,42 @@ SAME = {
     "overlays/prod": ["base", "prod"],
     "overlays/embedded": ["embedded"],
 }
+DASHBOARDS = "deploy/helm/starling/files/dashboards"
+# The same for a folder with components put on it: those of the base's configuration.
+WITH = {
+    ("base", "deploy/kustomize/components/api"): ["base", "api"],
+    ("base", DASHBOARDS): ["base", "dashboards"],
+    ("overlays/prod", "deploy/kustomize/components/api", DASHBOARDS): ["base", "prod", "api", "dashboards"],
+}
 
 
 @functools.cache
 def built(name):
-    done = subprocess.run(["kustomize", "build", overlays.FOLDER / name], capture_output=True, text=True, timeout=120)
+    return run(overlays.FOLDER / name)
+
+
+@functools.cache
+def put_together(name, *components):
+    """As somebody else's folder does it."""
+    with tempfile.TemporaryDirectory() as folder:
+        # It knows folders by ways that do not begin at the root.
+        there = os.path.relpath(overlays.ROOT, os.path.realpath(folder))
+        said = {"resources": [f"{there}/deploy/kustomize/{name}"], "components": [f"{there}/{one}" for one in components]}
+        pathlib.Path(folder, "kustomization.yaml").write_text(yaml.safe_dump(said))
+        return run(folder)
+
+
+def run(folder):
+    done = subprocess.run(["kustomize", "build", folder], capture_output=True, text=True, timeout=120)
     if done.returncode:
         raise AssertionError(done.stderr)
     return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+
+def everything():
+    """What is built, with its name and the values of which the chart renders the same."""
+    found = [(name, built(name), values) for name, values in SAME.items()]
+    return found + [(" and ".join(names), put_together(*names), values) for names, values in WITH.items()]
 
 
 def by_name(objects):
@@ -59,20 +88,20 @@ class Overlays(unittest.TestCase):
     def test_what_is_there_was_made_of_the_chart_as_it_is(self):
         with tempfile.TemporaryDirectory() as folder:
             overlays.make(pathlib.Path(folder))
-            for name in ("base", "overlays"):
+            for name in overlays.MADE_FOLDERS:
                 self.assertEqual(files(overlays.FOLDER / name), files(pathlib.Path(folder, name)), "`make kustomize` makes it anew")
 
     def test_kustomize_builds_what_the_chart_renders(self):
-        for name, values in SAME.items():
-            ours, charts = by_name(renamed(built(name))), by_name(overlays.rendered(*values))
+        for name, objects, values in everything():
+            ours, charts = by_name(renamed(objects)), by_name(overlays.rendered(*values))
             self.assertEqual(sorted(ours), sorted(charts), name)
             for which, one in ours.items():
                 with self.subTest(f"{name}: {which}"):
                     self.assertEqual(one, charts[which])
 
     def test_every_object_is_valid_for_several_versions_of_kubernetes(self):
-        for name in SAME:
-            for one in built(name):
+        for name, objects, _ in everything():
+            for one in objects:
                 if one["apiVersion"].split("/")[0] in FOREIGN:
                     continue
                 for version in VERSIONS:
@@ -86,6 +115,28 @@ class Overlays(unittest.TestCase):
             mounted = {text for one in of_kind(built(name), "Deployment", "StatefulSet") for text in strings(one)}
             self.assertLessEqual(configurations, mounted, name)
 
+    def test_the_folder_of_the_guide_builds_with_the_configurations_in_it(self):
+        page = (overlays.ROOT / "docs/how-to/kubernetes.md").read_text()
+        texts = re.findall(r"^    # (chat/\S*kustomization.yaml)\n((?:    .*\n)+)", page, re.MULTILINE)
+        self.assertEqual(len(texts), 2)
+        with tempfile.TemporaryDirectory() as folder:
+            for name, text in texts:
+                there = os.path.relpath(overlays.ROOT, os.path.realpath(os.path.dirname(f"{folder}/{name}")))
+                os.makedirs(os.path.dirname(f"{folder}/{name}"), exist_ok=True)
+                text = re.sub("^    ", "", text, flags=re.MULTILINE)
+                pathlib.Path(folder, name).write_text(re.sub(r"(\.\./)+starling", there, text))
+            folder = f"{folder}/chat"
+            for part in ("manager", "router"):
+                pathlib.Path(folder, f"{part}.toml").write_text(f"# of the {part}\n")
+            objects = run(folder)
+        for part in ("manager", "router"):
+            [name] = [one["metadata"]["name"] for one in objects if overlays.is_configuration(one)
+                      and one["data"]["starling.toml"] == f"# of the {part}\n"]
+            [deployment] = [one for one in of_kind(objects, "Deployment") if one["metadata"]["name"] == f"starling-{part}"]
+            self.assertIn(name, set(strings(deployment)))
+            self.assertIn("registry.example.org/starling:0.1.0", set(strings(deployment)))
+        self.assertIn("starling-api", [one["metadata"]["name"] for one in of_kind(objects, "Service")])
+
     def test_there_is_no_secret_among_them(self):
-        for name in SAME:
-            self.assertEqual(of_kind(built(name), "Secret"), [], name)
+        for name, objects, _ in everything():
+            self.assertEqual(of_kind(objects, "Secret"), [], name)

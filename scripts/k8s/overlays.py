@@ -2,7 +2,8 @@
 """Makes deploy/kustomize of the chart: `overlays.py` writes it, helm must be in PATH. What differs between them stands in its values/.
 
 The base is what the chart renders of values/base.yaml; an overlay is what more it renders, and a patch for each object that is
-another one there. Configurations are files of a generator, so that pods are replaced when one changes.
+another one there; so is a component. Configurations are files of a generator, so that pods are replaced when one changes. The component of
+the dashboards lies beside their files, in the chart.
 """
 
 import pathlib
@@ -18,9 +19,12 @@ CHART = ROOT / "deploy/helm/starling"
 FOLDER = ROOT / "deploy/kustomize"
 NAMESPACE = "chat"
 OVERLAYS = ("dev", "prod")
+# What may be added to the base, or to an overlay of its configuration.
+COMPONENTS = ("api",)
 # An overlay of nothing: it has no object in common with the base.
 ALONE = "embedded"
 MADE = "# Made of the chart by `make kustomize`: change ../values or the chart instead.\n"
+MADE_FOLDERS = ("base", "components", "overlays")
 HELMS = ("app.kubernetes.io/managed-by", "helm.sh/chart")
 
 
@@ -91,6 +95,9 @@ def operations(before, after, *path):
     return found
 
 
+COMPONENT = {"apiVersion": "kustomize.config.k8s.io/v1alpha1", "kind": "Component"}
+
+
 class Dumper(yaml.SafeDumper):
     """Writes several lines as several lines."""
 
@@ -116,7 +123,7 @@ def write(folder, objects, kustomization):
     for name, those in kinds.items():
         (folder / name).write_text(MADE + text_of_all(those))
     resources = kustomization.pop("resources", []) + sorted(kinds)
-    said = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
+    said = COMPONENT if folder.parent.name == "components" else {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization"}
     whole = said | ({"resources": resources} if resources else {}) | kustomization
     (folder / "kustomization.yaml").write_text(MADE + text(whole))
 
@@ -148,7 +155,7 @@ def base(folder, values):
     return objects
 
 
-def overlay(folder, name, below):
+def overlay(folder, name, below, resources=("../../base",)):
     objects = {key(one): one for one in rendered("base", name)}
     before = {key(one): one for one in below}
     patches = []
@@ -162,7 +169,7 @@ def overlay(folder, name, below):
     changed = [one for which, one in objects.items() if which in before and one != before[which]]
     scratch = folder.parent / f".{name}"
     generators = generator(scratch, changed, "replace")
-    write(folder, new, {"resources": ["../../base"]} | generators | ({"patches": patches} if patches else {}))
+    write(folder, new, {"resources": list(resources)} | generators | ({"patches": patches} if patches else {}))
     for file in scratch.glob("*.toml"):
         file.rename(folder / file.name)
     if scratch.exists():
@@ -173,13 +180,15 @@ def make(folder):
     below = base(folder / "base", "base")
     for name in OVERLAYS:
         overlay(folder / "overlays" / name, name, below)
+    for name in COMPONENTS:
+        overlay(folder / "components" / name, name, below, ())
     base(folder / "overlays" / ALONE, ALONE)
 
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
         make(pathlib.Path(folder))
-        for made in ("base", "overlays"):
+        for made in MADE_FOLDERS:
             shutil.rmtree(FOLDER / made, ignore_errors=True)
             shutil.copytree(pathlib.Path(folder, made), FOLDER / made)
 

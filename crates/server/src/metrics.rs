@@ -50,6 +50,13 @@ pub(crate) fn certificates(tls: &Tls) {
     }
 }
 
+/// Nothing is shown for these any more. A series cannot be taken back: no alert compares with what is no number.
+pub(crate) fn no_certificates(domains: impl Iterator<Item = String>) {
+    for domain in domains {
+        gauge!("tls_cert_expiry_seconds", "domain" => domain).set(f64::NAN);
+    }
+}
+
 /// How far a drain has come: 0 where none is, 1 while it goes on, 2 when it is done; and what is left of what it sends elsewhere.
 pub(crate) fn drain(state: u8, sessions: Option<usize>, links: Option<usize>) {
     gauge!("starling_drain_state").set(f64::from(state));

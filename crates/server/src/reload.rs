@@ -64,7 +64,11 @@ impl Reload {
         let config = self.origin.load()?;
         let served = assemble::domains(&config)?;
         if let Some(tls) = self.tls() {
+            let before = tls.expiries().into_iter().map(|(domain, _)| domain);
             tls.reload(&config.tls, &served).context("certificates")?;
+            crate::metrics::no_certificates(
+                before.filter(|domain| !served.iter().any(|one| one.as_str() == domain)),
+            );
             crate::metrics::certificates(tls);
         }
         if let Some(api) = &self.api {

@@ -57,6 +57,13 @@ async fn domains_change_at_once() {
     assert_eq!(greeted(&server, "new.localhost").await, "features");
     assert_eq!(greeted(&server, "other.localhost").await, "host-unknown");
     ctl(&server, &["user", "add", "alice@new.localhost", "secret"]);
+    let (_, metrics) = crate::admin::get(server.address("admin").unwrap(), "/metrics").await;
+    let expiry = |domain: &str| {
+        let start = format!("tls_cert_expiry_seconds{{domain=\"{domain}\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&start)?.parse::<f64>().ok()).unwrap()
+    };
+    assert!(expiry("new.localhost") > 1.8e9, "{metrics}");
+    assert!(expiry("other.localhost").is_nan(), "no alert is about what is not served: {metrics}");
 }
 
 #[tokio::test]

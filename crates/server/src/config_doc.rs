@@ -43,6 +43,7 @@ const SECTIONS: &[Section] = &[
 const HEAD: &str = "# Configuration\n\nWritten by `make docs` from the code. One TOML file, given by `--config`; none is needed. A variable\n\
     `STARLING_` and the key's path in capitals, with `_` for dots and hyphens, wins over the file: `STARLING_LOG_LEVEL=debug`.\n\
     `starling config check` says what is wrong, with line and mend, and ends with 64; `starling config dump` shows what holds.\n\
+    `starling config doc --schema` prints a JSON Schema of the file, for editors.\n\
     `starling ctl config reload` or SIGHUP reads it again: `log.level`, `domains`, `[tls]`, `[limits]`, `[http]` (but for `page`), `[otlp]` (what is followed) and the tokens of `[api]` change at once (limits for\n\
     connections from then on), everything else with a restart. A time is written like `30s`, `5m`, `1h 30m` or `365d`.\n";
 

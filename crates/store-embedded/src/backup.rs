@@ -95,6 +95,7 @@ pub fn restore(backup: &Path, data_dir: &Path) -> Result<(), OpenError> {
     }
     // Under another name until it is whole and was read: half a store, or a damaged one, must not be taken for one.
     let half = data_dir.join("store.restoring");
+    let missing: Vec<&Path> = data_dir.ancestors().take_while(|one| !one.exists()).collect();
     let space = |error: std::io::Error| OpenError::new(&to, error, "check that the disk has space");
     remove(&half).and_then(|()| private::make_dir(&half)).map_err(space)?;
     let copied = copy_tree(&from, &half.join("store")).map_err(space);
@@ -103,6 +104,11 @@ pub fn restore(backup: &Path, data_dir: &Path) -> Result<(), OpenError> {
         .and_then(|()| fs::rename(half.join("store"), &to).map_err(space))
         .and_then(|()| fs::File::open(data_dir).and_then(|dir| dir.sync_all()).map_err(space));
     let removed = remove(&half).map_err(space);
+    if restored.is_err() {
+        for made in missing {
+            let _is_gone = fs::remove_dir(made); // what was put there meanwhile stays
+        }
+    }
     restored.and(removed)
 }
 

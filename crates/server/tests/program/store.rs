@@ -125,6 +125,24 @@ async fn a_store_that_cannot_be_opened_is_named_as_json() {
 }
 
 #[tokio::test]
+async fn a_damaged_copy_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let mut server = server_in(&directory.path().join("old"), "").await;
+    starling(&["store", "backup", "--data-dir", &path("old"), &path("copy")]).succeeded();
+    server.stop().await.unwrap();
+    std::fs::write(directory.path().join("copy/store/format"), "none").unwrap();
+    std::fs::create_dir(directory.path().join("there")).unwrap();
+    for place in ["there", "new", "new/deep"] {
+        let refused = starling(&["store", "restore", "--data-dir", &path(place), &path("copy")]);
+        assert_eq!(refused.code, Some(1), "{refused:?}");
+        assert!(refused.stderr.contains("nothing was changed"), "{refused:?}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path().join("there")).unwrap().count(), 0);
+    assert!(!directory.path().join("new").exists(), "a directory was made");
+}
+
+#[tokio::test]
 async fn a_store_in_use_is_not_checked_behind_its_back() {
     let directory = tempfile::tempdir().unwrap();
     let server = server_in(directory.path(), "").await;

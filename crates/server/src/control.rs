@@ -35,6 +35,7 @@ use tracing::warn;
 
 use crate::assemble::{Addresses, Routing};
 use crate::drain::Drain;
+use crate::metrics::Gauges;
 use crate::nodes::{Listed, Listing, Names, Own};
 use crate::reload::Reload;
 
@@ -62,6 +63,7 @@ pub(crate) struct Control {
     pub(crate) drain: Arc<Drain>,
     pub(crate) since: Instant,
     pub(crate) metrics: Metrics,
+    pub(crate) gauges: Arc<Gauges>,
 }
 
 impl Control {

@@ -1,36 +1,73 @@
 //! What is measured of the process as a whole. The only place that names these metrics.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use metrics::{counter, describe_counter, describe_gauge, gauge};
+use parking_lot::Mutex;
 use starling_connection_manager::{Hub, Tls};
 use starling_im::Pipeline;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 /// How often it is looked at: what Prometheus asks for is never older.
 const EVERY: Duration = Duration::from_secs(10);
+/// What an administrator asks for is never older; however many ask, it is counted no more often.
+const FRESH: Duration = Duration::from_secs(1);
+/// How long somebody who asks waits for the store of sessions; then the last count has to do.
+const COUNTED_WITHIN: Duration = Duration::from_secs(1);
 
-/// Looks at the process again and again, and at sessions where they are decided about, until `stop`.
-pub(crate) async fn watch(pipeline: Option<Arc<Pipeline>>, hub: Option<Arc<Hub>>, stop: CancellationToken) {
-    describe();
-    gauge!("starling_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
-    gauge!("process_start_time_seconds").set(seconds(SystemTime::now()));
-    let mut clock = tokio::time::interval(EVERY);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = clock.tick() => {}
+/// What is counted by looking at it, not as it happens.
+pub(crate) struct Gauges {
+    /// Where sessions are decided about.
+    pipeline: Option<Arc<Pipeline>>,
+    hub: Option<Arc<Hub>>,
+    looked: Mutex<Option<Instant>>,
+}
+
+impl Gauges {
+    pub(crate) fn new(pipeline: Option<Arc<Pipeline>>, hub: Option<Arc<Hub>>) -> Arc<Gauges> {
+        Arc::new(Gauges { pipeline, hub, looked: Mutex::default() })
+    }
+
+    /// Looks again and again until `stop`.
+    pub(crate) async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        describe();
+        gauge!("starling_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        gauge!("process_start_time_seconds").set(seconds(SystemTime::now()));
+        let mut clock = tokio::time::interval(EVERY);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = clock.tick() => {}
+            }
+            process();
+            runtime();
+            if let Some(hub) = &self.hub {
+                let (stanzas, bytes) = hub.waiting();
+                gauge!("xmpp_outbound_queue_stanzas").set(stanzas as f64);
+                gauge!("xmpp_outbound_queue_bytes").set(bytes as f64);
+                gauge!("xmpp_cm_kept_bytes").set(hub.kept() as f64);
+            }
+            self.sessions().await;
         }
-        process();
-        runtime();
-        if let Some(hub) = &hub {
-            let (stanzas, bytes) = hub.waiting();
-            gauge!("xmpp_outbound_queue_stanzas").set(stanzas as f64);
-            gauge!("xmpp_outbound_queue_bytes").set(bytes as f64);
-            gauge!("xmpp_cm_kept_bytes").set(hub.kept() as f64);
+    }
+
+    /// Looks at what the console shows, unless that was a moment ago.
+    pub(crate) async fn freshen(&self) {
+        {
+            let mut looked = self.looked.lock();
+            if looked.is_some_and(|at| at.elapsed() < FRESH) {
+                return;
+            }
+            *looked = Some(Instant::now());
         }
-        let Some(pipeline) = &pipeline else { continue };
+        memory();
+        let _is_late = timeout(COUNTED_WITHIN, self.sessions()).await;
+    }
+
+    async fn sessions(&self) {
+        let Some(pipeline) = &self.pipeline else { return };
         if let Ok(counted) = pipeline.context().count_sessions().await {
             gauge!("xmpp_sessions", "state" => "attached").set(counted.attached as f64);
             gauge!("xmpp_sessions", "state" => "waiting").set(counted.waiting as f64);
@@ -115,12 +152,16 @@ fn runtime() {
     gauge!("tokio_global_queue_depth").set(runtime.global_queue_depth() as f64);
 }
 
-fn process() {
+fn memory() {
     let page = rustix::param::page_size() as f64;
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     if let Some(pages) = statm.split(' ').nth(1).and_then(|pages| pages.parse::<f64>().ok()) {
         gauge!("process_resident_memory_bytes").set(pages * page);
     }
+}
+
+fn process() {
+    memory();
     if let Ok(entries) = std::fs::read_dir("/proc/self/fd") {
         gauge!("process_open_fds").set(entries.count() as f64);
     }

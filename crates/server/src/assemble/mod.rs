@@ -43,6 +43,7 @@ use crate::config::{Config, Mode};
 use crate::control::Control;
 use crate::drain::{Drain, Goes, Sockets};
 use crate::memory;
+use crate::metrics::Gauges;
 use crate::nodes::{self, Listing, Own};
 use crate::reload::Reload;
 
@@ -222,11 +223,8 @@ pub(crate) async fn assemble(
         crate::metrics::certificates(tls);
         base.services.spawn(tls.clone().watch(crate::metrics::certificates, base.stop.clone()));
     }
-    base.services.spawn(crate::metrics::watch(
-        routing.as_ref().map(|routing| routing.pipeline.clone()),
-        hub.clone(),
-        base.stop.clone(),
-    ));
+    let gauges = Gauges::new(routing.as_ref().map(|routing| routing.pipeline.clone()), hub.clone());
+    base.services.spawn(gauges.clone().watch(base.stop.clone()));
     base.services.spawn(drain.clone().tell(base.stop.clone()));
     if let Some(routing) = &routing {
         base.services.spawn(stores::watch(routing.clone(), base.health.clone(), base.stop.clone()));
@@ -246,6 +244,7 @@ pub(crate) async fn assemble(
         drain,
         since,
         metrics,
+        gauges,
     });
     let respondent: Arc<dyn Respondent> = control.clone();
     base.peers.answered_by(Arc::downgrade(&respondent));

@@ -55,7 +55,7 @@ impl Control {
             "trace-change" => to_json(self.follow_here(&parse(request)?)?),
             "drain" => to_json(self.drain_if_meant(&parse(request)?)?),
             "report" => to_json(self.report_here().await),
-            "counts" => to_json(self.count_here()),
+            "counts" => to_json(self.count_here().await),
             "sessions" => to_json(self.held_here(&parse(request)?)?),
             "message" => to_json(self.trace_here(&parse(request)?).await?),
             _ => Err(Refused::NotFound("its version knows no such question".to_owned())),

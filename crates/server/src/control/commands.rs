@@ -43,7 +43,7 @@ impl Administration for Control {
     }
 
     async fn counts(&self, _: pb::CountsRequest) -> Result<pb::CountsAnswer, Refused> {
-        Ok(self.count_here())
+        Ok(self.count_here().await)
     }
 
     async fn node_list(&self, _: pb::NodeListRequest) -> Result<pb::NodeListAnswer, Refused> {

@@ -9,7 +9,8 @@ use super::cluster::Asked;
 use super::{Control, counts};
 
 impl Control {
-    pub(super) fn count_here(&self) -> CountsAnswer {
+    pub(super) async fn count_here(&self) -> CountsAnswer {
+        self.gauges.freshen().await;
         counts::read(&self.metrics.render(), self.own.name(), self.since.elapsed())
     }
 

@@ -160,6 +160,24 @@ async fn long_lists_come_in_pages_and_say_so() {
     assert_eq!((cut["sessions"].as_array().unwrap().len(), &cut["more"]), (1, &json!(true)), "{cut}");
 }
 
+/// Prometheus gets them every 10 s; who asks for them now sees what there is now.
+#[tokio::test]
+async fn sessions_are_counted_when_that_is_asked_for() {
+    let server = server("").await;
+    ctl(&server, &["user", "add", "alice@localhost", "secret"]);
+    let attached = || ctl(&server, &["counts"])["sessions-attached"].clone();
+    for resource in ["one", "two"] {
+        let (client, _) = resumable(&server, resource).await;
+        let bound = std::time::Instant::now();
+        while attached() != json!(1) {
+            assert!(bound.elapsed() < std::time::Duration::from_secs(4), "{resource} is not counted");
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        drop(client);
+        ctl(&server, &["session", "kick", "alice@localhost"]);
+    }
+}
+
 #[tokio::test]
 async fn counts_have_a_line_for_each_latency() {
     let server = server("").await;

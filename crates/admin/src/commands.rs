@@ -10,6 +10,9 @@ use crate::refused::Refused;
 use crate::route::Method::{self, Delete, Get, Post, Put};
 use crate::token::Role::{self, Admin, Operate, Read};
 
+/// How many accounts or sessions one answer lists at most.
+pub const MOST_LISTED: u32 = 10_000;
+
 /// What is known of a command before it is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Command {

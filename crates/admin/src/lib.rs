@@ -21,7 +21,7 @@ mod route;
 mod token;
 
 pub use client::{Client, ClientError};
-pub use commands::{Administration, COMMANDS, Command, Request};
+pub use commands::{Administration, COMMANDS, Command, MOST_LISTED, Request};
 pub use config::{Config, Invalid, TokenConfig};
 pub use doors::{Caller, Doors};
 pub use guard::Guard;

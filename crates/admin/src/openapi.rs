@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::commands::{COMMANDS, Command};
+use crate::commands::{COMMANDS, Command, MOST_LISTED};
 use crate::describe::{Described, Field, Kind};
 use crate::route;
 
@@ -121,6 +121,14 @@ fn schema(field: &Field, is_request: bool) -> Value {
         Kind::Boolean => json!({"type": "boolean"}),
         Kind::Message(name) => json!({"$ref": format!("#/components/schemas/{name}")}),
     };
+    let bounds = match field.name.as_str() {
+        "limit" if is_request => Some((1, MOST_LISTED)),
+        "rate" if is_request => Some((0, 1)),
+        _ => None,
+    };
+    if let (Some((minimum, maximum)), Some(object)) = (bounds, one.as_object_mut()) {
+        object.extend([("minimum".to_owned(), minimum.into()), ("maximum".to_owned(), maximum.into())]);
+    }
     if field.is_list {
         one = json!({"type": "array", "items": one});
     }
@@ -159,6 +167,18 @@ mod tests {
         let add =
             &document["paths"]["/v1/users"]["post"]["requestBody"]["content"]["application/json"]["schema"];
         assert_eq!(add["required"], json!(["jid", "password"]));
+    }
+
+    #[test]
+    fn the_bounds_of_numbers_are_said() {
+        let document = document();
+        let parameters = document["paths"]["/v1/users"]["get"]["parameters"].as_array().unwrap();
+        let limit = parameters.iter().find(|one| one["name"] == "limit").unwrap();
+        assert_eq!((&limit["schema"]["minimum"], &limit["schema"]["maximum"]), (&json!(1), &json!(10_000)));
+        let change = COMMANDS.iter().find(|command| command.name == "trace-change").unwrap();
+        let body = &document["paths"][change.path][change.verb.as_str().to_lowercase()]["requestBody"];
+        let rate = &body["content"]["application/json"]["schema"]["properties"]["rate"];
+        assert_eq!((&rate["minimum"], &rate["maximum"]), (&json!(0), &json!(1)));
     }
 
     #[test]

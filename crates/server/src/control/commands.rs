@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use starling_admin::messages as pb;
-use starling_admin::{Administration, Refused};
+use starling_admin::{Administration, MOST_LISTED, Refused};
 use starling_im::AccountError;
 use starling_jid::{BareJid, FullJid};
 use starling_ports::StoreError;
@@ -15,7 +15,7 @@ use super::Control;
 use super::drains::Wish;
 
 /// How many accounts or sessions one answer lists at most, and how many unless it is said.
-pub(super) const MAX_LIST: usize = 10_000;
+pub(super) const MAX_LIST: usize = MOST_LISTED as usize;
 const USUAL_LIST: usize = 1000;
 /// How long the store of sessions may take to count them.
 const COUNTED_WITHIN: Duration = Duration::from_secs(2);
@@ -73,7 +73,7 @@ impl Administration for Control {
     /// A page of names; `more` says that `after` the last one there are others.
     async fn user_list(&self, asked: pb::UserListRequest) -> Result<pb::UserListAnswer, Refused> {
         let after = asked.after.as_deref().map(account).transpose()?;
-        let limit = limit(asked.limit);
+        let limit = limit(asked.limit)?;
         let context = self.pipeline()?.context();
         let mut found = context.list_accounts(after.as_ref(), limit + 1).await.map_err(of_account)?;
         let more = found.len() > limit;
@@ -144,8 +144,12 @@ impl Administration for Control {
     }
 }
 
-pub(super) fn limit(asked: Option<u32>) -> usize {
-    asked.map_or(USUAL_LIST, |asked| usize::try_from(asked).unwrap_or(MAX_LIST)).clamp(1, MAX_LIST)
+pub(super) fn limit(asked: Option<u32>) -> Result<usize, Refused> {
+    match asked {
+        None => Ok(USUAL_LIST),
+        Some(asked @ 1..=MOST_LISTED) => Ok(asked as usize),
+        Some(_) => Err(Refused::Invalid(format!("a limit is from 1 to {MAX_LIST}"))),
+    }
 }
 
 pub(super) fn account(text: &str) -> Result<BareJid, Refused> {

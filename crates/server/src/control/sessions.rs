@@ -36,7 +36,7 @@ impl Control {
         of: Option<&BareJid>,
         asked: &SessionListRequest,
     ) -> Result<SessionListAnswer, Refused> {
-        let limit = limit(asked.limit);
+        let limit = limit(asked.limit)?;
         let looked_at = if asked.node.is_some() { MAX_LIST } else { limit };
         let found = self.pipeline()?.context().list_sessions(of, looked_at + 1).await.map_err(of_account)?;
         let names = self.names().await;
@@ -71,15 +71,16 @@ impl Control {
             whole.sessions.extend(answer.sessions);
         }
         whole.sessions.sort_by(|one, other| one.jid.cmp(&other.jid));
-        whole.more |= whole.sessions.len() > limit(asked.limit);
-        whole.sessions.truncate(limit(asked.limit));
+        let limit = limit(asked.limit)?;
+        whole.more |= whole.sessions.len() > limit;
+        whole.sessions.truncate(limit);
         Ok(whole)
     }
 
     /// What this process has sockets of.
     pub(super) fn held_here(&self, asked: &SessionListRequest) -> Result<SessionListAnswer, Refused> {
         let of = asked.jid.as_deref().map(account).transpose()?;
-        let (limit, own) = (limit(asked.limit), self.own.name());
+        let (limit, own) = (limit(asked.limit)?, self.own.name());
         let is_meant = asked.node.as_deref().is_none_or(|node| node == own);
         let Some(hub) = self.hub.as_ref().filter(|_| is_meant) else {
             return Ok(SessionListAnswer::default());

@@ -311,6 +311,8 @@ async fn what_is_too_long_or_makes_no_sense_is_refused() {
         ("PUT", "/v1/users/a@localhost/password", r#"{"jid":"b@localhost","password":"x"}"#.to_owned(), 400),
         ("POST", "/v1/users", format!(r#"{{"jid":"{}@localhost","password":"x"}}"#, "a".repeat(70_000)), 413),
         ("GET", "/v1/users?limit=many", String::new(), 400),
+        ("GET", "/v1/users?limit=0", String::new(), 400),
+        ("GET", "/v1/sessions?limit=10001", String::new(), 400),
         ("GET", "/v1/users?limit=1&limit=2", String::new(), 400),
         ("GET", "/v1/users?after=%ff", String::new(), 400),
         ("GET", "/v1/users?colour=red", String::new(), 400),

@@ -15,12 +15,16 @@ use crate::token::Role;
 const LONGEST: usize = 256;
 
 /// What was asked about: these fields of a request and no others.
+#[derive(Debug)]
 pub(crate) struct Subject {
     jid: Option<String>,
     id: Option<String>,
     suspended: Option<bool>,
     now: Option<bool>,
     node: Option<String>,
+    rate: Option<f64>,
+    follow: Option<String>,
+    unfollow: Option<String>,
 }
 
 impl Subject {
@@ -28,8 +32,16 @@ impl Subject {
         let fields = serde_json::to_value(request).unwrap_or_default();
         let text = |key: &str| fields.get(key).and_then(Value::as_str).map(cut);
         let flag = |key: &str| fields.get(key).and_then(Value::as_bool);
-        let jid = ["jid", "follow", "unfollow"].into_iter().find_map(text);
-        Subject { jid, id: text("id"), suspended: flag("suspended"), now: flag("now"), node: text("node") }
+        Subject {
+            jid: text("jid"),
+            id: text("id"),
+            suspended: flag("suspended"),
+            now: flag("now"),
+            node: text("node"),
+            rate: fields.get("rate").and_then(Value::as_f64),
+            follow: text("follow"),
+            unfollow: text("unfollow"),
+        }
     }
 }
 
@@ -44,7 +56,7 @@ pub(crate) fn done<T>(caller: &Caller, command: &Command, subject: &Subject, out
     if command.role == Role::Read && word == "done" {
         return;
     }
-    let Subject { jid, id, suspended, now, node } = subject;
+    let Subject { jid, id, suspended, now, node, rate, follow, unfollow } = subject;
     info!(
         target: "audit",
         event = command.name,
@@ -56,9 +68,30 @@ pub(crate) fn done<T>(caller: &Caller, command: &Command, subject: &Subject, out
         suspended,
         now,
         node = node.as_deref(),
+        rate,
+        follow = follow.as_deref(),
+        unfollow = unfollow.as_deref(),
         outcome = word,
         "administration",
     );
+}
+
+/// A command came in words that are not taken: nothing was done.
+pub(crate) fn unread(caller: &Caller, command: &Command, subject: &Subject, refused: &Refused) {
+    done::<()>(caller, command, subject, &Err(refused.clone()));
+}
+
+/// A page of another site, or by a name that is not ours; with a token that is known, or nobody knows whose.
+pub(crate) fn foreign(by: Option<&Caller>, from: IpAddr) {
+    let outcome = Refused::Forbidden.word();
+    metrics::asked(outcome);
+    let (by, role) = (by.map(|by| by.name.as_str()), by.map(|by| by.role.as_str()));
+    info!(target: "audit", event = "origin", by, role, %from, outcome, "administration");
+}
+
+/// The same, where so many come that not each has a line.
+pub(crate) fn foreign_too() {
+    metrics::asked(Refused::Forbidden.word());
 }
 
 /// Somebody came with a token that is not known.
@@ -77,7 +110,17 @@ mod tests {
         let request = pb::UserAddRequest { jid: "a@b".to_owned(), password: "hidden".to_owned() };
         let subject = Subject::of(&request);
         assert_eq!(subject.jid.as_deref(), Some("a@b"));
-        let all = format!("{:?} {:?} {:?} {:?}", subject.jid, subject.id, subject.suspended, subject.now);
-        assert!(!all.contains("hidden"));
+        assert!(!format!("{subject:?}").contains("hidden"));
+    }
+
+    #[test]
+    fn what_is_followed_is_told() {
+        let request = pb::TraceChangeRequest {
+            rate: Some(0.5),
+            follow: Some("a@b".to_owned()),
+            unfollow: Some("c@d".to_owned()),
+        };
+        let Subject { rate, follow, unfollow, .. } = Subject::of(&request);
+        assert_eq!((rate, follow.as_deref(), unfollow.as_deref()), (Some(0.5), Some("a@b"), Some("c@d")));
     }
 }

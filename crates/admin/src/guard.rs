@@ -60,24 +60,44 @@ impl Guard {
     }
 
     /// No page of another site is behind it.
-    pub(crate) fn invites(&self, uri: &Uri, headers: &HeaderMap) -> Result<(), Refused> {
+    pub(crate) async fn invites(&self, uri: &Uri, headers: &HeaderMap, from: IpAddr) -> Result<(), Refused> {
         let present = self.present.read().clone();
         let is_invited = hosts::is_ours(uri, headers, &present.hosts)
             && hosts::is_same_origin(uri, headers, present.is_tls);
-        if is_invited { Ok(()) } else { Err(Refused::Forbidden) }
+        if is_invited { Ok(()) } else { Err(self.foreign(headers, from).await) }
     }
 
     /// Whose token it is.
     pub(crate) async fn admit(&self, headers: &HeaderMap, from: IpAddr) -> Result<Caller, Refused> {
         if !hosts::is_own_fetch(headers) {
-            return Err(Refused::Forbidden);
+            return Err(self.foreign(headers, from).await);
         }
-        let token = bearer(headers).ok_or(Refused::Unauthenticated)?;
-        let present = self.present.read().clone();
-        match find(&present.tokens, token) {
-            Some(known) => Ok(Caller { name: known.name.clone(), role: known.role, from: Some(from) }),
+        if bearer(headers).is_none() {
+            return Err(Refused::Unauthenticated);
+        }
+        match self.known(headers, from) {
+            Some(caller) => Ok(caller),
             None => Err(self.unknown(from).await),
         }
+    }
+
+    fn known(&self, headers: &HeaderMap, from: IpAddr) -> Option<Caller> {
+        let present = self.present.read().clone();
+        let known = find(&present.tokens, bearer(headers)?)?;
+        Some(Caller { name: known.name.clone(), role: known.role, from: Some(from) })
+    }
+
+    /// Each that has a token is a line of the audit log; of the others no more than of wrong tokens, for anybody can send them.
+    async fn foreign(&self, headers: &HeaderMap, from: IpAddr) -> Refused {
+        match (self.known(headers, from), self.wrong.try_acquire()) {
+            (Some(caller), _) => audit::foreign(Some(&caller), from),
+            (None, Err(_)) => audit::foreign_too(),
+            (None, Ok(_place)) => {
+                audit::foreign(None, from);
+                tokio::time::sleep(WRONG_AFTER).await;
+            }
+        }
+        Refused::Forbidden
     }
 
     async fn unknown(&self, from: IpAddr) -> Refused {

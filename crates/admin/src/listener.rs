@@ -17,7 +17,6 @@ use rustls::ServerConfig;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -34,15 +33,11 @@ use crate::doors::{Doors, Grpc};
 use crate::guard::Guard;
 use crate::openapi;
 use crate::pb::admin_server::AdminServer;
-use crate::refused::Refused;
+use crate::places::{HEAD_WITHIN, Places, Seat};
 use crate::rest::{self, Answer, Rest};
 
-/// How many connections there may be: each takes one of the descriptors that clients do not get. Others wait.
-const AT_ONCE: usize = 32;
 /// How many requests one of them may have under way.
 const STREAMS: u32 = 16;
-/// How long a handshake, and the head of a request, may take.
-const HEAD_WITHIN: Duration = Duration::from_secs(5);
 /// How long a body may take.
 pub(crate) const BODY_WITHIN: Duration = Duration::from_secs(10);
 /// How long the head of a request may be.
@@ -101,38 +96,35 @@ impl Bound {
         let document = openapi::document();
         let rest = Rest { doors, described: Described::read() };
         let served = Arc::new(Served { guard, rest, grpc, document });
-        let (connections, places) = (tasks.clone(), Arc::new(Semaphore::new(AT_ONCE)));
+        let until = stop.clone();
+        let (connections, places) = (tasks.clone(), Places::new("api"));
         let tls = tls.map(TlsAcceptor::from);
-        tasks.spawn(async move {
-            while let Some(accepted) = stop.run_until_cancelled(accept(&self.listener, &places)).await {
-                let Ok((socket, peer, place)) = accepted else {
+        let accepting = async move {
+            loop {
+                let Ok((socket, peer)) = self.listener.accept().await else {
                     sleep(REST).await;
                     continue;
                 };
+                let place = places.take(peer.ip()).await;
                 let (served, tls, stop) = (served.clone(), tls.clone(), stop.clone());
-                connections.spawn(async move {
-                    stop.run_until_cancelled(greet(socket, peer, tls, served)).await;
-                    drop(place);
-                });
+                let served = Box::pin(greet(socket, peer, tls, served, place.seat()));
+                connections.spawn(async move { stop.run_until_cancelled(place.hold(served)).await });
             }
-        });
+        };
+        tasks.spawn(async move { until.run_until_cancelled(accepting).await });
     }
 }
 
-/// The next connection, when there is a place for it. An error: the socket's, or there will be no places any more.
-pub async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> std::io::Result<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let place = places.clone().acquire_owned().await.map_err(std::io::Error::other)?;
-    let (socket, peer) = listener.accept().await?;
-    Ok((socket, peer, place))
-}
-
-async fn greet(socket: TcpStream, peer: SocketAddr, tls: Option<TlsAcceptor>, served: Arc<Served>) {
-    let Some(tls) = tls else { return connection(socket, peer, served).await };
+async fn greet(
+    socket: TcpStream,
+    peer: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    served: Arc<Served>,
+    seat: Arc<Seat>,
+) {
+    let Some(tls) = tls else { return connection(socket, peer, served, seat).await };
     match timeout(HEAD_WITHIN, tls.accept(socket)).await {
-        Ok(Ok(socket)) => connection(socket, peer, served).await,
+        Ok(Ok(socket)) => connection(socket, peer, served, seat).await,
         Ok(Err(error)) => debug!(%peer, %error, "no handshake with an administrator"),
         Err(_) => debug!(%peer, "no handshake with an administrator in time"),
     }
@@ -142,6 +134,7 @@ async fn connection(
     socket: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     peer: SocketAddr,
     served: Arc<Served>,
+    seat: Arc<Seat>,
 ) {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
@@ -156,8 +149,8 @@ async fn connection(
         .keep_alive_interval(HEAD_WITHIN)
         .keep_alive_timeout(HEAD_WITHIN);
     let service = service_fn(move |request| {
-        let served = served.clone();
-        async move { Ok::<_, Infallible>(served.answer(request, peer).await) }
+        let (served, seat) = (served.clone(), seat.clone());
+        async move { Ok::<_, Infallible>(served.answer(request, peer, &seat).await) }
     });
     let connection = builder.serve_connection(TokioIo::new(socket), service);
     tokio::pin!(connection);
@@ -174,22 +167,28 @@ async fn connection(
 }
 
 impl Served {
-    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+    async fn answer(&self, request: Request<Incoming>, peer: SocketAddr, seat: &Seat) -> Response<Body> {
+        seat.asks();
         let is_grpc = request
             .headers()
             .get(CONTENT_TYPE)
             .is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"));
-        if is_grpc { self.by_grpc(request, peer).await } else { safe(self.by_http(request, peer).await) }
+        if is_grpc {
+            self.by_grpc(request, peer, seat).await
+        } else {
+            safe(self.by_http(request, peer, seat).await)
+        }
     }
 
-    async fn by_grpc(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
-        let caller = match self.guard.invites(request.uri(), request.headers()) {
+    async fn by_grpc(&self, mut request: Request<Incoming>, peer: SocketAddr, seat: &Seat) -> Response<Body> {
+        let caller = match self.guard.invites(request.uri(), request.headers(), peer.ip()).await {
             Ok(()) => self.guard.admit(request.headers(), peer.ip()).await,
             Err(refused) => Err(refused),
         };
         match caller {
             Err(refused) => Status::from(refused).into_http(),
             Ok(caller) => {
+                let _answering = seat.is_known();
                 request.extensions_mut().insert(caller);
                 match self.grpc.clone().call(request).await {
                     Ok(answer) => answer,
@@ -199,14 +198,20 @@ impl Served {
         }
     }
 
-    async fn by_http(&self, request: Request<Incoming>, peer: SocketAddr) -> Answer {
-        if self.guard.invites(request.uri(), request.headers()).is_err() {
-            return rest::refusal(&Refused::Forbidden);
+    async fn by_http(&self, request: Request<Incoming>, peer: SocketAddr, seat: &Seat) -> Answer {
+        if let Err(refused) = self.guard.invites(request.uri(), request.headers(), peer.ip()).await {
+            return rest::refusal(&refused);
         }
         match (request.method(), request.uri().path()) {
             (&Method::GET, "/v1/openapi.json") => rest::json_of(http::StatusCode::OK, &self.document),
             (_, path) if path == "/v1" || path.starts_with("/v1/") => {
-                self.rest.answer(request, &self.guard, peer.ip()).await
+                match self.guard.admit(request.headers(), peer.ip()).await {
+                    Ok(caller) => {
+                        let _answering = seat.is_known();
+                        self.rest.answer(request, &caller).await
+                    }
+                    Err(refused) => rest::refusal(&refused),
+                }
             }
             (method, path) => console::file(method, path),
         }

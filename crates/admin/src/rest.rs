@@ -1,6 +1,6 @@
 //! The door for REST: fields come in the path, the query or the body, and the answer is JSON.
 
-use std::net::IpAddr;
+use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
@@ -10,10 +10,10 @@ use hyper::body::Body;
 use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 
+use crate::audit::{self, Subject};
 use crate::commands::{Command, Request};
 use crate::describe::{Described, Kind};
-use crate::doors::Doors;
-use crate::guard::Guard;
+use crate::doors::{Caller, Doors};
 use crate::listener::BODY_WITHIN;
 use crate::refused::Refused;
 use crate::route::{self, Found};
@@ -31,35 +31,38 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    /// Who asks without a token learns nothing, not even whether there is such a path.
-    pub(crate) async fn answer<B>(&self, request: HttpRequest<B>, guard: &Guard, from: IpAddr) -> Answer
+    /// To whoever has a token: others learn nothing, not even whether there is such a path.
+    pub(crate) async fn answer<B>(&self, request: HttpRequest<B>, caller: &Caller) -> Answer
     where
         B: Body + Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let caller = match guard.admit(request.headers(), from).await {
-            Ok(caller) => caller,
-            Err(refused) => return refusal(&refused),
-        };
         let (parts, body) = request.into_parts();
         let (command, in_path) = match route::find(&parts.method, parts.uri.path()) {
             Found::Command(command, fields) => (command, fields),
             Found::Nothing => return said(StatusCode::NOT_FOUND, "not found"),
             Found::OtherMethods(methods) => return not_by_that(&methods),
         };
+        let asked = Subject::of(&in_path.iter().cloned().collect::<BTreeMap<_, _>>());
         let body = match self.body(command, &parts.headers, body).await {
             Ok(body) => body,
-            Err(answer) => return answer,
+            Err(answer) => {
+                audit::unread(caller, command, &asked, &Refused::Invalid(String::new()));
+                return answer;
+            }
         };
         let fields = self.fields(command, in_path, parts.uri.query().unwrap_or_default(), body);
         let request = fields.and_then(|fields| Request::parse(command.name, Value::Object(fields)));
         match request {
-            Ok(request) => match self.doors.answer(&caller, request).await {
+            Ok(request) => match self.doors.answer(caller, request).await {
                 Ok(answer) => json_of(StatusCode::OK, &answer),
                 Err(refused) => refusal(&refused),
             },
-            Err(_) if caller.role < command.role => refusal(&Refused::Forbidden),
-            Err(refused) => refusal(&refused),
+            Err(refused) => {
+                let refused = if caller.role < command.role { Refused::Forbidden } else { refused };
+                audit::unread(caller, command, &asked, &refused);
+                refusal(&refused)
+            }
         }
     }
 

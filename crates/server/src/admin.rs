@@ -14,19 +14,14 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use starling_admin::accept;
+use starling_admin::{HEAD_WITHIN, Places, Seat};
 use starling_telemetry::Metrics;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-/// How many may ask at once: each takes one of the descriptors that clients do not get.
-const AT_ONCE: usize = 32;
-/// How long a request may take to say what it wants.
-const HEADER_WITHIN: Duration = Duration::from_secs(5);
 /// How long a request may be: what is longer gets 431 or 414, and is not kept.
 const LONGEST: usize = 16 * 1024;
 /// How long one connection is kept, whatever it does.
@@ -93,35 +88,38 @@ pub(crate) async fn start(
     let listener = TcpListener::bind(config.listen).await?;
     let address = listener.local_addr()?;
     let connections = tasks.clone();
-    let places = Arc::new(Semaphore::new(AT_ONCE));
+    let places = Places::new("admin");
     tasks.spawn(async move {
         let mut upkeep = tokio::time::interval(Duration::from_secs(5));
         loop {
             let accepted = tokio::select! {
                 () = stop.cancelled() => return,
                 _ = upkeep.tick() => { metrics.upkeep(); continue }
-                accepted = accept(&listener, &places) => accepted,
+                accepted = listener.accept() => accepted,
             };
-            let Ok((socket, peer, place)) = accepted else {
+            let Ok((socket, peer)) = accepted else {
                 tokio::time::sleep(REST).await;
                 continue;
             };
+            let Some(place) = stop.run_until_cancelled(places.take(peer.ip())).await else { return };
             let (health, metrics, stop) = (health.clone(), metrics.clone(), stop.clone());
+            let serving = Box::pin(serve(socket, peer, health, metrics, place.seat()));
             connections.spawn(async move {
-                let serving = timeout(KEPT, serve(socket, peer, health, metrics));
-                stop.run_until_cancelled(serving).await;
-                drop(place);
+                stop.run_until_cancelled(timeout(KEPT, place.hold(serving))).await;
             });
         }
     });
     Ok(address)
 }
 
-async fn serve(socket: TcpStream, peer: SocketAddr, health: Arc<Health>, metrics: Metrics) {
-    let service = service_fn(move |request| answer(request, health.clone(), metrics.clone()));
+async fn serve(socket: TcpStream, peer: SocketAddr, health: Arc<Health>, metrics: Metrics, seat: Arc<Seat>) {
+    let service = service_fn(move |request| {
+        seat.asks();
+        answer(request, health.clone(), metrics.clone())
+    });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_WITHIN)
+        .header_read_timeout(HEAD_WITHIN)
         .max_buf_size(LONGEST)
         .serve_connection(TokioIo::new(socket), service);
     if let Err(error) = connection.await {

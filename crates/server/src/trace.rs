@@ -61,6 +61,8 @@ fn account(text: &str) -> Result<BareJid> {
 
 /// Whether it makes sense, wherever it is done.
 pub(crate) fn check(change: &TraceChangeRequest) -> Result<()> {
+    let is_empty = *change == TraceChangeRequest::default();
+    ensure!(!is_empty, "nothing is to change: name a rate, or an account to follow or to unfollow");
     ensure!(change.rate.is_none_or(|rate| (0.0..=1.0).contains(&rate)), "a rate is from 0 to 1");
     change.follow.iter().chain(&change.unfollow).try_for_each(|jid| account(jid).map(drop))
 }

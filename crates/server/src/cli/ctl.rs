@@ -161,6 +161,12 @@ enum Drain {
     },
 }
 
+/// What is no number cannot be said in JSON: the server would not see it.
+fn share(text: &str) -> Result<f64, String> {
+    let rate = text.parse::<f64>().ok().filter(|rate| (0.0..=1.0).contains(rate));
+    rate.ok_or_else(|| "a rate is from 0 to 1".to_owned())
+}
+
 #[derive(Debug, Subcommand)]
 enum Trace {
     /// What is followed now.
@@ -168,6 +174,7 @@ enum Trace {
     /// Follow this share of all stanzas.
     Rate {
         /// From 0 to 1.
+        #[arg(value_parser = share)]
         rate: f64,
     },
     /// Follow every stanza from or to an account. The answer has the hash by which its spans name it.

@@ -4,6 +4,7 @@
 mod admin;
 mod api;
 mod api_tls;
+mod audit;
 mod certbot;
 mod certificate;
 mod compose;
@@ -20,6 +21,7 @@ mod full_disk;
 mod import;
 mod logs;
 mod nodes;
+mod places;
 mod quickstart;
 mod receiver;
 mod reload;

@@ -20,7 +20,7 @@ RUNBOOKS = ROOT / "docs/runbooks"
 OF_PROMETHEUS = {"up"}
 WORDS = {
     "sum", "max", "min", "count", "by", "on", "and", "or", "unless", "rate", "increase", "changes", "absent", "time", "deriv", "min_over_time",
-    "last_over_time", "histogram_quantile", "job", "instance", "le", "pod", "component", "reason", "kind", "direction", "operation", "outcome",
+    "last_over_time", "histogram_quantile", "job", "instance", "le", "pod", "component", "reason", "kind", "direction", "operation", "outcome", "listener",
     "result", "condition", "state", "version", "domain", "namespace", "what", "method", "status",
 }
 

@@ -33,14 +33,16 @@ export async function until(what, holds) {
   throw new Error(`${what}: not within 20 s`);
 }
 
-/** Sums of /metrics by name, and those of one label. */
+/** Sums of /metrics by name, and those of these labels; `of.bounds` has those of a histogram. */
 export async function metrics(url) {
   const text = await (await fetch(url)).text();
   const lines = text.split("\n").filter((line) => line && !line.startsWith("#"));
-  return (name, label = "") => lines
-    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
-    .filter((line) => line.includes(label))
+  const called = (name) => lines.filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `));
+  const of = (name, ...labels) => called(name)
+    .filter((line) => labels.every((label) => line.includes(label)))
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(" "))), 0);
+  of.bounds = (name) => [...new Set(called(`${name}_bucket`).map((line) => /le="([\d.e-]+)"/.exec(line)?.[1]))].filter(Boolean).sort((one, other) => one - other);
+  return of;
 }
 
 /** What the page shows, and what it is of one process's /metrics. */
@@ -59,8 +61,11 @@ export const FIGURES = [
   ["logins-failed", (of) => of("xmpp_auth_attempts_total") - of("xmpp_auth_attempts_total", 'result="success"')],
   ["clients-refused", (of) => of("xmpp_cm_rejects_total")],
   ["acknowledge-count", (of) => of("xmpp_ack_latency_seconds_count")],
-  ["deliver-count", (of) => of("xmpp_message_delivery_duration_seconds_count")],
+  ["deliver-count", (of) => of("xmpp_message_delivery_duration_seconds_count", 'path="live"')],
 ];
+export const RATES = ["stanzas-received", "stanzas-sent", "messages", "messages-refused", "logins", "logins-failed", "clients-refused"];
+/** A latency of the page, and its histogram. Messages that waited for their receiver are in none. */
+export const LATENCIES = [["acknowledge", "xmpp_ack_latency_seconds", ""], ["deliver", "xmpp_message_delivery_duration_seconds", 'path="live"']];
 
 /** A tab of its own, with the console. */
 export async function tab(base, options = {}) {
@@ -106,12 +111,21 @@ export async function compare(page, figures, read) {
 }
 
 /** In both ways that a system may want it, from the top. */
-export async function picture(page, path) {
+export async function picture(page, path, options = {}) {
   await page.evaluate(() => scrollTo(0, 0));
-  await page.screenshot({ path });
+  await page.screenshot({ path, ...options });
   await page.emulateMedia({ colorScheme: "dark" });
-  await page.screenshot({ path: path.replace(/\.png$/, "-dark.png") });
+  await page.screenshot({ path: path.replace(/\.png$/, "-dark.png"), ...options });
   await page.emulateMedia({ colorScheme: "light" });
+}
+
+/** A part of the page: from the first of these elements to the end of the last. */
+export async function part(page, first, last) {
+  const margin = 16; // what is around a card
+  await page.evaluate(() => scrollTo(0, 0));
+  const [top, bottom] = await Promise.all([first, last].map((one) => page.locator(one).boundingBox()));
+  const [x, y] = [Math.min(top.x, bottom.x) - margin, top.y - margin].map((value) => Math.max(value, 0));
+  return { fullPage: true, clip: { x, y, width: Math.max(top.width, bottom.width) + 2 * margin, height: bottom.y + bottom.height + margin - y } };
 }
 
 /** The smallest contrast of what is written on the page (WCAG 2.2 §1.4.3). */

@@ -1,6 +1,7 @@
 // The console of a cluster under load: what it shows of each process and of all beside their /metrics, and who does not answer.
 import { Client } from "./client.mjs";
-import { FIGURES, check, compare, end, enter, metrics, picture, row, shown, step, tab, until } from "./kit.mjs";
+import { FIGURES, check, compare, end, enter, metrics, part, picture, row, shown, step, tab, until } from "./kit.mjs";
+import { watch } from "./watch.mjs";
 
 // NAME=METRICS,SOCKET,PID of two connection managers and a session router, which has no socket.
 const [base, path, ...parts] = process.argv.slice(2);
@@ -13,7 +14,8 @@ check(await alice.enter("alice", "secret", "desk"), "alice signs in");
 const bob = new Client(nodes.get(other)[1]);
 check(await bob.enter("bob", "secret", "desk"), "bob signs in");
 const load = setInterval(() => alice.isOpen && alice.send("<message xmlns='jabber:client' to='bob@localhost' type='chat'><body>tick</body></message>"), 50);
-await bob.next(/^<message/);
+const first = await bob.next(/^<message/);
+const messageId = /stanza-id[^>]* id='([^']+)'/.exec(first)?.[1] ?? /id='([0-9a-f]{32})'/.exec(first)?.[1];
 
 const read = async () => new Map(await Promise.all([...nodes].map(async ([node, [url]]) => [node, await metrics(url)])));
 const OF_ALL = ["sessions-attached", "sessions-waiting"]; // the router counts those of both managers
@@ -30,7 +32,9 @@ async function same(page, figures, of) {
   }).catch((error) => check(false, `${error.message}: ${wrong.join(" | ")}`));
 }
 
-const value = (figure, of) => FIGURES.find(([name]) => name === figure)[1](of);
+// What a row says of its process beside what the whole page says.
+const OF_NODE = [["sessions", (of) => of("xmpp_cm_streams", 'state="bound"')], ["links", (of) => of("starling_links")]];
+const value = (figure, of) => [...FIGURES, ...OF_NODE].find(([name]) => name === figure)[1](of);
 const state = (page, node) => page.textContent(`[data-node="${node}"] [data-state]`);
 const press = (page, words, node) => page.click(`#nodes button[aria-label='${words}: ${node}']`);
 
@@ -43,8 +47,8 @@ await step("all processes of a cluster are shown", async () => {
   await until("nobody is missed", async () => (await page.textContent("#missing")) === "");
 });
 
-await step("each has the connections and the memory of its /metrics", async () => {
-  const figures = [...nodes.keys()].flatMap((node) => ["connections", "memory-bytes"].map((figure) => ({ node, figure })));
+await step("each has the connections, sessions, links and memory of its /metrics", async () => {
+  const figures = [...nodes.keys()].flatMap((node) => ["connections", "sessions", "links", "memory-bytes"].map((figure) => ({ node, figure })));
   await same(page, figures, ({ node, figure }, known) => value(figure, known.get(node)));
 });
 
@@ -53,6 +57,19 @@ await step("each has a rate of its own", async () => {
     await until(`${figure} of ${node} is above zero`, async () => (await shown(page, figure, node)) > 0);
   }
   check((await shown(page, "stanzas-received-rate", other)) === 0, "nobody sends at the other one");
+  for (const [node, figure, is] of [[one, "sessions", 1], [other, "sessions", 1], [router, "links", 2]]) {
+    check((await shown(page, figure, node)) === is, `${figure} of ${node}`);
+  }
+});
+
+await step("each rate and latency, of one and of all, is what two scrapes of /metrics make", async () => {
+  const watched = watch(page, read);
+  try {
+    await watched.holds([""]);
+    await watched.holds([...nodes.keys()], ["stanzas-received", "messages"]);
+  } finally {
+    await watched.end();
+  }
 });
 
 await step("the figures of all are those of all /metrics together", async () => {
@@ -83,7 +100,26 @@ await step("every button of a process is in sight, whatever its name", async () 
   await name.evaluate((box, text) => { box.textContent = text; }, one);
 });
 
-await step("pictures are taken", () => picture(page, path));
+await step("pictures are taken", async () => {
+  await until("both sessions are counted", async () => (await shown(page, "sessions-attached")) === 2);
+  await page.fill("#message-jid", "bob@localhost");
+  await page.fill("#message-id", messageId);
+  await page.click("#find-message button");
+  await page.locator("#message dd", { hasText: "stored" }).waitFor();
+  await page.click("#find-sessions button");
+  await page.locator("#sessions-caption", { hasText: "2 sessions" }).waitFor();
+  await picture(page, path);
+  const named = (name) => path.replace(/\.png$/, `-${name}.png`);
+  const titled = (name) => `section[aria-labelledby=${name}-title]`;
+  await picture(page, named("people"), await part(page, titled("sessions"), titled("message")));
+  await press(page, "Drain", one);
+  await page.locator("#ask[open]").waitFor();
+  const [box, { width, height }] = [await page.locator("#ask").boundingBox(), page.viewportSize()];
+  const off = [box.x + box.width / 2 - width / 2, box.y + box.height / 2 - height / 2].map(Math.abs);
+  check(Math.max(...off) < 20, `the question is ${off} pixels off the middle`);
+  await picture(page, named("drain"), { clip: { x: box.x - 90, y: box.y - 90, width: box.width + 180, height: box.height + 180 } });
+  await page.click("#ask button[value=no]");
+});
 
 await step("the figures of one process are those of its /metrics", async () => {
   await page.selectOption("#scope", other);

@@ -103,6 +103,7 @@ function showCounts() {
   const before = answers.at(-2) ?? now;
   const earlier = answers.at(-6) ?? answers[0];
   const counts = scope() ? now.nodes.get(scope()) : now.total; // none of a process that does not answer
+  $("figures").dataset.at = now.at;
   for (const box of document.querySelectorAll("#figures [data-figure]")) {
     const { figure } = box.dataset;
     const value = (OF_ALL.includes(figure) ? now.total : counts)?.[figure];
@@ -116,7 +117,7 @@ function showCounts() {
   fill($("latencies"), LATENCIES.map(([figure, words]) => {
     const came = between(earlier, now, figure, scope());
     const [half, most] = [0.5, 0.99].map((share) => quantile(came, share));
-    return [words, marked(time(half), `${figure}-p50`, half), marked(time(most), `${figure}-p99`, most), number(came.count),
+    return [words, marked(time(half), `${figure}-p50`, half), marked(time(most), `${figure}-p99`, most), marked(number(came.count), `${figure}-recent`, came.count),
       marked(number(counts?.[figure].count), `${figure}-count`, counts?.[figure].count)];
   }));
 }
@@ -165,7 +166,8 @@ function showNodes(nodes, missing) {
     const speed = (figure) => rate(before, now, figure, node.name);
     const silence = counts ? "" : `, no answer (heard ${node["heard-seconds-ago"]} s ago)`;
     const shown = [
-      node.roles, `${node.state}${silence}`, [number(counts?.connections), "connections", counts?.connections], number(node.sessions), number(node.links),
+      node.roles, `${node.state}${silence}`, [number(counts?.connections), "connections", counts?.connections],
+      [number(node.sessions), "sessions", node.sessions], [number(node.links), "links", node.links],
       [perSecond(speed("stanzas-received")), "stanzas-received-rate", speed("stanzas-received")],
       [perSecond(speed("messages")), "messages-rate", speed("messages")],
       [bytes(counts?.["memory-bytes"]), "memory-bytes", counts?.["memory-bytes"]], node.version, instant(node.since),

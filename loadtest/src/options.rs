@@ -78,15 +78,22 @@ pub(crate) struct Bench {
     pub(crate) write: Option<PathBuf>,
 }
 
-/// The options of `bench-cluster`.
+/// What a cluster is made of that a benchmark starts and stops.
 #[derive(Debug, Clone, Args)]
-pub(crate) struct BenchCluster {
+pub(crate) struct MadeOf {
     /// The server's program.
     #[arg(long)]
     pub(crate) server: PathBuf,
     /// The file that names the stores to routers, as `scripts/cluster.sh stores` prints it.
     #[arg(long)]
     pub(crate) stores: PathBuf,
+}
+
+/// The options of `bench-cluster`.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct BenchCluster {
+    #[command(flatten)]
+    pub(crate) made_of: MadeOf,
     /// Processes of the stores, whose CPU time is shown beside: `redis=PID`.
     #[arg(long, value_delimiter = ',', value_parser = named)]
     pub(crate) beside: Vec<(String, u32)>,
@@ -107,12 +114,8 @@ pub(crate) struct BenchCluster {
 /// The options of `bench-hold`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BenchHold {
-    /// The server's program.
-    #[arg(long)]
-    pub(crate) server: PathBuf,
-    /// The file that names the stores to routers, as `scripts/cluster.sh stores` prints it.
-    #[arg(long)]
-    pub(crate) stores: PathBuf,
+    #[command(flatten)]
+    pub(crate) made_of: MadeOf,
     /// Processes of the stores, which are shown beside: `redis=PID`.
     #[arg(long, value_delimiter = ',', value_parser = named)]
     pub(crate) beside: Vec<(String, u32)>,
@@ -142,12 +145,8 @@ pub(crate) struct BenchHold {
 /// The options of `bench-managers`.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct BenchManagers {
-    /// The server's program.
-    #[arg(long)]
-    pub(crate) server: PathBuf,
-    /// The file that names the stores to routers, as `scripts/cluster.sh stores` prints it.
-    #[arg(long)]
-    pub(crate) stores: PathBuf,
+    #[command(flatten)]
+    pub(crate) made_of: MadeOf,
     /// How many managers; each is compared with the first.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 2, 4])]
     pub(crate) managers: Vec<usize>,

@@ -44,7 +44,7 @@ async fn all(bench: &BenchCluster, directory: &Path) -> Result<Vec<Runs>> {
     let mut used = 0;
     for archive in [false, true] {
         let directory = directory.join(archive.to_string());
-        let (program, stores, directory) = (&bench.server, &bench.stores, &directory);
+        let (program, stores, directory) = (&bench.made_of.server, &bench.made_of.stores, &directory);
         let plan = Plan { program, stores, directory, managers: 2, routers: 2, archive, is_counted: false };
         let cluster = plan.start().await?;
         let ports = cluster.ports()?;

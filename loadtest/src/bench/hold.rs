@@ -108,7 +108,7 @@ impl Held {
 }
 
 fn plan<'a>(bench: &'a BenchHold, directory: &'a Path, managers: usize) -> Plan<'a> {
-    let (program, stores) = (&bench.server, &bench.stores);
+    let (program, stores) = (&bench.made_of.server, &bench.made_of.stores);
     Plan { program, stores, directory, managers, routers: 1, archive: false, is_counted: false }
 }
 

@@ -94,7 +94,7 @@ async fn all(bench: &BenchManagers, directory: &Path) -> Result<Vec<Line>> {
 }
 
 fn plan<'a>(bench: &'a BenchManagers, directory: &'a Path, managers: usize, is_counted: bool) -> Plan<'a> {
-    let (program, stores) = (&bench.server, &bench.stores);
+    let (program, stores) = (&bench.made_of.server, &bench.made_of.stores);
     Plan { program, stores, directory, managers, routers: ROUTERS, archive: false, is_counted }
 }
 

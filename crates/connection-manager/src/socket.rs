@@ -126,11 +126,15 @@ impl Socket {
         if vigil.look_at(shared.limits.dead_after).is_none_or(|at| now < at) {
             return Ok(());
         }
-        let tries = match (self.tcp.local_addr(), self.tcp.peer_addr()) {
-            (Ok(local), Ok(peer)) => shared.stalls.tries(local, peer),
-            _ => 0,
+        let (tries, has_all) = match (self.tcp.local_addr(), self.tcp.peer_addr()) {
+            (Ok(local), Ok(peer)) => shared.stalls.tries(local, peer, shared.limits.dead_after),
+            _ => (0, false),
         };
-        if vigil.look(now, tries) { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
+        if vigil.look(now, tries, has_all && self.unsent() == 0) {
+            Err(io::ErrorKind::TimedOut.into())
+        } else {
+            Ok(())
+        }
     }
 
     /// The client hears that it is over, whatever its session still waits for.

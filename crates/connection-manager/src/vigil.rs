@@ -8,8 +8,10 @@ use parking_lot::Mutex;
 
 /// So often the system is asked until it is sure; the looks together span `dead_after`.
 const LOOKS: u8 = 4;
-/// One reading of the system's tables serves all connections for so long.
+/// One reading of the system's tables serves all connections for so long: it lists every connection of the machine.
 const FRESH: Duration = Duration::from_secs(1);
+/// The same for looks, of which there are many when many have signed in, and which need not be as sharp.
+const FRESH_FOR_LOOKS: Duration = Duration::from_secs(5);
 /// Where Linux lists its connections.
 const TABLES: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 
@@ -22,12 +24,15 @@ pub(crate) struct Vigil {
     silent: u8,
     /// How often the system had tried in vain at the last look.
     tries: u32,
+    /// The last look found everything acknowledged, and nothing was written since.
+    is_quiet: bool,
 }
 
 impl Vigil {
     /// Something was written.
     pub(crate) fn wrote(&mut self, now: Duration) {
         self.since.get_or_insert(now);
+        self.is_quiet = false;
     }
 
     /// Something came.
@@ -42,11 +47,13 @@ impl Vigil {
         Some(since + step * (u32::from(self.silent) + 1))
     }
 
-    /// `tries`: what `Stalls` says now. Whether the peer is dead: no TCP acknowledgement through all looks. One try fewer
-    /// than before means that there was one in between.
-    pub(crate) fn look(&mut self, now: Duration, tries: u32) -> bool {
+    /// `tries`: what `Stalls` says now; `has_all`: whether it says that the peer has acknowledged everything. Whether the peer is dead: no
+    /// TCP acknowledgement through all looks. One try fewer than before means that there was one in between. What `Stalls` says may be older
+    /// than what was written last, so it ends when the second look in a row finds that everything was acknowledged.
+    pub(crate) fn look(&mut self, now: Duration, tries: u32, has_all: bool) -> bool {
         if tries == 0 {
-            *self = Vigil { since: Some(now), ..Vigil::default() };
+            let since = Some(now).filter(|_| !(has_all && self.is_quiet));
+            *self = Vigil { since, is_quiet: has_all && since.is_some(), ..Vigil::default() };
             return false;
         }
         if tries < self.tries {
@@ -54,6 +61,7 @@ impl Vigil {
         }
         self.silent += 1;
         self.tries = tries;
+        self.is_quiet = false;
         self.silent >= LOOKS
     }
 }
@@ -83,19 +91,21 @@ struct Read {
 
 impl Stalls {
     /// How often the system has tried in vain since the peer's last TCP acknowledgement; 0 where it answers, zero-window
-    /// probes included, and where the system does not say.
-    pub(crate) fn tries(&self, local: SocketAddr, peer: SocketAddr) -> u32 {
-        self.queue(local, peer).map_or(0, |queue| queue.tries)
+    /// probes included, and where the system does not say. And whether the peer's TCP had acknowledged everything, a moment before that is
+    /// short beside what lies between two looks.
+    pub(crate) fn tries(&self, local: SocketAddr, peer: SocketAddr, dead_after: Duration) -> (u32, bool) {
+        let fresh = FRESH_FOR_LOOKS.min(dead_after / u32::from(2 * LOOKS));
+        self.queue(local, peer, fresh).map_or((0, false), |queue| (queue.tries, queue.bytes == 0))
     }
 
     /// How many bytes the peer's TCP has not acknowledged; `None` where the system does not say.
     pub(crate) fn outstanding(&self, local: SocketAddr, peer: SocketAddr) -> Option<u32> {
-        self.queue(local, peer).map(|queue| queue.bytes)
+        self.queue(local, peer, FRESH).map(|queue| queue.bytes)
     }
 
-    fn queue(&self, local: SocketAddr, peer: SocketAddr) -> Option<Queue> {
+    fn queue(&self, local: SocketAddr, peer: SocketAddr, fresh: Duration) -> Option<Queue> {
         let mut known = self.0.lock();
-        if known.as_ref().is_none_or(|read| read.at.elapsed() >= FRESH) {
+        if known.as_ref().is_none_or(|read| read.at.elapsed() >= fresh) {
             *known = Some(Read { at: Instant::now(), queues: read() });
         }
         let queues = known.as_ref()?.queues.as_ref()?;
@@ -161,7 +171,7 @@ mod tests {
         vigil.wrote(Duration::ZERO);
         answers.iter().position(|tries| {
             let now = vigil.look_at(90 * SECOND).unwrap();
-            vigil.look(now, *tries)
+            vigil.look(now, *tries, false)
         })
     }
 
@@ -185,11 +195,33 @@ mod tests {
         vigil.wrote(5 * SECOND);
         vigil.wrote(9 * SECOND);
         assert_eq!(vigil.look_at(90 * SECOND), Some(35 * SECOND));
-        vigil.look(35 * SECOND, 5);
+        vigil.look(35 * SECOND, 5, false);
         assert_eq!(vigil.look_at(90 * SECOND), Some(65 * SECOND));
         assert_eq!(vigil.look_at(Duration::ZERO), None);
         vigil.heard();
         assert_eq!(vigil.look_at(90 * SECOND), None);
+    }
+
+    #[test]
+    fn nobody_looks_any_more_when_everything_was_acknowledged() {
+        let mut vigil = Vigil::default();
+        let step = 30 * SECOND;
+        vigil.wrote(Duration::ZERO);
+        vigil.look(step, 0, true);
+        assert_eq!(
+            vigil.look_at(90 * SECOND),
+            Some(2 * step),
+            "something may have been written a moment ago"
+        );
+        vigil.wrote(step + SECOND);
+        vigil.look(2 * step, 0, true);
+        assert_eq!(vigil.look_at(90 * SECOND), Some(3 * step), "something was");
+        vigil.look(3 * step, 0, true);
+        assert_eq!(vigil.look_at(90 * SECOND), None);
+        vigil.wrote(4 * step);
+        vigil.look(5 * step, 0, false);
+        vigil.look(6 * step, 0, true);
+        assert_eq!(vigil.look_at(90 * SECOND), Some(7 * step), "a slow one that has read all");
     }
 
     #[test]
@@ -226,6 +258,7 @@ mod tests {
         while client.write(&[0; 65536]).is_ok() {}
         let stalls = Stalls::default();
         assert!(stalls.outstanding(local, peer).is_some_and(|bytes| bytes > 0));
-        assert!(stalls.tries(local, peer) <= 1, "slow is not dead");
+        let (tries, has_all) = stalls.tries(local, peer, 90 * SECOND);
+        assert!(tries <= 1 && !has_all, "slow is not dead");
     }
 }

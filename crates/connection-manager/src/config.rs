@@ -134,11 +134,11 @@ pub struct LimitsConfig {
     pub ping_within: Duration,
     /// How many stanzas a second are read from one client for long; what is more waits in its socket.
     pub stanzas_per_second: u32,
-    /// How many stanzas may come at once above that.
+    /// How many stanzas may come at once above that; not 0 where the rate is limited.
     pub stanzas_at_once: u32,
     /// How many bytes a second are read from one client for long.
     pub bytes_per_second: u32,
-    /// How many bytes may come at once above that.
+    /// How many bytes may come at once above that; not 0 where the rate is limited.
     pub bytes_at_once: u32,
     /// How many connections one address may have that have not signed in.
     pub unauthenticated_per_address: u32,

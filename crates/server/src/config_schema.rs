@@ -8,13 +8,16 @@ use crate::config::{Config, ConfigError};
 
 /// As `humantime` reads a time.
 const TIME: &str = r"^\s*(0|(\d[\d\s]*(\.\d+)?\s*(nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|wks?|w|months?|M|years?|yrs?|y)\s*)+)$";
-const ADDRESS: &str = r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.%]+\]):\d{1,5}$";
+const ADDRESS: &str = r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.%]+\]):(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])$";
 const ORIGIN: &str = r"^https?://[A-Za-z0-9._:\[\]-]+$";
-const HOST: &str = r"^.+:\d{1,5}$";
+const HOST: &str = r"^\S+:(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])$";
+/// An address, or a range of them.
+const RANGE: &str = r"^(\d{1,3}(\.\d{1,3}){3}(/([0-9]|[12]\d|3[0-2]))?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/(\d{1,2}|1[01]\d|12[0-8]))?)$";
+const BARE_JID: &str = r"^([^@/\s]+@)?[^@/\s]+$";
 const URI: &str = r"^[A-Za-z][A-Za-z0-9+.-]*:[^\s\x22<>\\^`{|}]+$";
 
 /// Keys of text whose form the program looks at once it has read all.
-const FORMS: [(&str, &str); 13] = [
+const FORMS: [(&str, &str); 15] = [
     ("http.origins", ORIGIN),
     ("http.public-url", r"^(https?://[A-Za-z0-9._:\[\]-]+/*)?$"),
     ("im.contact.abuse", URI),
@@ -22,11 +25,13 @@ const FORMS: [(&str, &str); 13] = [
     ("im.contact.security", URI),
     ("im.contact.support", URI),
     ("listen.mechanisms", "^(SCRAM-SHA-256|SCRAM-SHA-1|PLAIN)$"),
+    ("listen.trusted-proxies", RANGE),
     (
         "log.level",
-        r"^(error|warn|info|debug|trace|off|[^=,]+=(error|warn|info|debug|trace|off))(,([^=,]+=)?(error|warn|info|debug|trace|off))*$",
+        r"^(error|warn|info|debug|trace|off|[^=,\s]+=(error|warn|info|debug|trace|off))(,([^=,\s]+=)?(error|warn|info|debug|trace|off))*$",
     ),
-    ("otlp.endpoint", r"^(https?://[^/\s].*)?$"),
+    ("otlp.endpoint", r"^(https?://[^/\s]\S*)?$"),
+    ("otlp.sample-accounts", BARE_JID),
     ("redis.cluster-nodes", HOST),
     ("redis.sentinels", HOST),
     ("scylla.keyspace", "^[a-z][a-z0-9_]{0,47}$"),

@@ -49,7 +49,7 @@ pub struct Config {
     pub headers_file: PathBuf,
     /// Which share of all stanzas is followed from socket to socket, from 0 to 1. May change on reload.
     pub sample_rate: f64,
-    /// Bare JIDs: every stanza from or to one of them is followed, and its spans name it. May change on reload.
+    /// Bare JIDs: every stanza from or to one of them is followed; its spans have a hash of it. May change on reload.
     pub sample_accounts: Vec<String>,
     /// At most so many traces begin in a second, whatever else is said; 0: no limit. May change on reload.
     pub most_per_second: u64,

@@ -5,6 +5,5 @@
 build_release
 export STARLING=target/release/starling
 start_stores target/bench-cluster 17379 20042
-target/release/starling-loadtest bench-cluster --server "$STARLING" --stores "$stores" \
-  --beside "redis=$(<"$CLUSTER_DIR/redis.pid"),cassandra=$(<"$CLUSTER_DIR/cassandra.pid")" "$@"
+target/release/starling-loadtest bench-cluster --server "$STARLING" --stores "$stores" --beside "$beside" "$@"
 write_capacity "$@"

@@ -12,12 +12,14 @@ build_release() {
   ulimit -n "$(ulimit -Hn)"
 }
 
-# start_stores DIRECTORY REDIS-PORT CQL-PORT: Redis and Cassandra until the script ends. Sets `stores`.
+# start_stores DIRECTORY REDIS-PORT CQL-PORT: Redis and Cassandra until the script ends. Sets `stores`, and `beside`, which names
+# their processes.
+# shellcheck disable=SC2034 # for who sources this
 start_stores() {
   export CLUSTER_DIR=$1 CLUSTER_REDIS=$2 CLUSTER_CQL=$3
   trap 'scripts/cluster.sh stop && rm -rf "$CLUSTER_DIR"' EXIT
-  # shellcheck disable=SC2034 # for who sources this
   stores=$(scripts/cluster.sh stores)
+  beside="redis=$(<"$CLUSTER_DIR/redis.pid"),cassandra=$(<"$CLUSTER_DIR/cassandra.pid")"
 }
 
 # write_capacity ARGUMENT…: what follows from the figures, if these arguments wrote them.

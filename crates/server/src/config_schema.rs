@@ -8,9 +8,15 @@ use crate::config::{Config, ConfigError};
 
 /// As `humantime` reads a time.
 const TIME: &str = r"^\s*(0|(\d[\d\s]*(\.\d+)?\s*(nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|wks?|w|months?|M|years?|yrs?|y)\s*)+)$";
-const ADDRESS: &str = r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.%]+\]):(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])$";
+/// Behind a colon, to the end: up to 65535.
+macro_rules! port {
+    () => {
+        r":(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])$"
+    };
+}
+const ADDRESS: &str = concat!(r"^(\d{1,3}(\.\d{1,3}){3}|\[[0-9A-Fa-f:.%]+\])", port!());
 const ORIGIN: &str = r"^https?://[A-Za-z0-9._:\[\]-]+$";
-const HOST: &str = r"^\S+:(\d{1,4}|[1-5]\d{4}|6[0-4]\d{3}|65[0-4]\d{2}|655[0-2]\d|6553[0-5])$";
+const HOST: &str = concat!(r"^\S+", port!());
 /// An address, or a range of them.
 const RANGE: &str = r"^(\d{1,3}(\.\d{1,3}){3}(/([0-9]|[12]\d|3[0-2]))?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*(/(\d{1,2}|1[01]\d|12[0-8]))?)$";
 const BARE_JID: &str = r"^([^@/\s]+@)?[^@/\s]+$";

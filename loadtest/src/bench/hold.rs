@@ -46,12 +46,6 @@ struct Held {
     result: Value,
 }
 
-impl Held {
-    fn answered(&self) -> f64 {
-        figure(&self.result, "ping.count").unwrap_or(0.0)
-    }
-}
-
 async fn hold(bench: &BenchHold, directory: &Path) -> Result<Held> {
     let prefix = format!("h{}-", std::process::id());
     // A cluster of its own makes the accounts: what that left in memory is not measured.
@@ -104,6 +98,10 @@ impl Held {
         let gained = now.iter().zip(before).map(|(now, then)| *now as i64 - then.rss).collect();
         let busy = list("each-cpu-us")?.iter().map(|us| us / 1e6 / seconds).collect();
         Ok(Self { clients, gained, busy, result })
+    }
+
+    fn answered(&self) -> f64 {
+        figure(&self.result, "ping.count").unwrap_or(0.0)
     }
 }
 

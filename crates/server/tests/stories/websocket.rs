@@ -191,15 +191,20 @@ pub(crate) async fn a_handshake_that_may_not_be_is_refused(world: &World) {
     assert_eq!(status(allowed, bare.to_owned()).await, "426");
 }
 
-/// RFC 9266, and its note on proxies: over TLS of the server's own a login can be bound to it.
-pub(crate) async fn a_login_can_be_bound_to_the_servers_own_tls(world: &World) {
+/// Over TLS of the server's own.
+async fn secured(world: &World) -> WebSocket {
     let address = world.server().await.address("https").unwrap();
     let mut connection = Connection::open(address).await.unwrap();
     connection
         .handshake(&TlsOptions { alpn: vec!["http/1.1"], ..TlsOptions::new("localhost") })
         .await
         .unwrap();
-    let features = WebSocket::upgrade(connection, "").await.unwrap().header("localhost").await.unwrap();
+    WebSocket::upgrade(connection, "").await.unwrap()
+}
+
+/// RFC 9266, and its note on proxies: over TLS of the server's own a login can be bound to it.
+pub(crate) async fn a_login_can_be_bound_to_the_servers_own_tls(world: &World) {
+    let features = secured(world).await.header("localhost").await.unwrap();
     assert!(mechanisms(&features).iter().any(|one| one.ends_with("-PLUS")), "{features}");
     let binding = features.find(&["sasl-channel-binding", "channel-binding"]).unwrap();
     assert_eq!(binding.attr("type"), Some("tls-exporter"), "{features}");
@@ -209,13 +214,7 @@ pub(crate) async fn a_login_can_be_bound_to_the_servers_own_tls(world: &World) {
 pub(crate) async fn what_stands_before_the_end_of_tls_is_read(world: &World) {
     let (alice, bob) = (world.user("alice").await, world.user("bob").await);
     let phone = bob.device("phone").await;
-    let address = world.server().await.address("https").unwrap();
-    let mut connection = Connection::open(address).await.unwrap();
-    connection
-        .handshake(&TlsOptions { alpn: vec!["http/1.1"], ..TlsOptions::new("localhost") })
-        .await
-        .unwrap();
-    let mut page = WebSocket::upgrade(connection, "").await.unwrap();
+    let mut page = secured(world).await;
     page.login("localhost", alice.jid().split('@').next().unwrap(), "secret").await.unwrap();
     let jid = page.bind("page").await.unwrap();
     let message =

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the program of the image in two directories, each with a Cargo of its own, and compares the bytes. By hand: half an hour on two cores.
-# The last commit is what is built; PACKAGE and PROGRAM name a smaller one.
+# The last commit is what is built; PACKAGE and PROGRAM name a smaller one. With KEEP=FILE the program stays there.
 #
 #   twice.sh [PACKAGE PROGRAM]
 set -euo pipefail
@@ -20,4 +20,5 @@ for at in one another/further; do
 done
 cmp "$scratch/one/program" "$scratch/another/further/program"
 sha256sum "$scratch/one/program" | sed 's/ .*//'
+[ -z "${KEEP-}" ] || install -D -m 755 "$scratch/one/program" "$KEEP"
 echo "both builds have these bytes"

@@ -12,6 +12,7 @@ import observability
 import operators
 import sending
 import tutorial
+import values
 
 
 class Told(unittest.TextTestResult):
@@ -38,7 +39,7 @@ def chosen(suite, words):
 
 def main():
     loader = unittest.defaultTestLoader
-    every = [loader.loadTestsFromModule(module) for module in (backup, chart, images, kustomize, observability, operators, sending, tutorial)]
+    every = [loader.loadTestsFromModule(module) for module in (backup, chart, images, kustomize, observability, operators, sending, tutorial, values)]
     tests = list(chosen(every, sys.argv[1:]))
     runner = unittest.TextTestRunner(sys.stdout, resultclass=Told, verbosity=0)
     result = runner.run(unittest.TestSuite(tests))

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use http::uri::Authority;
 use serde::{Deserialize, Serialize};
 
 use crate::token::{Known, Role};
@@ -81,6 +82,10 @@ impl Config {
             let why = "nobody could use it without a token: `starling token new` prints one".to_owned();
             return Err(Invalid { field: "tokens", why });
         }
+        if let Some(wrong) = self.hosts.iter().find(|host| !is_name(host)) {
+            let why = format!("{wrong:?}: names as browsers write them, in ASCII, without scheme and port");
+            return Err(Invalid { field: "hosts", why });
+        }
         self.known().map(drop)
     }
 
@@ -105,6 +110,10 @@ impl Config {
         }
         Ok(known)
     }
+}
+
+fn is_name(host: &str) -> bool {
+    host.parse::<Authority>().is_ok_and(|authority| authority.host() == host)
 }
 
 fn read(path: &Path) -> Result<Vec<Known>, String> {
@@ -152,6 +161,20 @@ mod tests {
         assert_eq!(Config::default().check(), Ok(()));
         let nobody = Config { tokens: BTreeMap::new(), ..config("127.0.0.1:1", false) };
         assert_eq!(nobody.check().unwrap_err().field, "tokens");
+    }
+
+    #[test]
+    fn a_host_is_a_name_alone() {
+        let with =
+            |host: &str| Config { hosts: vec![host.to_owned()], ..config("127.0.0.1:1", false) }.check();
+        for host in ["chat.example", "Chat.example", "xn--mnchen-3ya.example", "[2001:db8::1]", "192.0.2.1"] {
+            assert_eq!(with(host), Ok(()), "{host}");
+        }
+        for host in
+            ["", "a b", "chat.example:5282", "https://chat.example", "admin@chat.example", "münchen.example"]
+        {
+            assert_eq!(with(host).unwrap_err().field, "hosts", "{host}");
+        }
     }
 
     #[test]

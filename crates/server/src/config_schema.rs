@@ -6,8 +6,8 @@ use toml::{Table, Value};
 
 use crate::config::{Config, ConfigError};
 
-/// As `humantime` reads a time.
-const TIME: &str = r"^\s*(0|(\d[\d\s]*(\.\d+)?\s*(nanos|nsec|ns|usec|us|µs|millis|msec|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|wks?|w|months?|M|years?|yrs?|y)\s*)+)$";
+mod times;
+
 /// Behind a colon, to the end: up to 65535.
 macro_rules! port {
     () => {
@@ -135,14 +135,23 @@ fn of_text(key: &str, refused: &str) -> Json {
         let known: Vec<&str> = known.split('`').skip(3).step_by(2).collect();
         return json!({"enum": known});
     }
-    let form = if refused.ends_with("expected a duration") {
-        Some(TIME)
-    } else if refused.contains("socket address") {
+    if refused.ends_with("expected a duration") {
+        return of_time(key);
+    }
+    let form = if refused.contains("socket address") {
         Some(ADDRESS)
     } else {
         FORMS.iter().find(|form| form.0 == key).map(|form| form.1)
     };
     form.map_or_else(|| json!({"type": "string"}), |form| json!({"type": "string", "pattern": form}))
+}
+
+fn of_time(key: &str) -> Json {
+    let Some(bounds) = times::BOUNDS.iter().find(|bounds| bounds.key == key) else {
+        return json!({"type": "string", "pattern": times::TIME});
+    };
+    let patterns: Vec<Json> = bounds.patterns().iter().map(|pattern| json!({"pattern": pattern})).collect();
+    json!({"type": "string", "allOf": patterns})
 }
 
 #[cfg(test)]
@@ -159,7 +168,8 @@ mod tests {
         assert_eq!(at("cluster.roles")["items"], json!({"enum": ["connection-manager", "session-router"]}));
         assert_eq!(at("log.format"), json!({"enum": ["auto", "human", "json"]}));
         assert_eq!(at("im.archive"), json!({"type": "boolean"}));
-        assert_eq!(at("im.resume-within"), json!({"type": "string", "pattern": TIME}));
+        assert_eq!(at("limits.dead-after"), json!({"type": "string", "pattern": times::TIME}));
+        assert_eq!(at("im.resume-within")["allOf"].as_array().map(Vec::len), Some(2));
         assert_eq!(at("listen.c2s")["items"], json!({"type": "string", "pattern": ADDRESS}));
         assert_eq!(at("admin.listen"), json!({"type": "string", "pattern": ADDRESS}));
         assert_eq!(at("limits.stanza-bytes"), json!({"type": "integer", "minimum": 0}));

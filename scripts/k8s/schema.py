@@ -13,7 +13,9 @@ FILE = ROOT / "deploy/helm/starling/values.schema.json"
 # What the chart sets itself is no value, nor is a password; of these sections nothing is left, and there is a word on where to set it instead.
 ELSEWHERE = {"cluster": "The chart's own.", "drain": "See the chart's own `drain`.", "tls": "See the chart's own `tls`."}
 OWN = ["mode", "domains", "data-dir", "admin", "api", *(f"listen.{way}" for way in ("c2s", "direct-tls", "https", "http", "plain", "plain-http")),
-       "redis.url", "scylla.nodes", "scylla.keyspace", "scylla.replication-factor", "scylla.password", "otlp.ca-file", "otlp.headers-file"]
+       *(f"redis.{key}" for key in ("url", "cluster-nodes", "sentinels", "sentinel-master", "password-file", "sentinel-password-file", "tls")),
+       *(f"scylla.{key}" for key in ("nodes", "keyspace", "datacenter", "replication-factor", "user", "password", "password-file", "tls")),
+       "otlp.ca-file", "otlp.headers-file"]
 
 
 def of_config(schema):

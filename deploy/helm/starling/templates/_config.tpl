@@ -32,6 +32,7 @@ them are TOML as they stand. "table", "path".
 {{- if .sentinels -}}
 {{- $_ := set $redis "sentinels" .sentinels -}}
 {{- $_ := set $redis "sentinel-master" .sentinelMaster -}}
+{{- if .sentinelPasswordKey }}{{ $_ := set $redis "sentinel-password-file" "/etc/starling/redis/sentinel-password" }}{{ end -}}
 {{- end -}}
 {{- if .tls.existingSecret }}{{ $_ := set $redis "tls" (include "starling.storeTls" (list "redis" .tls.clientCertificate) | fromJson) }}{{ end -}}
 {{- end -}}
@@ -102,7 +103,7 @@ them are TOML as they stand. "table", "path".
 {{- $certificates := dict -}}
 {{- range $domain := $values.domains -}}
 {{- if include "starling.clientSecret" (dict "root" $.root "domain" $domain) -}}
-{{- $at := printf "/etc/starling/tls/%s" $domain -}}
+{{- $at := printf "/etc/starling/%s" (include "starling.tlsFolder" $domain) -}}
 {{- $_ := set $certificates $domain (dict "certificate" (printf "%s/tls.crt" $at) "key" (printf "%s/tls.key" $at)) -}}
 {{- end -}}
 {{- end -}}

@@ -12,8 +12,8 @@
 
 {{/* What identifies the pods of one part: "root" and "part". Never changes. */}}
 {{- define "starling.selector" -}}
-app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .part }}
 {{- end -}}
 
@@ -67,7 +67,7 @@ capabilities: {drop: [ALL]}
 {{- with .Values.image.pullSecrets }}
 imagePullSecrets:
 {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
 {{- end }}
 {{- end }}
 {{- end -}}
@@ -166,6 +166,11 @@ livenessProbe:
 {{- else if $tls.certManager.enabled -}}
 {{- printf "%s-client-tls" (include "starling.fullname" .root) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Below /etc/starling, where the certificate of a domain is; a path of Kubernetes has no colons. */}}
+{{- define "starling.tlsFolder" -}}
+tls/{{ . | trimAll "[]" | replace ":" "-" }}
 {{- end -}}
 
 {{/* Whether administrators are served there: by whoever decides about stanzas. "root", "part". */}}

@@ -18,7 +18,7 @@ metadata:
     {{- toYaml . | nindent 4 }}
     {{- end }}
 spec:
-  serviceAccountName: {{ include "starling.serviceAccount" $root }}
+  serviceAccountName: {{ include "starling.serviceAccount" $root | quote }}
   automountServiceAccountToken: false
   # Their variables would begin with STARLING_, which the server takes for its configuration, and refuses.
   enableServiceLinks: false
@@ -29,7 +29,7 @@ spec:
   {{- if and (eq $part "router") (eq $root.Values.migration.by "init") }}
   initContainers:
     - name: migrate
-      image: {{ include "starling.image" $root }}
+      image: {{ include "starling.image" $root | quote }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
       args: [store, migrate, --config, /etc/starling/config/starling.toml]
       securityContext:
@@ -41,7 +41,7 @@ spec:
   {{- end }}
   containers:
     - name: starling
-      image: {{ include "starling.image" $root }}
+      image: {{ include "starling.image" $root | quote }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
       args: [run, --config, /etc/starling/config/starling.toml]
       env:
@@ -98,7 +98,7 @@ spec:
     {{- include "starling.apart" (dict "root" $root "part" $part) | nindent 4 }}
   {{- end }}
   {{- with $own.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ . | quote }}
   {{- end }}
 {{- end -}}
 
@@ -109,7 +109,7 @@ spec:
 {{- if include "starling.showsCertificates" . -}}
 {{- range $index, $domain := $values.domains -}}
 {{- with include "starling.clientSecret" (dict "root" $.root "domain" $domain) -}}
-{{- $files = append $files (dict "name" (printf "tls-%d" $index) "at" (printf "tls/%s" $domain) "secret" . "keys" (list "tls.crt" "tls.key")) -}}
+{{- $files = append $files (dict "name" (printf "tls-%d" $index) "at" (include "starling.tlsFolder" $domain) "secret" . "keys" (list "tls.crt" "tls.key")) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -138,7 +138,9 @@ spec:
 {{- range $store := .stores -}}
 {{- with get $.root.Values $store -}}
 {{- if .existingSecret -}}
-{{- $files = append $files (dict "name" $store "at" $store "secret" .existingSecret "keys" (list (printf "%s=password" .passwordKey))) -}}
+{{- $keys := list (printf "%s=password" .passwordKey) -}}
+{{- with get . "sentinelPasswordKey" }}{{ $keys = append $keys (printf "%s=sentinel-password" .) }}{{ end -}}
+{{- $files = append $files (dict "name" $store "at" $store "secret" .existingSecret "keys" $keys) -}}
 {{- end -}}
 {{- if .tls.existingSecret -}}
 {{- $keys := .tls.clientCertificate | ternary (list "ca.crt" "tls.crt" "tls.key") (list "ca.crt") -}}
@@ -154,12 +156,12 @@ spec:
 {{- range . }}
 - name: {{ .name }}
   secret:
-    secretName: {{ .secret }}
+    secretName: {{ .secret | quote }}
     defaultMode: 0440
     items:
       {{- range .keys }}
       {{- $pair := splitList "=" . }}
-      - {key: {{ first $pair }}, path: {{ last $pair }}}
+      - {key: {{ first $pair | quote }}, path: {{ last $pair | quote }}}
       {{- end }}
 {{- end }}
 {{- end -}}
@@ -167,7 +169,7 @@ spec:
 {{/* … and as mounts: whole folders, so that a changed secret is seen. */}}
 {{- define "starling.secretMounts" -}}
 {{- range . }}
-- {name: {{ .name }}, mountPath: /etc/starling/{{ .at }}, readOnly: true}
+- {name: {{ .name }}, mountPath: {{ printf "/etc/starling/%s" .at | quote }}, readOnly: true}
 {{- end }}
 {{- end -}}
 

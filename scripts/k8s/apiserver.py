@@ -1,12 +1,14 @@
 """The few answers of an API server that Helm needs to render a chart for it: kinds, Deployments and Secrets. Nothing else of one."""
 
+import base64
+import gzip
 import http.server
 import json
 import threading
 
 
 class ApiServer:
-    """`kinds` are pairs of version and kind that it knows, too."""
+    """`deployments` are numbers of pods by name, `secrets` data by name, `kinds` pairs of version and kind that it knows, too."""
 
     def __init__(self, namespace, deployments=(), secrets=(), kinds=()):
         found = {f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}": deployment(name, namespace, count)
@@ -48,7 +50,15 @@ def deployment(name, namespace, count):
 
 
 def secret(name, namespace, data):
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}, "data": {"secret": data}}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": namespace}, "data": data}
+
+
+def revision(release, number, values, manifest):
+    """A revision of a release as Helm keeps it, by the name of its secret."""
+    kept = {"name": release, "version": number, "info": {"status": "superseded"}, "config": values, "manifest": manifest,
+            "chart": {"metadata": {"name": "starling", "version": "0.1.0", "apiVersion": "v2"}}}
+    text = base64.b64encode(gzip.compress(json.dumps(kept).encode()))
+    return {f"sh.helm.release.v1.{release}.v{number}": {"release": base64.b64encode(text).decode()}}
 
 
 def resource(kind):

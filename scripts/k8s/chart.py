@@ -14,7 +14,7 @@ import kubernetes_validate
 import yaml
 from kubernetes_validate import utils
 
-from apiserver import ApiServer
+from apiserver import ApiServer, revision
 from rendering import (CHART, FOREIGN, NAMESPACE, ROOT, VALUES, VERSIONS, container, everywhere, helm, named, of_kind, part, pods,
                        rendered, selects, serving, strings)
 
@@ -70,6 +70,36 @@ class Schemas(unittest.TestCase):
                 notes = out.partition("NOTES:")[2]
                 for word in ("get service", "user add me@", "openssl s_client", "first message", "helm -n chat test"):
                     self.assertIn(word, notes)
+
+    def notes(self, values, *more, deployments=()):
+        kinds = {(one["apiVersion"], one["kind"]) for one in rendered(values, *more)}
+        with ApiServer(NAMESPACE, deployments, kinds=kinds) as server:
+            code, out, err = helm("install", "x", CHART, "-n", NAMESPACE, "--dry-run=server", "--take-ownership", "-f", values, *more,
+                                  "--disable-openapi-validation", "--kube-apiserver", server.url)
+        self.assertEqual(code, 0, err)
+        return out.partition("NOTES:")[2]
+
+    def test_notes_promise_no_pod_that_is_not_there(self):
+        notes = self.notes(CHART / "ci/embedded.yaml", "--set", "service.ports.c2s=0,service.ports.directTls=0")
+        self.assertNotIn("helm -n chat test", notes)
+        self.assertIn("STARTTLS or direct TLS, and service.ports opens neither", notes)
+        self.assertIn("5222:5443 &", notes)
+
+    def test_notes_say_when_prometheus_may_read_nothing(self):
+        said = "networkPolicy.monitoring names nobody"
+        self.assertIn(f"The ServiceMonitor finds pods that Prometheus may not read: {said}", self.notes(CHART / "ci/cluster.yaml"))
+        self.assertNotIn(said, self.notes(CHART / "ci/autoscaled.yaml"))
+        self.assertNotIn(said, self.notes(CHART / "ci/cluster.yaml", "--set", "networkPolicy.enabled=false"))
+        self.assertNotIn(said, self.notes(CHART / "ci/cluster.yaml", "--set", "monitoring.serviceMonitor.enabled=false"))
+
+    def test_notes_say_which_pods_an_upgrade_takes_away(self):
+        there = {"x-starling-manager": 9, "x-starling-router": 3}
+        notes = self.notes(CHART / "ci/cluster.yaml", deployments=there)
+        self.assertIn("x-starling-manager had 9 pods, and this revision says 2: the others leave, all at once.\nmanager.replicas, or", notes)
+        self.assertNotIn("x-starling-router had", notes)
+        self.assertNotIn("x-starling-manager had", self.notes(CHART / "ci/cluster.yaml", "--set", "manager.replicas=9", deployments=there))
+        self.assertNotIn("x-starling-manager had", self.notes(CHART / "ci/autoscaled.yaml", deployments=there))
+        self.assertIn("had 21 pods, and this revision says 20", self.notes(CHART / "ci/autoscaled.yaml", deployments={"x-starling-manager": 21}))
 
 
 def foreign_faults(objects):
@@ -182,6 +212,18 @@ class Pods(unittest.TestCase):
             for one in spec["topologySpreadConstraints"]:
                 self.assertTrue(selects(one["labelSelector"]["matchLabels"], meta["labels"]))
 
+    def test_pods_of_hooks_go_where_the_part_goes_that_they_are_for(self):
+        words = "router.nodeSelector.pool=stores,manager.nodeSelector.pool=edge,manager.tolerations[0].key=edge,manager.tolerations[0].operator=Exists"
+        placed = {part(meta["labels"]): (spec.get("nodeSelector"), spec.get("tolerations"))
+                  for _, meta, spec in pods(rendered(CHART / "ci/cluster.yaml", "--set", words))}
+        self.assertEqual(placed["router"][0], {"pool": "stores"})
+        self.assertEqual(placed["migration"], placed["router"])
+        self.assertEqual(placed["manager"], ({"pool": "edge"}, [{"key": "edge", "operator": "Exists"}]))
+        self.assertEqual(placed["test"], placed["manager"])
+        placed = {part(meta["labels"]): spec.get("nodeSelector")
+                  for _, meta, spec in pods(rendered(CHART / "values.yaml", "--set", "embedded.nodeSelector.pool=chat"))}
+        self.assertEqual(placed, {"embedded": {"pool": "chat"}, "test": {"pool": "chat"}})
+
     def test_pods_are_apart_where_nodes_know_no_zones(self):
         # There the scheduler looks at none of the constraints, because one of their keys is missing.
         for _, _, meta, spec in self.each(serving):
@@ -223,8 +265,29 @@ class Numbers(unittest.TestCase):
                 self.assertEqual(named(objects, "Deployment", "x-starling-router")["spec"]["replicas"], 4)
                 self.assertIn("/apis/apps/v1/namespaces/chat/deployments/x-starling-manager", server.asked)
 
+    def test_the_way_back_of_the_guide_keeps_what_a_rollback_would_not(self):
+        former, values = CHART / "ci/autoscaled.yaml", yaml.safe_load((CHART / "ci/autoscaled.yaml").read_text())
+        stored = helm("template", "x", CHART, "-n", NAMESPACE, "-f", former)[1]
+        with ApiServer(NAMESPACE, {"x-starling-manager": 8}, revision("x", 3, values, stored)) as server, tempfile.TemporaryDirectory() as folder:
+            at = ("-n", NAMESPACE, "--kube-apiserver", server.url)
+            code, out, err = helm("get", "manifest", "x", "--revision", 3, *at)
+            self.assertEqual(code, 0, err)
+            # What `helm rollback` applies.
+            self.assertEqual(self.managers(out), 3)
+            code, out, err = helm("get", "values", "x", "--revision", 3, "-o", "yaml", *at)
+            self.assertEqual(code, 0, err)
+            path = pathlib.Path(folder, "former.yaml")
+            path.write_text(out)
+            for more, wanted in [((), 8), (("--set", "manager.autoscaling.by=none,manager.replicas=8"), 8), (("--set", "manager.autoscaling.by=none"), 2)]:
+                code, out, err = helm("template", "x", CHART, "-f", path, *more, "--dry-run=server", "--disable-openapi-validation", *at)
+                self.assertEqual(code, 0, err)
+                self.assertEqual(self.managers(out), wanted, more)
+
+    def managers(self, text):
+        return named([one for one in yaml.safe_load_all(text) if one], "Deployment", "x-starling-manager")["spec"]["replicas"]
+
     def test_an_upgrade_keeps_the_secret_of_the_routers(self):
-        with ApiServer(NAMESPACE, secrets={"x-starling-cluster": "a2VwdA=="}) as server:
+        with ApiServer(NAMESPACE, secrets={"x-starling-cluster": {"secret": "a2VwdA=="}}) as server:
             code, out, err = helm("template", "x", CHART, "-n", NAMESPACE, "-f", CHART / "ci/autoscaled.yaml", "--dry-run=server",
                                   "--disable-openapi-validation", "--kube-apiserver", server.url)
             self.assertEqual(code, 0, err)

@@ -104,6 +104,7 @@ GUIDE_PATH = ROOT / "docs/how-to/kubernetes.md"
 ONE = "helm install starling deploy/helm/starling -n chat --set 'domains={example.org}'"
 CONSOLE = "kubectl -n chat port-forward service/starling-api 5282"
 ASK = "starling ctl --server https://localhost:5282 --token-file ~/.starling-token node list"
+BACK = "helm upgrade starling deploy/helm/starling -n chat --reset-values -f former.yaml"
 TOKEN = "starling token new carol --role operate"
 BUILT = "e2e.sh has built it, or has done without"
 VOLUME = """kubectl apply -f - <<YAML
@@ -137,6 +138,8 @@ GUIDE = Page(
     then={
         ONE: "kubectl -n chat rollout status statefulset/starling-embedded",
         TOKEN: "grep -Eo '^carol operate .*' said >LINES && grep -m1 -Eo '[A-Za-z0-9_-]{30,}' said >.starling-token && [ -s LINES ] && chmod 600 .starling-token",
+        "kubectl -n chat get deploy/starling-manager -o 'jsonpath={.spec.replicas}'": "grep -qx 2 said",
+        BACK: "kubectl -n chat rollout status deploy/starling-router && ! kubectl -n chat get service/starling-api",
         # Until the Service has noticed, whoever comes may be refused.
         DRAIN: "until kubectl -n chat get pods -l app.kubernetes.io/component=manager | grep -q ' 0/1 '; do sleep 1; done; sleep 2",
         ASK: "grep -q 'starling-router-.*state=serving' said",

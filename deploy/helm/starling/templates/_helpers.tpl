@@ -72,17 +72,41 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
-{{/*
-How many pods a Deployment has whose number an autoscaler decides: what it has now, within the bounds. Leaving `replicas` out would
-be read as 1 by the upgrade that leaves it out first. "root", "name", "min", "max".
-*/}}
-{{- define "starling.scaledReplicas" -}}
-{{- $wanted := .min -}}
-{{- $live := lookup "apps/v1" "Deployment" .root.Release.Namespace .name -}}
-{{- with $live -}}
-{{- $wanted = dig "spec" "replicas" $.min . -}}
+{{/* How many pods a Deployment has now; 0 where there is none, or no cluster to ask. "root", "part". */}}
+{{- define "starling.liveReplicas" -}}
+{{- $name := printf "%s-%s" (include "starling.fullname" .root) .part -}}
+{{- dig "spec" "replicas" 0 (lookup "apps/v1" "Deployment" .root.Release.Namespace $name | default dict) | int -}}
 {{- end -}}
-{{- min .max (max .min (int $wanted)) -}}
+
+{{/*
+How many pods a Deployment is to have. Where an autoscaler decides: what it has now, within the bounds. Leaving `replicas` out would
+be read as 1 by the upgrade that leaves it out first. "root", "part".
+*/}}
+{{- define "starling.replicas" -}}
+{{- $own := get .root.Values .part -}}
+{{- $scaling := $own.autoscaling -}}
+{{- if eq .part "manager" | ternary (ne (default "none" $scaling.by) "none") (default false $scaling.enabled) -}}
+{{- if gt (int $scaling.minReplicas) (int $scaling.maxReplicas) -}}
+{{- fail (printf "%s.autoscaling: minReplicas is above maxReplicas" .part) -}}
+{{- end -}}
+{{- min (int $scaling.maxReplicas) (max (int $scaling.minReplicas) (include "starling.liveReplicas" . | int)) -}}
+{{- else -}}
+{{- $own.replicas -}}
+{{- end -}}
+{{- end -}}
+
+{{/* On which nodes the pods of a part may be. "root", "part". */}}
+{{- define "starling.nodes" -}}
+{{- with get .root.Values .part -}}
+{{- with .nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
 {{- end -}}
 
 {{/* Spread by labels of this revision, so that a rollout counts its own pods only. "root", "part", "given". */}}

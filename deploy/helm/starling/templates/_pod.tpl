@@ -82,14 +82,7 @@ spec:
     {{- include "starling.volumes" . | nindent 4 }}
   topologySpreadConstraints:
     {{- include "starling.spread" (dict "root" $root "part" $part "given" $own.topologySpreadConstraints) | trim | nindent 4 }}
-  {{- with $own.nodeSelector }}
-  nodeSelector:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
-  {{- with $own.tolerations }}
-  tolerations:
-    {{- toYaml . | nindent 4 }}
-  {{- end }}
+  {{- include "starling.nodes" . | indent 2 }}
   {{- if $own.affinity }}
   affinity:
     {{- toYaml $own.affinity | nindent 4 }}

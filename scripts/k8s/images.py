@@ -72,6 +72,18 @@ class Layout(unittest.TestCase):
         done = subprocess.run([root / "starling", "--version"], capture_output=True, text=True, check=True)
         self.assertEqual(done.stdout.strip(), f"starling {oci.version()}")
 
+    def test_a_receiver_by_https_is_believed_by_the_public_authorities_in_it(self):
+        dockerfile = (ROOT / "deploy/docker/Dockerfile").read_text()
+        self.assertIn(f"cp {oci.AUTHORITIES} /image{oci.AUTHORITIES.parent}/", dockerfile)
+        root = self.folder / "believes"
+        oci.unpack(self.layout, root)
+        (self.folder / "empty").touch()
+        for authorities, code in [(f"{root}{oci.AUTHORITIES}", 0), (self.folder / "empty", 64)]:
+            variables = {"SSL_CERT_FILE": str(authorities), "STARLING_OTLP_ENDPOINT": "https://collector.example.org:4317"}
+            done = subprocess.run([root / "starling", "config", "check"], cwd=self.folder, capture_output=True, text=True, env=variables)
+            self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        self.assertIn("believes no authority at all", done.stderr)
+
     def test_whatever_is_changed_afterwards_is_found(self):
         def change(name, what):
             layout = self.packed(name)

@@ -1,6 +1,7 @@
 //! One client's connection: TLS, SASL, binding or resuming, and then stanzas as bytes.
 
 use crate::link::{self, Link};
+use crate::passing::Closed;
 use crate::sasl::{self, told};
 use crate::scan::{self, Event, Scanner};
 use crate::sm::Sm;
@@ -166,10 +167,8 @@ impl Client {
     pub(crate) async fn stanza(&mut self) -> Result<Vec<u8>> {
         loop {
             while let Some(event) = self.next() {
-                match event {
-                    Event::Stanza(bytes) => return Ok(bytes.to_vec()),
-                    Event::Open => {}
-                    Event::Close => bail!("the server closed the stream"),
+                if let Some(stanza) = of_stream(event)? {
+                    return Ok(stanza.to_vec());
                 }
             }
             timeout(STEP, self.fill()).await.context("the server did not answer")??;
@@ -179,7 +178,7 @@ impl Client {
     /// Reads once, whatever is there. Cancel-safe: bytes read are in the scanner.
     pub(crate) async fn fill(&mut self) -> Result<()> {
         let read = self.link.fill(self.scanner.space()).await?;
-        ensure!(read > 0, "the server closed the connection");
+        ensure!(read > 0, Closed("the connection".to_owned()));
         Ok(())
     }
 
@@ -194,6 +193,15 @@ impl Client {
             self.sm.hear(stanza);
         }
         Some(event)
+    }
+
+    /// Takes in all that has been read and answers what was asked: who has nothing to say does no more. Then its memory is given back.
+    pub(crate) async fn attend(&mut self) -> Result<()> {
+        while let Some(event) = self.next() {
+            of_stream(event)?;
+        }
+        self.scanner.shrink();
+        self.reply().await
     }
 
     /// Answers what the server asked meanwhile: `<r/>`, pings.
@@ -234,5 +242,17 @@ impl Client {
     pub(crate) fn cut(mut self) -> Sm {
         drop(self.sm.answers()); // to questions of a connection that is gone
         self.sm
+    }
+}
+
+/// A stanza, if it is one; an error of the stream, or its end, ends the client too (RFC 6120 §4.9.1.1).
+fn of_stream(event: Event<'_>) -> Result<Option<&[u8]>> {
+    match event {
+        Event::Stanza(stanza) if scan::name(stanza).ends_with(b"error") => {
+            bail!(Closed(format!("the stream: {}", told(stanza))))
+        }
+        Event::Stanza(stanza) => Ok(Some(stanza)),
+        Event::Open => Ok(None),
+        Event::Close => bail!(Closed("the stream".to_owned())),
     }
 }

@@ -12,6 +12,7 @@ mod load;
 mod mark;
 mod model;
 mod options;
+mod passing;
 mod process;
 mod recorder;
 mod relay;

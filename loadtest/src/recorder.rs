@@ -114,10 +114,11 @@ impl Recorder {
         (0..count).for_each(|_| self.error(what));
     }
 
-    /// Ends an interval whose histograms are for another process; with the first and the last moment of all.
+    /// Ends an interval whose histograms are for another process, those that have anything; with the first and the last moment of all.
     pub(crate) fn drain(&self) -> Vec<(&'static str, Histogram<u64>, Instant, Instant)> {
         let mut operations = lock(&self.operations);
-        let drained = operations.iter_mut().map(|(name, operation)| {
+        let some = operations.iter_mut().filter(|(_, operation)| !operation.interval.is_empty());
+        let drained = some.map(|(name, operation)| {
             (*name, std::mem::replace(&mut operation.interval, histogram()), operation.first, operation.last)
         });
         drained.collect()

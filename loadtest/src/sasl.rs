@@ -1,10 +1,11 @@
 //! Logging in (RFC 6120 §6): the mechanism that was asked for, or the strongest that is offered.
 
 use crate::client::Client;
+use crate::passing::Refused;
 use crate::scan;
 use crate::scram::{Hash, Scram};
 use crate::target::{Account, Mechanism};
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Error, Result, anyhow, bail, ensure};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 
 /// Strongest first.
@@ -27,8 +28,7 @@ pub(crate) async fn authenticate(
             let message = format!("\0{}\0{}", account.user, account.password);
             client.send(auth(name, message.as_bytes()).as_bytes()).await?;
             let answer = client.stanza().await?;
-            ensure!(scan::name(&answer) == b"success", "login: {}", told(&answer));
-            return Ok(());
+            return if scan::name(&answer) == b"success" { Ok(()) } else { Err(failure(&answer)) };
         }
         Mechanism::ScramSha1 => Hash::Sha1,
         Mechanism::ScramSha256 => Hash::Sha256,
@@ -36,16 +36,24 @@ pub(crate) async fn authenticate(
     let scram = Scram::new(&account.user, hash)?;
     client.send(auth(name, scram.first().as_bytes()).as_bytes()).await?;
     let answer = client.stanza().await?;
-    let challenge = scan::text(&answer, "challenge").with_context(|| format!("login: {}", told(&answer)))?;
+    let challenge = scan::text(&answer, "challenge").ok_or_else(|| failure(&answer))?;
     let (last, expected) = scram.answer(account, &BASE64.decode(challenge)?)?;
     let data = BASE64.encode(last);
     client
         .send(format!("<response xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>{data}</response>").as_bytes())
         .await?;
     let answer = client.stanza().await?;
-    let success = scan::text(&answer, "success").with_context(|| format!("login: {}", told(&answer)))?;
+    let success = scan::text(&answer, "success").ok_or_else(|| failure(&answer))?;
     ensure!(BASE64.decode(success)? == expected.as_bytes(), "the server's signature is wrong");
     Ok(())
+}
+
+/// Why somebody did not get in.
+fn failure(answer: &[u8]) -> Error {
+    if scan::holds(answer, "<temporary-auth-failure") {
+        return Refused(told(answer)).into();
+    }
+    anyhow!("login: {}", told(answer))
 }
 
 fn auth(mechanism: &str, data: &[u8]) -> String {

@@ -1,6 +1,7 @@
 //! The loads: each makes its clients ready, waits for the others, measures until the clock ends it, and tells what it found.
 
 mod archive;
+mod attempts;
 mod chat;
 mod hold;
 mod login;
@@ -101,21 +102,34 @@ impl Stage {
 
     /// Clients `from..to` come in, `concurrency` at a time; they come back in their order.
     async fn enter_all(self: &Arc<Self>, from: usize, to: usize, entry: Entry) -> Result<Vec<Client>> {
-        let (mut tasks, mut clients) = (JoinSet::new(), Vec::with_capacity(to - from));
+        let mut clients = Vec::with_capacity(to - from);
+        let enter = |stage: Arc<Self>, index| async move { Ok((index, stage.enter(index, entry).await?)) };
+        self.enter_each(from, to, enter, |client| clients.push(client)).await?;
+        clients.sort_by_key(|(index, _): &(usize, Client)| *index);
+        Ok(clients.into_iter().map(|(_, client)| client).collect())
+    }
+
+    /// Each of `from..to` comes in by `enter`, `concurrency` at a time, and is handed to `taken` at once. The first that fails ends it.
+    async fn enter_each<T: Send + 'static, F: Future<Output = Result<T>> + Send + 'static>(
+        self: &Arc<Self>,
+        from: usize,
+        to: usize,
+        enter: impl Fn(Arc<Self>, usize) -> F,
+        mut taken: impl FnMut(T),
+    ) -> Result<()> {
+        let mut tasks = JoinSet::new();
         for index in from..to {
             if tasks.len() >= self.concurrency
                 && let Some(done) = tasks.join_next().await
             {
-                clients.push(done??);
+                taken(done??);
             }
-            let stage = self.clone();
-            tasks.spawn(async move { anyhow::Ok((index, stage.enter(index, entry).await?)) });
+            tasks.spawn(enter(self.clone(), index));
         }
         while let Some(done) = tasks.join_next().await {
-            clients.push(done??);
+            taken(done??);
         }
-        clients.sort_by_key(|(index, _)| *index);
-        Ok(clients.into_iter().map(|(_, client)| client).collect())
+        Ok(())
     }
 
     /// A client leaves in order.

@@ -148,6 +148,7 @@ fn of_operation(figures: &mut BTreeMap<String, f64>, name: &str, operation: &Ope
     let at = |quantile| latency.value_at_quantile(quantile) as f64 / 1000.0;
     let all = [
         ("count", latency.len() as f64),
+        ("seconds", seconds),
         ("per-second", latency.len() as f64 / seconds),
         ("mean-ms", latency.mean() / 1000.0),
         ("p50-ms", at(0.5)),

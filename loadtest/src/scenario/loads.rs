@@ -12,6 +12,9 @@ pub(crate) struct Hold {
     /// Connections of one account.
     #[serde(default = "bounded::<1, 1, 100>")]
     pub(crate) per_account: Number<1, 100>,
+    /// How often each tries to log in, if it is refused for now, closed or not answered.
+    #[serde(default = "bounded::<6, 1, 20>")]
+    pub(crate) attempts: Number<1, 20>,
     /// With XEP-0198.
     #[serde(default)]
     pub(crate) sm: bool,
@@ -210,7 +213,7 @@ impl Load {
     /// The operations it measures; what the server spends is counted for each of the first.
     pub(crate) fn operations(&self) -> &'static [&'static str] {
         match self {
-            Self::Hold(_) => &["ping"],
+            Self::Hold(_) => &["ping", "hold-login"],
             Self::Login(_) => &["login"],
             Self::Chat(chat) if chat.sm => &["delivery", "ack", "lateness"],
             Self::Chat(_) => &["delivery", "lateness"],
@@ -233,7 +236,15 @@ impl Load {
     /// Figures of its own.
     pub(crate) fn figures(&self) -> &'static [&'static str] {
         match self {
-            Self::Hold(_) => &["bytes-per-connection", "server-cpu-us-per-second-idle"],
+            Self::Hold(_) => &[
+                "bytes-per-connection",
+                "server-cpu-us-per-second-idle",
+                "held",
+                "closed",
+                "retries-refused",
+                "retries-closed",
+                "retries-unanswered",
+            ],
             Self::Login(_) | Self::Chat(_) | Self::Reconnect(_) | Self::Resume(_) | Self::Slow(_) => &[],
             Self::Archive(_) => &["rows-per-second"],
             Self::Offline(_) => &[

@@ -22,8 +22,8 @@ const FIGURES: [&str; 13] = [
     "generator-cpu-us-per-operation",
 ];
 /// Figures of each operation.
-const OF_OPERATION: [&str; 8] =
-    ["count", "per-second", "mean-ms", "p50-ms", "p90-ms", "p99-ms", "p999-ms", "max-ms"];
+const OF_OPERATION: [&str; 9] =
+    ["count", "seconds", "per-second", "mean-ms", "p50-ms", "p90-ms", "p99-ms", "p999-ms", "max-ms"];
 
 /// Why a scenario cannot be run.
 #[derive(Debug, thiserror::Error)]

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test stops where it fails")]
 
 mod encrypted;
+mod hold;
 mod report;
 mod server;
 mod workers;

@@ -3,12 +3,12 @@
 use base64::Engine as _;
 use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// What happens to the message with this number.
+/// What happens to the message with this number, or to the login: the tool's first one asks for the version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// It goes nowhere, and is acknowledged like the others.
@@ -19,9 +19,41 @@ pub(crate) enum Fault {
     /// It goes to everybody but its receiver.
     Misplace(u64),
     AckNothing,
+    /// The login is answered `temporary-auth-failure`.
+    Refuse(u64),
+    /// The login is answered by the end of the connection.
+    HangUp(u64),
+    /// The stream ends with an error soon after this login.
+    End(u64),
+    /// Who has enabled XEP-0198 is asked `<r/>` and a ping. Nobody else gets in before both are answered; who is silent is closed.
+    Ask,
 }
 
 type Readers = Arc<Mutex<BTreeMap<String, TcpStream>>>;
+
+/// How long somebody who was asked may be silent.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// What the connections know of each other's logins.
+#[derive(Default)]
+struct Logins {
+    count: AtomicU64,
+    /// Who has been asked and has not answered, by the number of the login.
+    silent: Mutex<BTreeMap<u64, TcpStream>>,
+}
+
+impl Logins {
+    /// Waits for answers, and closes who gives none.
+    fn hear(&self) {
+        let began = Instant::now();
+        while began.elapsed() < SILENCE && !self.silent.lock().unwrap().is_empty() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        for socket in std::mem::take(&mut *self.silent.lock().unwrap()).into_values() {
+            let _ = socket.shutdown(Shutdown::Both); // it may have left
+        }
+    }
+}
 
 /// Listens until the test's process ends.
 pub(crate) struct Server {
@@ -34,10 +66,22 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let (faults, readers, messages) = (faults.to_vec(), Readers::default(), Arc::<AtomicU64>::default());
-        let seen = messages.clone();
+        let (seen, logins) = (messages.clone(), Arc::<Logins>::default());
         std::thread::spawn(move || {
             for socket in listener.incoming() {
-                let client = Client::new(socket.unwrap(), faults.clone(), readers.clone(), seen.clone());
+                let socket = socket.unwrap();
+                socket.set_nodelay(true).unwrap();
+                let client = Client {
+                    socket,
+                    user: String::new(),
+                    login: 0,
+                    handled: 0,
+                    held: None,
+                    faults: faults.clone(),
+                    readers: readers.clone(),
+                    messages: seen.clone(),
+                    logins: logins.clone(),
+                };
                 std::thread::spawn(move || client.serve());
             }
         });
@@ -58,20 +102,18 @@ impl Server {
 struct Client {
     socket: TcpStream,
     user: String,
+    /// Its number among all logins.
+    login: u64,
     /// Stanzas that came since `<enable/>`.
     handled: u64,
     held: Option<String>,
     faults: Vec<Fault>,
     readers: Readers,
     messages: Arc<AtomicU64>,
+    logins: Arc<Logins>,
 }
 
 impl Client {
-    fn new(socket: TcpStream, faults: Vec<Fault>, readers: Readers, messages: Arc<AtomicU64>) -> Self {
-        socket.set_nodelay(true).unwrap();
-        Self { socket, user: String::new(), handled: 0, held: None, faults, readers, messages }
-    }
-
     /// Until the client is gone.
     fn serve(mut self) {
         let (mut buffer, mut text) = ([0; 4096], String::new());
@@ -83,11 +125,13 @@ impl Client {
                 self.take(&element);
             }
         }
+        self.logins.silent.lock().unwrap().remove(&self.login);
     }
 
     fn take(&mut self, element: &str) {
         match name(element) {
             "stream:stream" => self.features(),
+            "auth" if self.is_kept_out() => {}
             "auth" => {
                 let data = element.split(['<', '>']).nth(2).unwrap();
                 let data = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
@@ -97,7 +141,17 @@ impl Client {
             "enable" => {
                 self.handled = 0;
                 self.say("<enabled xmlns='urn:xmpp:sm:3'/>");
+                if self.faults.contains(&Fault::Ask) {
+                    let own = self.socket.try_clone().unwrap();
+                    self.logins.silent.lock().unwrap().insert(self.login, own);
+                    self.say("<iq type='get' id='there' from='localhost'><ping xmlns='urn:xmpp:ping'/></iq><r xmlns='urn:xmpp:sm:3'/>");
+                }
             }
+            // It counts the answer to the ping too, which goes before.
+            "a" if attribute(element, "h") == "1" && self.handled == 1 => {
+                self.logins.silent.lock().unwrap().remove(&self.login);
+            }
+            "iq" if attribute(element, "type") == "result" => self.handled += 1,
             "r" if !self.faults.contains(&Fault::AckNothing) => {
                 self.say(&format!("<a xmlns='urn:xmpp:sm:3' h='{}'/>", self.handled));
             }
@@ -114,6 +168,30 @@ impl Client {
             "/stream:stream" => self.say("</stream:stream>"),
             _ => {}
         }
+    }
+
+    /// What becomes of a login that does not go well.
+    fn is_kept_out(&mut self) -> bool {
+        self.login = self.logins.count.fetch_add(1, Ordering::Relaxed);
+        self.logins.hear();
+        if self.faults.contains(&Fault::Refuse(self.login)) {
+            self.say("<failure xmlns='urn:ietf:params:xml:ns:xmpp-sasl'><temporary-auth-failure/></failure>");
+            return true;
+        }
+        if self.faults.contains(&Fault::HangUp(self.login)) {
+            let _ = self.socket.shutdown(Shutdown::Both); // it may have left
+            return true;
+        }
+        if self.faults.contains(&Fault::End(self.login)) {
+            let mut socket = self.socket.try_clone().unwrap();
+            std::thread::spawn(move || {
+                std::thread::sleep(Duration::from_millis(500));
+                let end = "<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
+                socket.write_all(end.as_bytes()).unwrap();
+                socket.shutdown(Shutdown::Both).unwrap();
+            });
+        }
+        false
     }
 
     fn features(&mut self) {

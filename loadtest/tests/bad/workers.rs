@@ -12,7 +12,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         Self::start_with("127.0.0.1:0", &[])
     }
 

@@ -30,7 +30,7 @@ pub(crate) struct Costs {
     pub(crate) server: Reading,
     pub(crate) each: Vec<One>,
     /// What is beside the server, by name.
-    pub(crate) beside: Vec<(String, Duration)>,
+    pub(crate) beside: Vec<(String, One)>,
     pub(crate) own: Duration,
     /// Instructions of each process that is counted.
     pub(crate) instructions: Vec<u64>,
@@ -41,8 +41,7 @@ impl Costs {
     async fn read(servers: &Servers) -> Result<Self> {
         let (server, each) = servers.read().await?;
         let own = process::cpu(std::process::id())?;
-        let cpu = |(name, pid): &(String, u32)| Ok((name.clone(), process::cpu(*pid)?));
-        let beside = servers.beside.iter().map(cpu).collect::<Result<Vec<_>>>()?;
+        let beside = servers.beside()?;
         let instructions = callgrind::read(&servers.counters).await?;
         Ok(Self { at: Instant::now(), server, each, beside, own, instructions })
     }

@@ -51,13 +51,30 @@ pub(crate) struct Servers {
     pub(crate) counters: Vec<Arc<Counter>>,
 }
 
+impl One {
+    /// Of a process on this machine.
+    fn of(pid: u32, rollup: &str) -> Result<Self> {
+        Ok(Self { cpu: cpu(pid)?, rss: kibibytes(rollup, "Rss:").unwrap_or(0) * 1024 })
+    }
+}
+
+fn rollup(pid: u32) -> Result<String> {
+    std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).with_context(|| format!("process {pid}"))
+}
+
 impl Servers {
+    /// What is beside them now, by name. Another user's process has its CPU time alone.
+    pub(crate) fn beside(&self) -> Result<Vec<(String, One)>> {
+        let one = |pid| One::of(pid, &rollup(pid).unwrap_or_default());
+        self.beside.iter().map(|(name, pid)| Ok((name.clone(), one(*pid)?))).collect()
+    }
+
     /// All of them now, and each, in their order.
     pub(crate) async fn read(&self) -> Result<(Reading, Vec<One>)> {
         let (mut sum, mut each) = (Reading::default(), Vec::new());
         for pid in &self.pids {
-            let rollup = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-            let one = One { cpu: cpu(*pid)?, rss: kibibytes(&rollup, "Rss:").unwrap_or(0) * 1024 };
+            let rollup = rollup(*pid)?;
+            let one = One::of(*pid, &rollup)?;
             each.push(one);
             sum.cpu += one.cpu;
             sum.rss += one.rss;

@@ -2,6 +2,7 @@
 
 use crate::clock::Costs;
 use crate::load::Outcome;
+use crate::process::One;
 use crate::recorder::{Operation, Recorder};
 use crate::scenario::{Load, Scenario, Threshold};
 use crate::target::Target;
@@ -81,19 +82,18 @@ pub(super) fn result(
     figures.insert("server-cpu-us".to_owned(), server);
     figures.insert("server-cpu-us-per-operation".to_owned(), server / count);
     figures.insert("generator-cpu-us-per-operation".to_owned(), own / count);
+    let cpu_us = |(after, before): (&One, &One)| after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6;
+    let mut beside = Vec::new();
     for ((name, after), (_, before)) in after.beside.iter().zip(&before.beside) {
-        let beside = after.saturating_sub(*before).as_secs_f64() * 1e6;
-        figures.insert(format!("{name}{BESIDE}"), beside / count);
+        let cpu_us = cpu_us((after, before));
+        figures.insert(format!("{name}{BESIDE}"), cpu_us / count);
+        beside.push(json!({ "name": name, "cpu-us": cpu_us, "rss-bytes": after.rss }));
     }
     figures.insert("generator-cpu-share".to_owned(), *share);
     figures.extend(outcome.figures.iter().map(|(name, figure)| ((*name).to_owned(), *figure)));
     let limited = limited(&figures);
     let thresholds = judge(about.scenario, &figures);
-    let each = after
-        .each
-        .iter()
-        .zip(&before.each)
-        .map(|(after, before)| after.cpu.saturating_sub(before.cpu).as_secs_f64() * 1e6);
+    let each = after.each.iter().zip(&before.each).map(cpu_us);
     let each_rss: Vec<i64> = after.each.iter().map(|one| one.rss).collect();
     let instructions =
         after.instructions.iter().zip(&before.instructions).map(|(after, before)| after - before);
@@ -115,6 +115,7 @@ pub(super) fn result(
         "correctness": outcome.findings.json(),
         "errors": recorder.errors(),
         "server": { "each-cpu-us": each.collect::<Vec<_>>(), "each-rss-bytes": each_rss, "each-instructions": instructions.collect::<Vec<_>>(), "gained": after.server.since(&before.server) },
+        "beside": beside,
         "limited": limited,
         "thresholds": thresholds.iter().map(|(threshold, value, holds)| json!({
             "threshold": threshold.to_string(), "value": value, "holds": holds })).collect::<Vec<_>>(),

@@ -219,7 +219,9 @@ impl Show {
         ensure!(!parts.is_empty(), "too few accounts for {} workers", share.of);
         descriptors(&scenario, parts.iter().map(|(.., accounts)| accounts.len() as u64).sum())?;
         let (count, operations) = (parts.len(), scenario.operations.get());
-        let clock = Clock::new(count, length(&scenario), operations, servers(run), remote.clone());
+        // The controller reads what the server spends; a worker may be elsewhere, and its looks would be counted as well.
+        let servers = if remote.is_some() { Servers::default() } else { servers(run) };
+        let clock = Clock::new(count, length(&scenario), operations, servers, remote.clone());
         let (clock, recorder) = (Arc::new(clock), Arc::new(Recorder::default()));
         Ok(Self { target: Arc::new(aim(run, &scenario)?), scenario, parts, share, remote, recorder, clock })
     }

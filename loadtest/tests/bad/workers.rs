@@ -2,8 +2,11 @@
 
 use super::server::{Fault, Server};
 use super::{PAIR, play_on};
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A worker that ends with the test.
 pub(crate) struct Worker {
@@ -99,4 +102,29 @@ fn a_worker_goes_to_no_foreign_address_unless_it_was_started_for_that() {
     let foreign = ["--workers", &one.address, "--i-own-this-target", "--target", "192.0.2.1:5222"];
     let seen = play_on(&server, &pairs(), &foreign);
     assert!(seen.code == Some(1) && seen.words.contains("only with --i-own-this-target"), "{}", seen.words);
+}
+
+#[test]
+fn what_the_server_spends_is_read_by_the_controller_alone() {
+    let (server, one, page) =
+        (Server::start(&[]), Worker::start(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let (url, reads) =
+        (format!("http://{}/metrics", page.local_addr().unwrap()), Arc::<AtomicU64>::default());
+    let counted = reads.clone();
+    std::thread::spawn(move || {
+        for socket in page.incoming() {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let (mut socket, mut line) = (socket.unwrap(), String::new());
+            let mut asked = BufReader::new(socket.try_clone().unwrap());
+            while asked.read_line(&mut line).unwrap() > 2 {
+                line.clear();
+            }
+            let page =
+                "HTTP/1.0 200 OK\r\n\r\nprocess_cpu_seconds_total 1\nprocess_resident_memory_bytes 1\n";
+            socket.write_all(page.as_bytes()).unwrap();
+        }
+    });
+    let seen = play_on(&server, &pairs(), &["--workers", &one.address, "--server-metrics", &url]);
+    assert_eq!(seen.code, Some(0), "{}", seen.words);
+    assert_eq!(reads.load(Ordering::Relaxed), 3, "with the accounts there, before and after");
 }

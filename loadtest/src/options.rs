@@ -131,6 +131,9 @@ pub(crate) struct BenchHold {
     /// Processes of the generator.
     #[arg(long, default_value_t = 6)]
     pub(crate) workers: usize,
+    /// How many log in at the same time, of all processes together; at least one of each.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) concurrency: u16,
     /// How long all are held.
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=600))]
     pub(crate) seconds: u64,

@@ -5,5 +5,5 @@
 build_release
 export STARLING=target/release/starling
 start_stores target/bench-cluster 17379 20042
-target/release/starling-loadtest bench-cluster --server "$STARLING" --stores "$stores" --beside "$beside" "$@"
+measure target/release/starling-loadtest bench-cluster --server "$STARLING" --stores "$stores" --beside "$beside" "$@"
 write_capacity "$@"

@@ -6,4 +6,4 @@
 build_release
 export STARLING=target/release/starling
 start_stores target/bench-hold 17579 20242
-target/release/starling-loadtest bench-hold --server "$STARLING" --stores "$stores" --beside "$beside" "$@"
+measure target/release/starling-loadtest bench-hold --server "$STARLING" --stores "$stores" --beside "$beside" "$@"

@@ -7,4 +7,4 @@ need_apt valgrind
 cargo build --profile quick -p starling-server -p starling-loadtest
 export STARLING=target/quick/starling
 start_stores target/bench-managers-stores 17479 20142
-target/quick/starling-loadtest bench-managers --server "$STARLING" --stores "$stores" "$@"
+measure target/quick/starling-loadtest bench-managers --server "$STARLING" --stores "$stores" "$@"

@@ -17,9 +17,26 @@ build_release() {
 # shellcheck disable=SC2034 # for who sources this
 start_stores() {
   export CLUSTER_DIR=$1 CLUSTER_REDIS=$2 CLUSTER_CQL=$3
-  trap 'scripts/cluster.sh stop && rm -rf "$CLUSTER_DIR"' EXIT
+  trap 'end_measuring && scripts/cluster.sh stop && rm -rf "$CLUSTER_DIR"' EXIT
   stores=$(scripts/cluster.sh stores)
   beside="redis=$(<"$CLUSTER_DIR/redis.pid"),cassandra=$(<"$CLUSTER_DIR/cassandra.pid")"
+}
+
+# measure COMMAND…: it ends with the script, whatever ends that, and before the stores: a shell that a signal ends leaves what it
+# waits for in the foreground.
+measuring=
+measure() {
+  local code=0
+  "$@" &
+  measuring=$!
+  wait "$measuring" || code=$?
+  measuring=
+  return $code
+}
+end_measuring() {
+  [ -n "$measuring" ] || return 0
+  kill "$measuring" 2>/dev/null || true
+  wait "$measuring" || true
 }
 
 # write_capacity ARGUMENT…: what follows from the figures, if these arguments wrote them.

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every scenario of the load generator, for a second and with few accounts, against a server that is started for it: everything
-# sent must arrive once and in order. How fast it was is not judged. Then idle clients on a small cluster, as `make bench-hold` has them.
+# sent must arrive once and in order. How fast it was is not judged. Then idle clients on a small cluster, as `make bench-hold` has
+# them, and what is left of that when a signal ends it: nothing.
 #
 #   scripts/lib/load-smoke.sh PATH/starling PATH/starling-loadtest
 set -uo pipefail
@@ -35,12 +36,31 @@ play() {
   [ "$(basename "$file")" = mixed.toml ] && accounts=100
   count "$loadtest" run "$file" --count $accounts --seconds 1 --correctness-only --quiet --server-pid "$pid" "$@"
 }
+# interrupt COMMAND…: SIGTERM while the clients log in ends it, its servers and its directory.
+interrupt() {
+  local own code=0
+  "$@" >"$dir/out" 2>&1 &
+  own=$!
+  for _ in {1..600}; do
+    grep -q 'clients log in' "$dir/out" && break
+    sleep 0.1
+  done
+  local place=${TMPDIR:-/tmp}/starling-bench-hold-$own
+  if [ -d "$place" ] && kill "$own" && { wait "$own" || code=$?; } && [ "$code" = 1 ] && [ ! -e "$place" ] && ! pgrep -f "$place/" >>"$dir/out"; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    echo "FAILED: ended by a signal with $code: $*" && cat "$dir/out"
+  fi
+}
 hold() {
   local -x STARLING=$server CLUSTER_DIR=target/test-hold CLUSTER_REDIS=16480 CLUSTER_CQL=19242
   local stores
   if stores=$(scripts/cluster.sh stores); then
-    count "$loadtest" bench-hold --server "$server" --stores "$stores" --beside "redis=$(<"$CLUSTER_DIR/redis.pid")" \
-      --managers 2 --workers 2 --accounts 20 --seconds 1
+    local bench=("$loadtest" bench-hold --server "$server" --stores "$stores" --beside "redis=$(<"$CLUSTER_DIR/redis.pid")"
+      --managers 2 --workers 2 --accounts 20)
+    count "${bench[@]}" --seconds 1
+    interrupt "${bench[@]}" --seconds 600
   else
     failed=$((failed + 1))
   fi

@@ -1,15 +1,18 @@
 //! Figures of a cluster: alice → manager → router → manager → bob, each process by itself.
 
+use super::frame::{guarded, publish};
 use super::page::{latency, rate, spread};
-use super::parts::Plan;
-use super::{Outcome, figure, page, register, say};
+use super::parts::{self, Plan};
+use super::{Outcome, figure, register, say};
 use crate::options::BenchCluster;
 use crate::run::{self, Run};
 use crate::{scenario, stamp};
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
+
+const NAME: &str = "bench-cluster";
 
 /// What is chatted: its name, the archives, messages of a pair on their way at once, XEP-0198.
 const CHATS: &[(&str, bool, usize, bool)] = &[
@@ -23,15 +26,8 @@ const CHATS: &[(&str, bool, usize, bool)] = &[
 
 /// Runs all chats, prints the table and writes it; fails if anything was lost, doubled or reordered.
 pub(crate) async fn run(bench: &BenchCluster) -> Result<()> {
-    let directory = std::env::temp_dir().join(format!("starling-bench-cluster-{}", std::process::id()));
-    let outcomes = all(bench, &directory).await;
-    let _ = std::fs::remove_dir_all(&directory); // what is left there is temporary by its place
-    let outcomes = outcomes?;
-    let table = table(&outcomes, bench);
-    if let Some(page) = &bench.write {
-        page::write(page, &table, "make bench-cluster")?;
-    }
-    say(&table)?;
+    let outcomes = guarded(NAME, async |directory| all(bench, directory).await).await?;
+    publish(NAME, bench.write.as_deref(), &table(&outcomes, bench))?;
     let all_right = outcomes.iter().flat_map(|(_, runs)| runs).all(Outcome::is_run_right);
     ensure!(all_right, "lost, doubled, reordered or unconfirmed messages");
     say("everything sent arrived once and in order")
@@ -43,14 +39,10 @@ async fn all(bench: &BenchCluster, directory: &Path) -> Result<Vec<Runs>> {
     let mut outcomes: Vec<Runs> = CHATS.iter().map(|chat| (chat.0, Vec::new())).collect();
     let mut used = 0;
     for archive in [false, true] {
-        let directory = directory.join(archive.to_string());
-        let (program, stores, directory) = (&bench.made_of.server, &bench.made_of.stores, &directory);
-        let plan = Plan { program, stores, directory, managers: 2, routers: 2, archive, is_counted: false };
-        let cluster = plan.start().await?;
-        let ports = cluster.ports()?;
+        let plan = Plan::new(&bench.made_of, directory.join(archive.to_string()), 2, 2);
+        let cluster = Plan { archive, ..plan }.start().await?;
         let pids = cluster.pids().into_iter().chain(bench.beside.iter().map(|(_, pid)| *pid)).collect();
-        let target = ports.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-        let command = Run { server_pid: pids, target, quiet: true, ..Run::default() };
+        let command = Run { server_pid: pids, target: cluster.targets()?, quiet: true, ..Run::default() };
         for ((name, _, in_flight, sm), (_, runs)) in
             CHATS.iter().zip(&mut outcomes).filter(|((_, archived, ..), _)| *archived == archive)
         {
@@ -58,11 +50,11 @@ async fn all(bench: &BenchCluster, directory: &Path) -> Result<Vec<Runs>> {
                 // Accounts of its own: what a former run's reader had not acknowledged would come to this one's.
                 used += 1;
                 let prefix = format!("c{}-{used}-", std::process::id());
-                register(ports.first().copied().context("no manager")?, &prefix, bench.users).await?;
+                register(cluster.port()?, &prefix, bench.users).await?;
                 let text = format!(
-                    "about = \"{name}\"\nseconds = {}\n[accounts]\ncount = {}\nprefix = \"{prefix}\"\nregister = false\n\
-                     [target]\nmechanism = \"scram-sha-1\"\n[chat]\nin-flight = {in_flight}\nsm = {sm}\n",
-                    bench.seconds, bench.users
+                    "about = \"{name}\"\nseconds = {}\n{}[chat]\nin-flight = {in_flight}\nsm = {sm}\n",
+                    bench.seconds,
+                    parts::accounts(&prefix, bench.users)
                 );
                 let (result, verdict) =
                     run::play(&command, scenario::parse(name, &text)?, name, &text).await?;

@@ -1,8 +1,9 @@
 //! As many idle clients as several connection managers hold on one machine: what each takes of the managers' memory, and of what is
 //! beside them.
 
-use super::page::{self, spread};
-use super::parts::{Cluster, Plan};
+use super::frame::{guarded, publish};
+use super::page::spread;
+use super::parts::{self, Plan};
 use super::{Outcome, figure, register, say};
 use crate::options::BenchHold;
 use crate::process::{One, Servers};
@@ -11,72 +12,84 @@ use crate::{scenario, stamp};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use std::fmt::Write as _;
-use std::ops::Range;
 use std::path::Path;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+const NAME: &str = "bench-hold";
 /// Logins of all managers before memory is looked at: code and buffers that any connection needs are there then.
 const WARM_UP: usize = 600;
+/// How often a client tries to log in that is refused for now, closed or not answered.
+const ATTEMPTS: usize = 6;
 
 /// Fills the managers, prints the table and writes it; fails if a client was not held.
 pub(crate) async fn run(bench: &BenchHold) -> Result<()> {
-    let directory = std::env::temp_dir().join(format!("starling-bench-hold-{}", std::process::id()));
-    let held = hold(bench, &directory).await;
-    let _ = std::fs::remove_dir_all(&directory); // what is left there is temporary by its place
-    let held = held?;
-    let table = table(&held, bench);
-    if let Some(page) = &bench.write {
-        page::write(page, &table, "make bench-hold")?;
-    }
-    say(&table)?;
-    ensure!(Outcome::is_run_right(&held.result), "not every client was held");
-    ensure!(held.answered() == held.clients as f64, "not every client was answered");
+    let held = guarded(NAME, async |directory| hold(bench, directory).await).await?;
+    publish(NAME, bench.write.as_deref(), &table(&held, bench))?;
+    ensure!(
+        held.figure("closed") == 0.0,
+        "{} clients were closed while they were idle",
+        held.figure("closed")
+    );
+    ensure!(held.figure("held") == held.clients as f64, "not every client was answered after it was held");
+    ensure!(Outcome::is_run_right(&held.result), "there were errors");
     say("every client was held, and answered")
 }
 
 /// What came of it.
 struct Held {
     clients: usize,
-    /// Of each manager, then of each router, then of each store: bytes that it has more than before the clients came.
-    gained: Vec<i64>,
-    /// The same: the part of a core that it takes while all are idle.
-    busy: Vec<f64>,
+    parts: Vec<Part>,
     result: Value,
+}
+
+/// Processes of one kind.
+struct Part {
+    name: String,
+    /// Of each: bytes that it has more than before the clients came.
+    gained: Vec<i64>,
+    /// Of each: the part of a core that it takes while all are idle.
+    busy: Vec<f64>,
 }
 
 async fn hold(bench: &BenchHold, directory: &Path) -> Result<Held> {
     let prefix = format!("h{}-", std::process::id());
     // A cluster of its own makes the accounts: what that left in memory is not measured.
-    let made = plan(bench, &directory.join("accounts"), 1).start().await?;
-    register(first(&made)?, &prefix, bench.accounts).await?;
+    let made = Plan::new(&bench.made_of, directory.join("accounts"), 1, 1).start().await?;
+    register(made.port()?, &prefix, bench.accounts).await?;
     made.stop().await?;
 
-    let cluster = plan(bench, directory, bench.managers).start().await?;
-    let pids: Vec<u32> = cluster.pids().into_iter().chain(bench.beside.iter().map(|(_, pid)| *pid)).collect();
-    let servers = Servers { pids: pids.clone(), ..Servers::default() };
-    let target: Vec<String> = cluster.ports()?.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-    let command = Run { target, server_pid: pids, quiet: true, ..Run::default() };
-    let accounts = |count: usize| {
-        format!(
-            "[accounts]\ncount = {count}\nprefix = \"{prefix}\"\nregister = false\n[target]\nmechanism = \"scram-sha-1\"\n"
-        )
+    let cluster = Plan::new(&bench.made_of, directory.to_owned(), bench.managers, 1).start().await?;
+    let workers = Workers::start(bench.workers).await?;
+    let servers = Servers {
+        pids: cluster.pids(),
+        beside: bench.beside.iter().cloned().chain(workers.pids()?).collect(),
+        ..Servers::default()
     };
-
+    let command = Run {
+        target: cluster.targets()?,
+        server_pid: servers.pids.clone(),
+        beside: servers.beside.clone(),
+        quiet: true,
+        ..Run::default()
+    };
     let few = format!(
         "about = \"warm-up\"\nseconds = 60\noperations = {WARM_UP}\n{}[login]\n",
-        accounts(bench.accounts.min(16))
+        parts::accounts(&prefix, bench.accounts.min(16))
     );
     run::play(&command, scenario::parse("warm-up", &few)?, "warm-up", &few).await?;
 
-    let (_, before) = servers.read().await?;
-    let workers = Workers::start(bench.workers).await?;
+    let mut before = servers.read().await?.1;
+    before.extend(servers.beside()?.into_iter().map(|(_, one)| one));
+    let clients = bench.accounts * usize::from(bench.per_account);
+    say(&format!("{clients} clients log in, {} at a time", bench.concurrency))?;
     let text = format!(
-        "about = \"idle\"\nseconds = {}\npreparation-seconds = {}\n{}concurrency = 96\n[hold]\nper-account = {}\n",
+        "about = \"idle\"\nseconds = {}\npreparation-seconds = {}\n{}concurrency = {}\n[hold]\nper-account = {}\nattempts = {ATTEMPTS}\n",
         bench.seconds,
         60 * bench.minutes,
-        accounts(bench.accounts),
+        parts::accounts(&prefix, bench.accounts),
+        bench.concurrency,
         bench.per_account
     );
     let command = Run { workers: workers.addresses.clone(), ..command };
@@ -84,40 +97,48 @@ async fn hold(bench: &BenchHold, directory: &Path) -> Result<Held> {
     say(&verdict.words)?;
     drop(workers);
     cluster.stop().await?;
-    Held::of(bench.accounts * usize::from(bench.per_account), &before, result)
+    let mut names = vec![("connection managers", bench.managers), ("session router", 1)];
+    names.extend(bench.beside.iter().map(|(name, _)| (name.as_str(), 1)));
+    names.push(("load generator", bench.workers));
+    Held::of(clients, &names, &before, result)
 }
 
 impl Held {
-    fn of(clients: usize, before: &[One], result: Value) -> Result<Self> {
+    /// `names` are the kinds of processes in their order, and how many there are of each.
+    fn of(clients: usize, names: &[(&str, usize)], before: &[One], result: Value) -> Result<Self> {
         let seconds = result.get("seconds").and_then(Value::as_f64).context("no seconds")?;
-        let list = |name: &str| -> Result<Vec<f64>> {
-            let all = result.pointer(&format!("/server/{name}")).and_then(Value::as_array);
-            Ok(all.with_context(|| format!("no {name}"))?.iter().filter_map(Value::as_f64).collect())
+        let (rss, cpu) = (all(&result, "rss-bytes")?, all(&result, "cpu-us")?);
+        let mut each = rss
+            .iter()
+            .zip(before)
+            .map(|(now, then)| *now as i64 - then.rss)
+            .zip(cpu.iter().map(|us| us / 1e6 / seconds));
+        let part = |(name, count): &(&str, usize)| {
+            let (gained, busy) = each.by_ref().take(*count).unzip();
+            Part { name: (*name).to_owned(), gained, busy }
         };
-        let now = list("each-rss-bytes")?;
-        let gained = now.iter().zip(before).map(|(now, then)| *now as i64 - then.rss).collect();
-        let busy = list("each-cpu-us")?.iter().map(|us| us / 1e6 / seconds).collect();
-        Ok(Self { clients, gained, busy, result })
+        let parts = names.iter().map(part).collect();
+        Ok(Self { clients, parts, result })
     }
 
-    fn answered(&self) -> f64 {
-        figure(&self.result, "ping.count").unwrap_or(0.0)
+    fn figure(&self, name: &str) -> f64 {
+        figure(&self.result, name).unwrap_or(0.0)
     }
 }
 
-fn plan<'a>(bench: &'a BenchHold, directory: &'a Path, managers: usize) -> Plan<'a> {
-    let (program, stores) = (&bench.made_of.server, &bench.made_of.stores);
-    Plan { program, stores, directory, managers, routers: 1, archive: false, is_counted: false }
-}
-
-fn first(cluster: &Cluster) -> Result<u16> {
-    cluster.ports()?.first().copied().context("no manager")
+/// Of each process of the server, then of each beside it.
+fn all(result: &Value, name: &str) -> Result<Vec<f64>> {
+    let list =
+        |place: &str| result.pointer(place).and_then(Value::as_array).with_context(|| format!("no {place}"));
+    let servers = list(&format!("/server/each-{name}"))?.iter();
+    let beside = list("/beside")?.iter().filter_map(|one| one.get(name));
+    Ok(servers.chain(beside).filter_map(Value::as_f64).collect())
 }
 
 /// Processes of the generator: one may hold only so many sockets. Killed when dropped.
 struct Workers {
     addresses: Vec<String>,
-    _running: Vec<Child>,
+    running: Vec<Child>,
 }
 
 impl Workers {
@@ -137,63 +158,102 @@ impl Workers {
             addresses.push(address.to_owned());
             running.push(child);
         }
-        Ok(Self { addresses, _running: running })
+        Ok(Self { addresses, running })
+    }
+
+    /// Each with a name.
+    fn pids(&self) -> Result<Vec<(String, u32)>> {
+        let named = |(place, child): (usize, &Child)| {
+            let pid = child.id().context("a worker has ended")?;
+            Ok((format!("generator-{}", 1 + place), pid))
+        };
+        self.running.iter().enumerate().map(named).collect()
     }
 }
 
 fn table(held: &Held, bench: &BenchHold) -> String {
-    let clients = held.clients as f64;
     let mut out = format!(
-        "{} Command: `make bench-hold`. {} of {} clients, {} of each account, were held for {} s by {} connection managers and one session router, and \
-         answered then; {} processes of the generator; load average at the end {}.\n\n\
-         | part | processes | resident memory gained, each client (lowest–highest process) | in all | part of a core while all are idle |\n\
+        "{} Command: `make {NAME}`. {} connection managers, one session router, {} clients, {} of each account, from {} processes of the generator. \
+         {} They were idle for {} s: {} were closed in that time, {} answered a ping after it. Load average at the end {}.\n\n\
+         | part | processes | resident memory gained, each client (lowest–highest process) | in all | of a core while all are idle, a process (lowest–highest) |\n\
          |---|---|---|---|---|\n",
         stamp::words(),
-        held.answered(),
+        bench.managers,
         held.clients,
         bench.per_account,
-        bench.seconds,
-        bench.managers,
         bench.workers,
+        logins(held, bench.concurrency),
+        bench.seconds,
+        held.figure("closed"),
+        held.figure("held"),
         stamp::load_average()
     );
-    let managers = bench.managers;
-    let parts = [("connection managers", 0..managers), ("session router", managers..managers + 1)];
-    let stores = bench.beside.iter().zip(managers + 1..).map(|((name, _), at)| (name.as_str(), at..at + 1));
-    for (name, range) in parts.into_iter().chain(stores) {
-        let _ = writeln!(out, "{}", row(held, name, &range, clients));
+    for part in &held.parts {
+        let _ = writeln!(out, "{}", row(part, held.clients as f64));
     }
     out
 }
 
+/// How long it took until all were in, and how often one had to try again.
+fn logins(held: &Held, concurrency: u16) -> String {
+    let of = |name: &str| held.figure(name);
+    let (refused, closed, unanswered) =
+        (of("retries-refused"), of("retries-closed"), of("retries-unanswered"));
+    format!(
+        "They logged in within {:.0} s, {concurrency} at a time, half of them in {:.0} ms, 99 of 100 in {:.0} ms; {} attempts were made again, {refused} \
+         after `temporary-auth-failure`, {closed} after a closed connection, {unanswered} after no answer.",
+        of("hold-login.seconds"),
+        of("hold-login.p50-ms"),
+        of("hold-login.p99-ms"),
+        refused + closed + unanswered
+    )
+}
+
 /// A process of so many has as many of the clients.
-fn row(held: &Held, name: &str, range: &Range<usize>, clients: f64) -> String {
-    let gained = held.gained.get(range.clone()).unwrap_or_default();
-    let own = clients / range.len().max(1) as f64;
-    let each = gained.iter().map(|bytes| *bytes as f64 / 1024.0 / own).collect();
-    let all: i64 = gained.iter().sum();
-    let busy: f64 = held.busy.get(range.clone()).unwrap_or_default().iter().sum();
-    let all = all as f64 / f64::from(1 << 20);
-    format!("| {name} | {} | {} | {all:.0} MiB | {:.1} % |", range.len(), spread(each, "KiB"), busy * 100.0)
+fn row(part: &Part, clients: f64) -> String {
+    let count = part.gained.len();
+    let own = clients / count.max(1) as f64;
+    let each = part.gained.iter().map(|bytes| *bytes as f64 / 1024.0 / own).collect();
+    let all = part.gained.iter().sum::<i64>() as f64 / f64::from(1 << 20);
+    let busy = part.busy.iter().map(|busy| busy * 100.0).collect();
+    format!("| {} | {count} | {} | {all:.0} MiB | {} |", part.name, spread(each, "KiB"), spread(busy, "%"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn held() -> Held {
+        let result = serde_json::json!({
+            "seconds": 2.0,
+            "figures": { "hold-login.seconds": 61.2, "hold-login.p50-ms": 99.6, "hold-login.p99-ms": 700.0,
+                "retries-refused": 2.0, "retries-closed": 1.0 },
+            "server": { "each-rss-bytes": [1_024_000 + 7, 2_048_000 + 7, 512_007], "each-cpu-us": [200_000, 20_000, 0] },
+            "beside": [{ "name": "redis", "rss-bytes": 1_024_007, "cpu-us": 40_000 }],
+        });
+        let before = [One { rss: 7, ..One::default() }; 4];
+        Held::of(1000, &[("managers", 2), ("router", 1), ("redis", 1)], &before, result).unwrap()
+    }
+
     #[test]
     fn memory_is_what_came_with_the_clients_and_is_divided_by_a_process_s_own() {
-        let result = serde_json::json!({ "seconds": 2.0, "server": {
-            "each-rss-bytes": [1_024_000 + 7, 2_048_000 + 7, 512_007], "each-cpu-us": [200_000, 20_000, 0] } });
-        let before = [One { rss: 7, ..One::default() }; 3];
-        let held = Held::of(1000, &before, result).unwrap();
+        let rows: Vec<String> = held().parts.iter().map(|part| row(part, 1000.0)).collect();
         assert_eq!(
-            row(&held, "managers", &(0..2), 1000.0),
-            "| managers | 2 | **4.00** KiB (2.00–4.00) | 3 MiB | 11.0 % |"
+            rows,
+            [
+                "| managers | 2 | **4.00** KiB (2.00–4.00) | 3 MiB | **10.00** % (1.00–10.00) |",
+                "| router | 1 | **0.50** KiB (0.50–0.50) | 0 MiB | **0.00** % (0.00–0.00) |",
+                "| redis | 1 | **1.00** KiB (1.00–1.00) | 1 MiB | **2.00** % (2.00–2.00) |",
+            ]
         );
+    }
+
+    #[test]
+    fn attempts_that_were_made_again_stand_beside_the_time_of_the_logins() {
         assert_eq!(
-            row(&held, "router", &(2..3), 1000.0),
-            "| router | 1 | **0.50** KiB (0.50–0.50) | 0 MiB | 0.0 % |"
+            logins(&held(), 24),
+            "They logged in within 61 s, 24 at a time, half of them in 100 ms, 99 of 100 in 700 ms; 3 attempts were made again, 2 after \
+             `temporary-auth-failure`, 1 after a closed connection, 0 after no answer."
         );
     }
 }

@@ -1,16 +1,19 @@
 //! What a message costs with one, two, four connection managers that have the same load each: instructions, not time.
 
-use super::parts::{Cluster, Plan};
-use super::{Outcome, figure, page, register, say};
+use super::frame::{guarded, publish};
+use super::parts::{self, Cluster, Plan};
+use super::{Outcome, figure, register, say};
 use crate::options::BenchManagers;
 use crate::run::{self, Run};
 use crate::{scenario, stamp};
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
+use tokio::time::timeout;
 
+const NAME: &str = "bench-managers";
 /// As many throughout, so that only the managers change: with one, no message would ever go from one router's link to another's.
 const ROUTERS: usize = 2;
 /// A cost that has risen by more is not flat.
@@ -60,21 +63,13 @@ struct Line {
 
 /// Counts everything, prints the table and writes it; fails if anything was lost, doubled or reordered, or if a cost rises.
 pub(crate) async fn run(bench: &BenchManagers) -> Result<()> {
-    let directory = std::env::temp_dir().join(format!("starling-bench-managers-{}", std::process::id()));
     std::fs::create_dir_all(&bench.output)?;
     let limit = Duration::from_secs(60 * bench.minutes);
-    let lines = tokio::select! { // what was started ends with what is dropped
-        lines = tokio::time::timeout(limit, all(bench, &directory)) =>
-            lines.context("it takes too long: --minutes").flatten(),
-        _ = tokio::signal::ctrl_c() => Err(anyhow!("interrupted")),
-    };
-    let _ = std::fs::remove_dir_all(&directory); // what is left there is temporary by its place
-    let lines = lines?;
-    let table = table(&lines, bench);
-    if let Some(page) = &bench.write {
-        page::write(page, &table, "make bench-managers")?;
-    }
-    say(&table)?;
+    let lines = guarded(NAME, async |directory| {
+        timeout(limit, all(bench, directory)).await.context("it takes too long: --minutes").flatten()
+    });
+    let lines = lines.await?;
+    publish(NAME, bench.write.as_deref(), &table(&lines, bench))?;
     let risen: Vec<String> = lines.iter().filter(|line| more(&lines, line) > PERCENT).map(named).collect();
     ensure!(risen.is_empty(), "more than {PERCENT} % above one manager: {}", risen.join("; "));
     say("everything sent arrived once and in order, and no cost rises with the managers")
@@ -84,18 +79,13 @@ async fn all(bench: &BenchManagers, directory: &Path) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
     for &managers in &bench.managers {
         let mut accounts = Accounts::make(bench, &directory.join("accounts"), managers).await?;
-        let place = directory.join(managers.to_string());
-        let cluster = plan(bench, &place, managers, true).start().await?;
+        let plan = Plan::new(&bench.made_of, directory.join(managers.to_string()), managers, ROUTERS);
+        let cluster = Plan { is_counted: true, ..plan }.start().await?;
         let counted = count(bench, &cluster, &mut accounts).await;
         cluster.stop().await?;
         lines.extend(counted?);
     }
     Ok(lines)
-}
-
-fn plan<'a>(bench: &'a BenchManagers, directory: &'a Path, managers: usize, is_counted: bool) -> Plan<'a> {
-    let (program, stores) = (&bench.made_of.server, &bench.made_of.stores);
-    Plan { program, stores, directory, managers, routers: ROUTERS, archive: false, is_counted }
 }
 
 /// Those of each play: what a former play's reader had not acknowledged would come to this one's. A cluster that is not
@@ -110,10 +100,9 @@ impl Accounts {
     async fn make(bench: &BenchManagers, directory: &Path, managers: usize) -> Result<Self> {
         let prefix = format!("m{}-{managers}-", std::process::id());
         let count = 2 * bench.pairs * managers;
-        let cluster = plan(bench, directory, 1, false).start().await?;
-        let port = *cluster.ports()?.first().context("no manager")?;
+        let cluster = Plan::new(&bench.made_of, directory.to_owned(), 1, ROUTERS).start().await?;
         for play in 0..1 + bench.runs * (CHATS.len() + 1) {
-            register(port, &format!("{prefix}{play}-"), count).await?;
+            register(cluster.port()?, &format!("{prefix}{play}-"), count).await?;
         }
         cluster.stop().await?;
         Ok(Self { prefix, count, used: 0 })
@@ -121,10 +110,7 @@ impl Accounts {
 
     /// The table of a scenario that names those of the next play.
     fn next(&mut self) -> String {
-        let text = format!(
-            "[accounts]\ncount = {}\nprefix = \"{}{}-\"\nregister = false\n[target]\nmechanism = \"scram-sha-1\"\n",
-            self.count, self.prefix, self.used
-        );
+        let text = parts::accounts(&format!("{}{}-", self.prefix, self.used), self.count);
         self.used += 1;
         text
     }
@@ -134,7 +120,7 @@ impl Accounts {
 async fn count(bench: &BenchManagers, cluster: &Cluster, accounts: &mut Accounts) -> Result<Vec<Line>> {
     let managers = cluster.managers.len();
     let command = Run {
-        target: ring(&cluster.ports()?),
+        target: ring(&cluster.targets()?),
         counters: cluster.counters.clone(),
         quiet: true,
         ..Run::default()
@@ -178,13 +164,9 @@ async fn count(bench: &BenchManagers, cluster: &Cluster, accounts: &mut Accounts
 }
 
 /// Clients take the addresses in turn, a writer before its reader: each reader is on the manager after its writer's.
-fn ring(ports: &[u16]) -> Vec<String> {
-    let next = ports.iter().cycle().skip(1);
-    ports
-        .iter()
-        .zip(next)
-        .flat_map(|(port, next)| [port, next].map(|port| format!("127.0.0.1:{port}")))
-        .collect()
+fn ring(targets: &[String]) -> Vec<String> {
+    let next = targets.iter().cycle().skip(1);
+    targets.iter().zip(next).flat_map(|(target, next)| [target.clone(), next.clone()]).collect()
 }
 
 fn text(bench: &BenchManagers, chat: Chat, managers: usize, accounts: &mut Accounts) -> String {
@@ -200,7 +182,7 @@ fn text(bench: &BenchManagers, chat: Chat, managers: usize, accounts: &mut Accou
 
 async fn play(command: &Run, name: &str, text: &str) -> Result<Value> {
     let playing = run::play(command, scenario::parse(name, text)?, name, text);
-    let (result, verdict) = tokio::time::timeout(STEP, playing).await.context("it takes too long")??;
+    let (result, verdict) = timeout(STEP, playing).await.context("it takes too long")??;
     say(&verdict.words)?;
     Ok(result)
 }
@@ -324,10 +306,8 @@ mod tests {
 
     #[test]
     fn a_reader_is_on_the_manager_after_its_writer() {
-        let at = |ports: &[u16]| {
-            ring(ports).iter().map(|at| at.replace("127.0.0.1:", "")).collect::<Vec<_>>().join(" ")
-        };
-        assert_eq!([at(&[1]), at(&[1, 2]), at(&[1, 2, 3])], ["1 1", "1 2 2 1", "1 2 2 3 3 1"]);
+        let at = |all: &[&str]| ring(&all.iter().map(ToString::to_string).collect::<Vec<_>>()).join(" ");
+        assert_eq!([at(&["1"]), at(&["1", "2"]), at(&["1", "2", "3"])], ["1 1", "1 2 2 1", "1 2 2 3 3 1"]);
     }
 
     #[test]

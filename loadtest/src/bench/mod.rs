@@ -1,6 +1,7 @@
 //! All figures of docs/benchmarks.md: each scenario on a server that was just started, several times, checked.
 
 pub(crate) mod cluster;
+mod frame;
 pub(crate) mod hold;
 pub(crate) mod managers;
 pub(crate) mod page;
@@ -17,11 +18,13 @@ use anyhow::{Context as _, Result, ensure};
 use scenario::{ALL, Kind, Scenario};
 use serde_json::Value;
 use server::Server;
-use std::io::{BufRead as _, Write as _};
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::Command;
 
 /// How many accounts are made at the same time.
 const CONCURRENCY: usize = 16;
@@ -40,10 +43,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<()> {
         let names: Vec<&str> = ALL.iter().map(|scenario| scenario.name).collect();
         return say(&names.join("\n"));
     }
-    let directory = std::env::temp_dir().join(format!("starling-bench-{}", std::process::id()));
-    let outcomes = all(bench, &directory).await;
-    let _ = std::fs::remove_dir_all(&directory); // what is left there is temporary by its place
-    let outcomes = outcomes?;
+    let outcomes = frame::guarded("bench", async |directory| all(bench, directory).await).await?;
     let table = page::table(&outcomes, bench);
     if let Some(page) = &bench.write {
         let played = played(&outcomes)?;
@@ -112,14 +112,14 @@ async fn against_relay(bench: &Bench, in_flight: usize) -> Result<Value> {
         .arg("relay")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .kill_on_drop(true)
         .spawn()
         .context("starting the relay")?;
     let mut port = String::new();
-    std::io::BufReader::new(child.stdout.take().context("no output")?).read_line(&mut port)?;
-    let pairs = u32::try_from(bench.users / 2)?;
-    let result = relay::load(port.trim().parse()?, child.id(), pairs, in_flight, 200, bench.seconds).await;
-    child.kill()?;
-    child.wait()?;
+    BufReader::new(child.stdout.take().context("no output")?).read_line(&mut port).await?;
+    let (pairs, pid) = (u32::try_from(bench.users / 2)?, child.id().context("the relay has ended")?);
+    let result = relay::load(port.trim().parse()?, pid, pairs, in_flight, 200, bench.seconds).await;
+    child.kill().await?;
     result
 }
 

@@ -2,19 +2,17 @@
 
 use super::server::{CONFIG, Server};
 use crate::callgrind::{self, Counter};
+use crate::options::MadeOf;
 use anyhow::{Context as _, Result};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
 /// What is to be started.
 pub(super) struct Plan<'a> {
-    /// The server's program.
-    pub(super) program: &'a Path,
-    /// The file that names the stores to routers.
-    pub(super) stores: &'a Path,
+    pub(super) made_of: &'a MadeOf,
     /// Each process has a directory of its own below it.
-    pub(super) directory: &'a Path,
+    pub(super) directory: PathBuf,
     pub(super) managers: usize,
     pub(super) routers: usize,
     pub(super) archive: bool,
@@ -30,10 +28,23 @@ pub(super) struct Cluster {
     pub(super) counters: Vec<Arc<Counter>>,
 }
 
-impl Plan<'_> {
+/// What a scenario says of accounts that were made before, and how they log in: a table, and the beginning of another.
+pub(super) fn accounts(prefix: &str, count: usize) -> String {
+    format!(
+        "[accounts]\ncount = {count}\nprefix = \"{prefix}\"\nregister = false\n[target]\nmechanism = \"scram-sha-1\"\n"
+    )
+}
+
+impl<'a> Plan<'a> {
+    /// Without archives, and nothing is counted.
+    pub(super) fn new(made_of: &'a MadeOf, directory: PathBuf, managers: usize, routers: usize) -> Self {
+        Self { made_of, directory, managers, routers, archive: false, is_counted: false }
+    }
+
     /// Starts one after the other, and waits until each is ready.
     pub(super) async fn start(&self) -> Result<Cluster> {
-        let stores = std::fs::read_to_string(self.stores).context("reading what names the stores")?;
+        let stores =
+            std::fs::read_to_string(&self.made_of.stores).context("reading what names the stores")?;
         let base = format!("mode = \"cluster\"\n{CONFIG}[im]\narchive = {}\n", self.archive);
         let (mut managers, mut routers) = (Vec::new(), Vec::new());
         for number in 1..=self.routers {
@@ -62,9 +73,9 @@ impl Plan<'_> {
         std::fs::create_dir_all(&directory)?;
         let file = directory.join("callgrind.out");
         let command = if self.is_counted {
-            callgrind::command(self.program, &file)
+            callgrind::command(&self.made_of.server, &file)
         } else {
-            Command::new(self.program)
+            Command::new(&self.made_of.server)
         };
         let server = Server::launch(command, &directory, config).await.with_context(|| part.to_owned())?;
         let counter = self.is_counted.then(|| Counter::new(server.pid(), file));
@@ -80,6 +91,16 @@ impl Cluster {
     /// The ports of the managers that take clients without TLS.
     pub(super) fn ports(&self) -> Result<Vec<u16>> {
         self.managers.iter().map(|manager| manager.port(false)).collect()
+    }
+
+    /// The first of them.
+    pub(super) fn port(&self) -> Result<u16> {
+        self.ports()?.first().copied().context("no manager")
+    }
+
+    /// Where clients connect.
+    pub(super) fn targets(&self) -> Result<Vec<String>> {
+        Ok(self.ports()?.iter().map(|port| format!("127.0.0.1:{port}")).collect())
     }
 
     pub(super) async fn stop(self) -> Result<()> {

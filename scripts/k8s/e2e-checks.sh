@@ -319,8 +319,8 @@ walk() {
   kubectl delete namespace chat --ignore-not-found --timeout 120s >/dev/null
   kubectl delete crd podmonitors.monitoring.coreos.com >/dev/null
 }
-check_tutorial() { walk tutorial 27; }
-check_guide() { walk guide 18; }
+check_tutorial() { walk tutorial 28; }
+check_guide() { walk guide 23; }
 
 checks=(install message schema kustomize roll upgrade drain routers scale redis kill secrets embedded watch uninstall tutorial guide)
 [ $# = 0 ] || checks=("$@")

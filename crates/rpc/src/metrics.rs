@@ -25,6 +25,16 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
+    const ALL: [Refused; 7] = [
+        Self::Handshake,
+        Self::Nobody,
+        Self::Role,
+        Self::Version,
+        Self::Node,
+        Self::Oversize,
+        Self::Malformed,
+    ];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Handshake => "handshake",
@@ -40,7 +50,11 @@ impl Refused {
 
 /// Something was refused.
 pub(crate) fn refused(why: Refused) {
-    counter!("starling_link_refused_total", "reason" => why.as_str()).increment(1);
+    refusals(why).increment(1);
+}
+
+fn refusals(why: Refused) -> Counter {
+    counter!("starling_link_refused_total", "reason" => why.as_str())
 }
 
 /// Resolved once: counting is an addition.
@@ -48,7 +62,7 @@ pub(crate) fn refused(why: Refused) {
 pub(crate) struct Metrics {
     /// Links that are up now.
     pub(crate) links: Gauge,
-    /// Links that were lost.
+    /// Links that were lost, not left.
     pub(crate) lost: Counter,
     /// Calls sent again because their link was lost.
     pub(crate) resent: Counter,
@@ -74,8 +88,13 @@ impl Metrics {
             "starling_link_refused_total",
             "Peers and batches that the link refused, by reason"
         );
+        // What is first seen as 1 has not increased, for whoever asks by how much.
+        Refused::ALL.into_iter().for_each(|why| refusals(why).increment(0));
         describe_gauge!("starling_links", "Links to other nodes that are up");
-        describe_counter!("starling_link_lost_total", "Links that were lost");
+        describe_counter!(
+            "starling_link_lost_total",
+            "Links that broke: neither end had left, at each end that saw it"
+        );
         describe_counter!(
             "starling_link_resent_total",
             "Calls that were sent again, because their link was lost"

@@ -31,5 +31,7 @@ pub(crate) const CALL_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) const ROUTER_WITHIN: Duration = Duration::from_secs(60);
 /// How long a node's former link may take to finish before its new one begins.
 pub(crate) const FINISH_WITHIN: Duration = Duration::from_secs(5);
+/// How long a manager that stops waits until a router has ended its link.
+pub(crate) const GOODBYE_WITHIN: Duration = Duration::from_secs(1);
 /// How long a manager goes on hearing a router that leaves, and the router its managers, until everything is answered.
 pub(crate) const LEAVE_WITHIN: Duration = Duration::from_secs(10);

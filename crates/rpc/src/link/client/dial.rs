@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use starling_dns::Resolver;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::codegen::http::Uri;
 use tonic::codegen::tokio_stream::Stream;
 use tonic::transport::{Channel, Endpoint};
@@ -24,7 +24,7 @@ use crate::convert::{self, Malformed};
 use crate::io::{CONNECT_WITHIN, Io};
 use crate::link::frames::{Batches, queue};
 use crate::link::limits::{
-    CONNECTION_WINDOW, HELLO_WITHIN, KEEPALIVE, LEAVE_WITHIN, MESSAGE_BYTES, STREAM_WINDOW,
+    CONNECTION_WINDOW, GOODBYE_WITHIN, HELLO_WITHIN, KEEPALIVE, LEAVE_WITHIN, MESSAGE_BYTES, STREAM_WINDOW,
 };
 use crate::metrics::{Metrics, Refused, refused};
 use crate::pb::link_client::LinkClient;
@@ -123,7 +123,7 @@ async fn keep(uplinks: Arc<Uplinks>, address: SocketAddr, wanted: Wanted, gone: 
             Some(Ok(opened)) => {
                 (pause, is_told) = (FIRST_PAUSE, false);
                 info!(%address, router = opened.lane.router.name, "linked to a session router");
-                let newer = serve(&uplinks, opened).await;
+                let newer = serve(&uplinks, opened, &|| wanted.lock().contains(&address)).await;
                 if let Some(newer) = newer {
                     // The same router by another address of its own.
                     let _ = stop.run_until_cancelled(newer.cancelled()).await;
@@ -151,27 +151,42 @@ async fn keep(uplinks: Arc<Uplinks>, address: SocketAddr, wanted: Wanted, gone: 
 struct Opened {
     lane: Arc<Lane>,
     downwards: Streaming<pb::Downward>,
+    /// Nothing more goes up.
+    done: CancellationToken,
     announced: Announced,
 }
 
-/// Serves one link to its end. If another one to the same life of the router took its place: when that one ends.
-async fn serve(uplinks: &Arc<Uplinks>, opened: Opened) -> Option<CancellationToken> {
-    let Opened { lane, downwards, announced } = opened;
+/// Serves one link to its end. If another one to the same life of the router took its place: when that one ends. A link is lost that
+/// ends while both want it, and its router's address is one still.
+async fn serve(
+    uplinks: &Arc<Uplinks>,
+    opened: Opened,
+    is_wanted: &(dyn Fn() -> bool + Sync),
+) -> Option<CancellationToken> {
+    let Opened { lane, downwards, done, announced } = opened;
     uplinks.metrics.links.increment(1.0);
     if let Some(former) = uplinks.routers.add(&lane) {
         former.over.cancel();
     }
     uplinks.announce(announced); // not before: whoever waits for it finds the router then
-    tokio::select! {
-        () = lane.read(downwards, uplinks.node, &*uplinks.holder) => {}
-        () = leave(uplinks, &lane) => debug!(router = lane.router.name, "a session router leaves"),
-        () = uplinks.stop.cancelled() => {}
-    }
+    let mut read = pin!(lane.read(downwards, uplinks.node, &*uplinks.holder));
+    let is_lost = tokio::select! {
+        () = &mut read => !lane.leaving.is_cancelled() && !lane.over.is_cancelled() && is_wanted(),
+        () = leave(uplinks, &lane) => {
+            debug!(router = lane.router.name, "a session router leaves");
+            false
+        }
+        () = uplinks.stop.cancelled() => {
+            done.cancel(); // so that the router knows that nothing has happened to this node
+            let _ = timeout(GOODBYE_WITHIN, read).await;
+            false
+        }
+    };
     let newer = uplinks.routers.all().iter().find(|one| one.router == lane.router).cloned();
     uplinks.routers.remove(&lane);
     lane.end();
     uplinks.metrics.links.decrement(1.0);
-    uplinks.metrics.lost.increment(1);
+    uplinks.metrics.lost.increment(is_lost.into());
     uplinks.lost.notify_one();
     newer.filter(|newer| !super::lane::is_same(newer, &lane)).map(|newer| newer.over.clone())
 }
@@ -193,7 +208,9 @@ async fn open(uplinks: &Uplinks, address: SocketAddr) -> Result<Opened, DialErro
     let channel = connect(address, uplinks.identity.clone()).await?;
     let (queue, batches) = queue();
     let _ = queue.try_send(hello(uplinks)); // an empty queue has room
-    let upwards = Upwards { batches, metrics: uplinks.metrics.clone() };
+    let done = CancellationToken::new();
+    let upwards =
+        Upwards { batches, done: Box::pin(done.clone().cancelled_owned()), metrics: uplinks.metrics.clone() };
     let mut client = LinkClient::new(channel.clone()).max_decoding_message_size(MESSAGE_BYTES);
     let mut downwards = timeout(HELLO_WITHIN * 2, client.open(upwards)).await??.into_inner();
     let first = timeout(HELLO_WITHIN, downwards.message()).await??;
@@ -211,7 +228,7 @@ async fn open(uplinks: &Uplinks, address: SocketAddr) -> Result<Opened, DialErro
     }
     let announced = Announced { features: welcome.features, registration: welcome.registration };
     let lane = Arc::new(Lane::new(router, channel, queue, CancellationToken::new()));
-    Ok(Opened { lane, downwards, announced })
+    Ok(Opened { lane, downwards, done, announced })
 }
 
 /// The connection that the link and the calls before a session share.
@@ -250,6 +267,7 @@ pub(crate) fn jittered(pause: Duration) -> Duration {
 /// What goes up one link.
 struct Upwards {
     batches: Batches<pb::Up>,
+    done: Pin<Box<WaitForCancellationFutureOwned>>,
     metrics: Metrics,
 }
 
@@ -257,7 +275,10 @@ impl Stream for Upwards {
     type Item = pb::Upward;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<pb::Upward>> {
-        let batch = std::task::ready!(self.batches.poll_batch(cx));
+        let batch = match self.batches.poll_batch(cx) {
+            Poll::Pending => std::task::ready!(self.done.as_mut().poll(cx).map(|()| None)),
+            Poll::Ready(batch) => batch,
+        };
         Poll::Ready(batch.map(|frames| {
             self.metrics.batch.record(frames.len() as f64);
             pb::Upward { frames }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::{Mutex, RwLock};
@@ -49,6 +50,8 @@ pub(super) struct Downlink {
     pub(super) calls: Arc<Semaphore>,
     /// Nothing more is read from it.
     pub(super) over: CancellationToken,
+    /// The same life of its node has another link.
+    is_replaced: AtomicBool,
     missed: Mutex<Missed>,
     end: Mutex<Option<oneshot::Sender<Status>>>,
 }
@@ -107,7 +110,7 @@ impl Downlinks {
             known.and_then(|known| known.link.clone())
         };
         if let Some(former) = former {
-            former.over.cancel();
+            former.give_way_to(node);
             former.finished().await;
         }
         let (queue, batches) = queue();
@@ -117,6 +120,7 @@ impl Downlinks {
             queue,
             calls: Arc::new(Semaphore::new(CALLS)),
             over: CancellationToken::new(),
+            is_replaced: AtomicBool::new(false),
             missed: Mutex::default(),
             end: Mutex::new(Some(end)),
         });
@@ -135,18 +139,19 @@ impl Downlinks {
         }
         match nodes.get(&link.node.name) {
             Some(known) if known.node.incarnation > link.node.incarnation => return None,
-            Some(Known { link: Some(former), .. }) => former.over.cancel(),
+            Some(Known { link: Some(former), .. }) => former.give_way_to(link.node),
             _ => {}
         }
         nodes.insert(link.node.name, Known { node: link.node, link: Some(link.clone()) });
         Some(())
     }
 
-    /// The link is gone; a newer one stays.
-    pub(super) fn close(&self, link: &Arc<Downlink>) {
+    /// The link is gone; a newer one stays. If its node has not `left` and none of the two wanted it to end, it is lost.
+    pub(super) fn close(&self, link: &Arc<Downlink>, left: bool) {
         self.metrics.links.decrement(1.0);
         self.open.send_modify(|open| *open = open.saturating_sub(1));
-        self.metrics.lost.increment(1);
+        let is_lost = !left && !link.is_replaced.load(Ordering::Relaxed) && !*self.leaving.borrow();
+        self.metrics.lost.increment(is_lost.into());
         let mut nodes = self.nodes.write();
         if let Some(known) = nodes.get_mut(&link.node.name)
             && known.link.as_ref().is_some_and(|present| Arc::ptr_eq(present, link))
@@ -217,6 +222,14 @@ impl Delivery for Downlinks {
 }
 
 impl Downlink {
+    /// Nothing more is read from it, for `node` has another.
+    fn give_way_to(&self, node: NodeId) {
+        if self.node == node {
+            self.is_replaced.store(true, Ordering::Relaxed);
+        }
+        self.over.cancel();
+    }
+
     /// A manager that hears nothing of it notices when the link ends.
     pub(super) fn tell_to_leave(&self) {
         let _ = self.queue.try_send(pb::Down { body: Some(Body::Leave(pb::Empty {})) });

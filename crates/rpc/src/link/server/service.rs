@@ -74,8 +74,12 @@ impl Link for LinkService {
         let service = self.clone();
         self.tasks.spawn(async move {
             let status = service.read(&link, upwards).await;
+            if service.stop.is_cancelled() {
+                link.tell_to_leave(); // or the manager would take it for lost
+            }
             debug!(node = link.node.name, %status, "a link has ended");
-            service.downlinks.close(&link);
+            let left = status.code() == Code::Ok || service.stop.is_cancelled();
+            service.downlinks.close(&link, left);
             link.finished().await;
             link.end(status);
         });

@@ -3,6 +3,7 @@
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use starling_im::Stores;
@@ -15,7 +16,8 @@ use starling_ports::roster::{Edit, Roster, Rosters, Written};
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
-use super::setup::{Core, Manager, PATIENCE, message, presence, request};
+use super::refusals::Counted;
+use super::setup::{Core, Manager, PATIENCE, Wire, message, presence, request};
 use crate::link::limits::{CALLS, LEAVE_WITHIN};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,6 +78,43 @@ async fn a_login_that_has_begun_at_a_router_that_leaves_ends_there() {
     assert!(is_answered, "the router that keeps the state of it has said what it thinks: {answer:?}");
     timeout(PATIENCE, left).await.expect("then all have gone").unwrap();
     stop.cancel();
+}
+
+async fn until(mut is_so: impl FnMut() -> bool) {
+    let waited = async {
+        while !is_so() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, waited).await.expect("it comes in time");
+}
+
+/// Else each rollout would be taken for a network that breaks.
+#[tokio::test]
+async fn a_link_that_is_left_is_not_lost() {
+    let (counted, core) = (Counted::new(), Core::new());
+    let lost = || counted.value("starling_link_lost_total").unwrap();
+    let (leaves, stop_one) = core.router("router-1", None).await;
+    let (stops, stop_two) = core.router("router-2", None).await;
+    let (stays, _stop) = core.router("router-3", None).await;
+    let wire = Wire::to(stays, &core.tasks).await;
+    let [gone, left] =
+        ["manager-1", "manager-2"].map(|name| Manager::new(name, &[leaves, stops, wire.address], None));
+    gone.linked(3).await;
+    left.linked(3).await;
+
+    core.routers.nth(0).leave().await;
+    stop_one.cancel();
+    stop_two.cancel(); // without a word before
+    until(|| left.uplinks.count() == 1 && gone.uplinks.count() == 1).await;
+    gone.stop.cancel();
+    gone.tasks.close();
+    timeout(PATIENCE, gone.tasks.wait()).await.unwrap();
+    until(|| (0..3).map(|router| core.routers.nth(router).count()).sum::<usize>() == 1).await;
+    assert_eq!(lost(), 0);
+
+    wire.cut();
+    until(|| lost() == 2).await; // at both ends
 }
 
 /// A store that answers no question about a roster, and counts them.

@@ -21,22 +21,25 @@ use crate::{Identity, Role, VERSION, convert, node_id};
 pub(super) const MANAGER: &[Role] = &[Role::ConnectionManager];
 pub(super) const ROUTER: &[Role] = &[Role::SessionRouter];
 
-/// Counts what this thread refuses: a test runs on one.
-struct Counted {
+/// What is counted by this thread: a test runs on one.
+pub(super) struct Counted {
     handle: PrometheusHandle,
     _guard: metrics::LocalRecorderGuard<'static>,
 }
 
 impl Counted {
-    fn new() -> Counted {
+    pub(super) fn new() -> Counted {
         let recorder = Box::leak(Box::new(PrometheusBuilder::new().build_recorder()));
         Counted { handle: recorder.handle(), _guard: metrics::set_default_local_recorder(recorder) }
     }
     fn of(&self, reason: &str) -> u64 {
-        let (page, wanted) =
-            (self.handle.render(), format!("starling_link_refused_total{{reason=\"{reason}\"}} "));
+        self.value(&format!("starling_link_refused_total{{reason=\"{reason}\"}}")).unwrap_or(0)
+    }
+    /// Of one series; `None` if it is not there.
+    pub(super) fn value(&self, series: &str) -> Option<u64> {
+        let (page, wanted) = (self.handle.render(), format!("{series} "));
         let line = page.lines().find_map(|line| line.strip_prefix(&wanted));
-        line.map_or(0, |count| count.parse().unwrap())
+        line.map(|count| count.parse().unwrap())
     }
     /// The other end may count a moment later.
     async fn wait_for(&self, reason: &str) {
@@ -93,6 +96,17 @@ pub(super) fn known(incarnation: u64) -> Vec<up::Body> {
 
 fn code(opened: Result<Raw, Status>) -> Code {
     opened.err().expect("it is refused").code()
+}
+
+/// `increase` sees nothing of the first refusal where its series begins with it.
+#[tokio::test]
+async fn each_reason_is_there_before_anything_is_refused() {
+    let (counted, core) = (Counted::new(), Core::new());
+    let (_router, _stop) = core.router("router-1", None).await;
+    for reason in ["handshake", "no-certificate", "role", "version", "node", "oversize", "malformed"] {
+        let series = format!("starling_link_refused_total{{reason=\"{reason}\"}}");
+        assert_eq!(counted.value(&series), Some(0), "{reason}");
+    }
 }
 
 #[tokio::test]

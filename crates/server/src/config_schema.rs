@@ -36,7 +36,7 @@ const FORMS: [(&str, &str); 15] = [
         "log.level",
         r"^(error|warn|info|debug|trace|off|[^=,\s]+=(error|warn|info|debug|trace|off))(,([^=,\s]+=)?(error|warn|info|debug|trace|off))*$",
     ),
-    ("otlp.endpoint", r"^(https?://[^/\s]\S*)?$"),
+    ("otlp.endpoint", r"^(https?://[^/?#@\s]+([/?#]\S*)?)?$"),
     ("otlp.sample-accounts", BARE_JID),
     ("redis.cluster-nodes", HOST),
     ("redis.sentinels", HOST),

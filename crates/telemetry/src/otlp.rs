@@ -41,7 +41,7 @@ const OFTEN: Duration = Duration::from_secs(1);
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
     /// OTLP over gRPC, such as `https://otel-collector:4317`; empty: nothing is sent. By `http` it goes in the open: to an agent or collector in the
-    /// same network.
+    /// same network. A user and a password are for `headers-file`.
     pub endpoint: String,
     /// The authorities of an `https` endpoint, PEM; empty: those that the system believes. Read for each connection.
     pub ca_file: PathBuf,
@@ -229,6 +229,11 @@ mod tests {
         }
         for bad in ["localhost:4317", "https://", "http://", "http:// x", "grpc://otel"] {
             assert_eq!(with(bad).check().unwrap_err().field, "endpoint", "{bad}");
+        }
+        for secret in ["https://u:pw@c:4317", "https://pw@c", "http://u:pw@[::1]:4317/x", "https://u:p w@c"] {
+            let wrong = with(secret).check().unwrap_err();
+            assert_eq!(wrong.field, "endpoint", "{secret}");
+            assert!(wrong.why.contains("otlp.headers-file") && !wrong.why.contains("pw"), "{}", wrong.why);
         }
         let every = |metrics_every| Config { metrics_every, ..Config::default() }.check();
         assert!(every(Duration::ZERO).is_ok() && every(OFTEN).is_ok());

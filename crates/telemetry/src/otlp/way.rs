@@ -36,6 +36,11 @@ impl Way {
         if config.endpoint.is_empty() {
             return Ok(None);
         }
+        if names_a_user(&config.endpoint) {
+            // Without the value: this goes to a log.
+            let why = "a user and a password do not belong here: write `authorization: Basic …` to the file of otlp.headers-file";
+            return Err(Wrong { field: "endpoint", why: why.to_owned() });
+        }
         let why = || Wrong {
             field: "endpoint",
             why: format!("{:?} is not like https://host:4317 or http://host:4317", config.endpoint),
@@ -73,6 +78,12 @@ impl Way {
     pub(super) fn connect(self) -> Channel {
         self.endpoint.connect_with_connector_lazy(self.dial)
     }
+}
+
+/// Whether something is before the host (RFC 3986 §3.2.1).
+fn names_a_user(endpoint: &str) -> bool {
+    let behind = endpoint.split_once("://").map_or(endpoint, |(_, behind)| behind);
+    behind.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }
 
 fn is_here(host: &str) -> bool {

@@ -11,6 +11,7 @@ use starling_ports::Result;
 use starling_ports::accounts::{Account, Accounts, Created, Credentials, ScramKeys};
 use starling_ports::ids::Timestamp;
 
+use crate::client::Place;
 use crate::error::{corrupt, unavailable};
 use crate::lwt::{Decision, Tries};
 use crate::store::Store;
@@ -108,14 +109,14 @@ impl Store {
         let statement = if is_settled { &statements.accounts.get } else { &statements.accounts.decided };
         let found = self.client.read(statement, (jid.as_str(),)).await?;
         let Some(row) = found.first::<Stored>() else { return Ok(Found::None) };
-        let row = row.ok_or(()).map_err(|()| self.client.corrupt(WHAT))?;
+        let row = row.ok_or(()).map_err(|()| self.client.corrupt(WHAT, found.place))?;
         let read = match row.state {
             Some(ALIVE) => Ok(Found::Alive(Box::new(row))),
             Some(REMOVING) => row.removal().map(Found::Removing),
             Some(REMOVED) => row.removal().map(Found::Removed),
             _ => Err(corrupt(WHAT)),
         };
-        read.map_err(|_| self.client.corrupt(WHAT))
+        read.map_err(|_| self.client.corrupt(WHAT, found.place))
     }
 
     /// After all decisions that are under way.
@@ -225,7 +226,10 @@ impl Store {
 impl Accounts for Store {
     async fn get(&self, jid: &BareJid) -> Result<Option<Account>> {
         match self.account_found(jid, true).await? {
-            Found::Alive(row) => row.account().map(Some).map_err(|_| self.client.corrupt(WHAT)),
+            Found::Alive(row) => row.account().map(Some).map_err(|_| {
+                let place = Place::of(&self.client.statements.accounts.get, &(jid.as_str(),));
+                self.client.corrupt(WHAT, place)
+            }),
             _ => Ok(None),
         }
     }
@@ -306,7 +310,7 @@ impl Store {
         let found = self.client.read(&self.client.statements.accounts.named, (names,)).await?;
         let mut alive = std::collections::HashSet::new();
         for row in found.rows::<(String, Option<i8>)>() {
-            let (name, state) = row.ok_or(()).map_err(|()| self.client.corrupt(WHAT))?;
+            let (name, state) = row.ok_or(()).map_err(|()| self.client.corrupt(WHAT, found.place))?;
             if state == Some(ALIVE) {
                 alive.insert(name);
             }

@@ -7,6 +7,7 @@ use scylla::client::session::Session;
 use scylla::deserialize::row::DeserializeRow;
 use scylla::errors::ExecutionError;
 use scylla::response::query_result::{QueryResult, QueryRowsResult};
+use scylla::routing::Token;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::SerialConsistency;
 use scylla::statement::batch::{Batch, BatchType};
@@ -98,13 +99,15 @@ impl Client {
     }
 
     /// The rows that `statement` finds; statements have a limit, or read one bounded partition.
-    pub(crate) async fn read(
+    pub(crate) async fn read<'s>(
         &self,
-        statement: &PreparedStatement,
+        statement: &'s PreparedStatement,
         values: impl SerializeRow,
-    ) -> Result<Found> {
+    ) -> Result<Found<'s>> {
+        let place = Place::of(statement, &values);
         let answer = self.counted(Kind::Read, self.session.execute_unpaged(statement, values)).await;
-        answer.map_err(unavailable)?.into_rows_result().map(Found).map_err(unavailable)
+        let rows = answer.map_err(unavailable)?.into_rows_result().map_err(unavailable)?;
+        Ok(Found { rows, place })
     }
 
     /// Once this returns `Ok`, a quorum of the row's servers has it.
@@ -138,21 +141,41 @@ impl Client {
         lwt::decision(answer)
     }
 
-    /// Counts what cannot be read.
-    pub(crate) fn corrupt(&self, what: &'static str) -> StoreError {
+    /// Counts what cannot be read, and says where it is. The token of its partition finds it, and names no account.
+    pub(crate) fn corrupt(&self, what: &'static str, place: Place<'_>) -> StoreError {
         self.metrics.corrupt.increment(1);
-        tracing::error!(what, "a stored row cannot be read");
+        let table = place.statement.get_table_spec().map(|table| table.table_name());
+        let token = place.partition.map(|token| token.value());
+        tracing::error!(what, table, token, "a stored row cannot be read");
         corrupt(what)
     }
 }
 
-/// Rows of an answer.
-pub(crate) struct Found(QueryRowsResult);
+/// Where rows are.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'s> {
+    statement: &'s PreparedStatement,
+    /// `None` if it is not one.
+    partition: Option<Token>,
+}
 
-impl Found {
+impl<'s> Place<'s> {
+    /// Where `statement` looks.
+    pub(crate) fn of(statement: &'s PreparedStatement, values: &impl SerializeRow) -> Place<'s> {
+        Place { statement, partition: statement.calculate_token(values).ok().flatten() }
+    }
+}
+
+/// Rows of an answer.
+pub(crate) struct Found<'s> {
+    rows: QueryRowsResult,
+    pub(crate) place: Place<'s>,
+}
+
+impl Found<'_> {
     /// All of them; `None` for a row of another form.
     pub(crate) fn rows<'a, R: DeserializeRow<'a, 'a>>(&'a self) -> impl Iterator<Item = Option<R>> {
-        let rows = self.0.rows::<R>().ok();
+        let rows = self.rows.rows::<R>().ok();
         let broken = rows.is_none().then_some(None);
         broken.into_iter().chain(rows.into_iter().flatten().map(Result::ok))
     }

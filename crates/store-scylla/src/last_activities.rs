@@ -24,7 +24,10 @@ impl LastActivities for Store {
     async fn get(&self, owner: &BareJid) -> Result<Option<LastActivity>> {
         let found = self.client.read(&self.client.statements.last_activities.get, (owner.as_str(),)).await?;
         let Some(row) = found.first::<Columns>() else { return Ok(None) };
-        row.ok_or(corrupt(WHAT)).and_then(decode).map(Some).map_err(|_| self.client.corrupt(WHAT))
+        row.ok_or(corrupt(WHAT))
+            .and_then(decode)
+            .map(Some)
+            .map_err(|_| self.client.corrupt(WHAT, found.place))
     }
 
     async fn put(&self, owner: &BareJid, last: LastActivity) -> Result<()> {

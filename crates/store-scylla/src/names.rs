@@ -6,6 +6,7 @@ use starling_jid::BareJid;
 use starling_ports::Result;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::client::Place;
 use crate::store::Store;
 use crate::values::bare;
 
@@ -45,7 +46,10 @@ impl Store {
             }
             let alive = self.alive(&some).await?;
             for name in some.iter().filter(|name| alive.contains(*name)) {
-                names.push(bare(name, WHAT).map_err(|_| self.client.corrupt(WHAT))?);
+                names.push(bare(name, WHAT).map_err(|_| {
+                    let statement = &self.client.statements.names.after;
+                    self.client.corrupt(WHAT, Place::of(statement, &(shard(name), name, 1)))
+                })?);
             }
         }
         Ok(names)
@@ -93,7 +97,7 @@ impl Shard {
         let values = (self.number, self.after.as_str(), step);
         let found = store.client.read(&store.client.statements.names.after, values).await?;
         for row in found.rows::<(String,)>() {
-            let (name,) = row.ok_or(()).map_err(|()| store.client.corrupt(WHAT))?;
+            let (name,) = row.ok_or(()).map_err(|()| store.client.corrupt(WHAT, found.place))?;
             self.names.push_back(name);
         }
         self.has_more = usize::try_from(step).is_ok_and(|step| self.names.len() == step);

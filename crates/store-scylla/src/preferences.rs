@@ -36,7 +36,10 @@ impl PreferenceStore for Store {
     async fn get(&self, owner: &BareJid) -> Result<Option<Preferences>> {
         let found = self.client.read(&self.client.statements.preferences.get, (owner.as_str(),)).await?;
         let Some(row) = found.first::<Columns>() else { return Ok(None) };
-        row.ok_or(corrupt(WHAT)).and_then(decode).map(Some).map_err(|_| self.client.corrupt(WHAT))
+        row.ok_or(corrupt(WHAT))
+            .and_then(decode)
+            .map(Some)
+            .map_err(|_| self.client.corrupt(WHAT, found.place))
     }
 
     async fn put(&self, owner: &BareJid, preferences: Preferences) -> Result<()> {

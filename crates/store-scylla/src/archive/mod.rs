@@ -15,7 +15,7 @@ use starling_ports::ids::ArchiveId;
 
 pub(crate) use buckets::Buckets;
 
-use crate::client::Changes;
+use crate::client::{Changes, Place};
 use crate::schema::RowStatements;
 use crate::store::Store;
 use crate::values::{id_bytes, id_of, signed};
@@ -81,17 +81,16 @@ impl Store {
             let ids: Vec<[u8; 16]> = ids.iter().map(|id| id_bytes(*id)).collect();
             let found = self.client.read(&self.rows_of(table).some, (owner.as_str(), bucket, ids)).await?;
             for row in found.rows() {
-                rows.push(self.decoded(
-                    row.ok_or(()).map_err(|()| crate::error::corrupt(WHAT)).and_then(rows::decode),
-                )?);
+                let row = row.ok_or(()).map_err(|()| crate::error::corrupt(WHAT)).and_then(rows::decode);
+                rows.push(self.decoded(row, found.place)?);
             }
         }
         Ok(rows)
     }
 
     /// Counts a row that cannot be read; it is never served.
-    fn decoded<T>(&self, read: Result<T>) -> Result<T> {
-        read.map_err(|_| self.client.corrupt(WHAT))
+    fn decoded<T>(&self, read: Result<T>, place: Place<'_>) -> Result<T> {
+        read.map_err(|_| self.client.corrupt(WHAT, place))
     }
 }
 
@@ -133,7 +132,7 @@ impl Archive for Store {
                 let found = self.client.read(&self.rows_of(table).last, (owner.as_str(), bucket)).await?;
                 if let Some(row) = found.first::<(Vec<u8>,)>() {
                     let id = row.ok_or(()).map_err(|()| crate::error::corrupt(WHAT));
-                    last = last.max(Some(self.decoded(id.and_then(|(id,)| id_of(&id, WHAT)))?));
+                    last = last.max(Some(self.decoded(id.and_then(|(id,)| id_of(&id, WHAT)), found.place)?));
                     break;
                 }
             }

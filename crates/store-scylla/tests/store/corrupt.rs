@@ -1,5 +1,9 @@
 //! What lies in the tables and was never written by the store: it is reported, never served.
 
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex};
+
 use starling_ports::StoreError;
 use starling_ports::accounts::Accounts;
 use starling_ports::archive::{Archive, Query, Table};
@@ -12,12 +16,84 @@ use starling_ports::preferences::PreferenceStore;
 use starling_ports::roster::Rosters;
 use starling_ports::suite::accounts::credentials;
 use starling_ports::suite::{fresh_user, row};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber, span};
 
 use crate::server::{fresh, plain, store_of};
 
 #[track_caller]
-fn is_corrupt<T: std::fmt::Debug>(outcome: Result<T, StoreError>) {
+fn is_corrupt<T: Debug>(outcome: Result<T, StoreError>) {
     assert!(matches!(outcome, Err(StoreError::Corrupt { .. })), "{outcome:?}");
+}
+
+/// Fields of one line of the log.
+#[derive(Debug, Clone, Default)]
+struct Line(HashMap<&'static str, String>);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name(), value.to_owned());
+    }
+}
+
+/// What the log has at `error`.
+#[derive(Clone, Default)]
+struct Errors(Arc<Mutex<Vec<Line>>>);
+
+impl Subscriber for Errors {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() == Level::ERROR
+    }
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line::default();
+        event.record(&mut line);
+        self.0.lock().unwrap().push(line);
+    }
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+/// As the runbook says: a row is found by what the log says of it, which names nobody.
+#[tokio::test]
+async fn the_log_says_where_a_row_is_and_not_whose() {
+    let config = fresh().await;
+    let store = store_of(&config).await;
+    let session = plain(&config.nodes[0]).await;
+    let (owner, keyspace) = (fresh_user(), &config.keyspace);
+    let errors = Errors::default();
+    let _guard = tracing::subscriber::set_default(errors.clone());
+    let place = async |table: &str, key: &str| {
+        let line = errors.0.lock().unwrap().pop().expect("it is said");
+        assert_eq!(line.0["table"], table);
+        assert!(line.0.values().all(|value| !value.contains(owner.as_str())), "{line:?}");
+        let token = &line.0["token"];
+        let cql = format!("SELECT owner FROM {keyspace}.{table} WHERE token({key}) = {token}");
+        let found = session.query_unpaged(cql, ()).await.unwrap().into_rows_result().unwrap();
+        let owners: Vec<(String,)> = found.rows().unwrap().map(Result::unwrap).collect();
+        assert!(!owners.is_empty() && owners.iter().all(|(found,)| found == owner.as_str()), "{owners:?}");
+    };
+
+    let cql = format!("INSERT INTO {keyspace}.preferences (owner, otherwise) VALUES ('{owner}', 9)");
+    session.query_unpaged(cql, ()).await.unwrap();
+    is_corrupt(PreferenceStore::get(&*store, &owner).await);
+    place("preferences", "owner").await;
+
+    Archive::put(&*store, Table::Archive, &owner, vec![row(1, "bad")]).await.unwrap();
+    let id: String = row(1, "").id.to_string();
+    let set = format!(
+        "UPDATE {keyspace}.archive SET at = -1 WHERE owner = '{owner}' AND bucket = 0 AND who = '' AND id = 0x{id}"
+    );
+    session.query_unpaged(set, ()).await.unwrap();
+    is_corrupt(store.page(Table::Archive, &owner, &Query::default(), 10).await);
+    place("archive", "owner, bucket").await;
 }
 
 #[tokio::test]

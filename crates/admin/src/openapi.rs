@@ -12,10 +12,21 @@ const ERRORS: &[(&str, &str)] = &[
     ("401", "Without a token, or with one that is not known"),
     ("403", "The role of the token is not enough, or a page of another site asks"),
     ("404", "There is no such thing"),
+    ("405", "The path has another method; `allow` names it"),
     ("409", "It cannot be done as things stand"),
     ("429", "Too many wrong tokens"),
     ("503", "A part of the server did not answer, or not in time"),
 ];
+
+/// And where the request has a body.
+const ERRORS_OF_BODIES: &[(&str, &str)] = &[
+    ("408", "The body did not come in time"),
+    ("413", "The body is too long, or broke off"),
+    ("415", "The body is not `application/json`"),
+];
+/// What HTTP itself refuses, without a body.
+const ERRORS_OF_HEADS: &[(&str, &str)] =
+    &[("414", "The path is too long"), ("431", "The headers are too long")];
 
 /// The whole.
 pub fn document() -> Value {
@@ -69,6 +80,14 @@ fn operation(command: &Command, described: &Described) -> Value {
         .collect();
     let mut responses: Map<String, Value> =
         ERRORS.iter().map(|(code, about)| ((*code).to_owned(), response(about, "Error"))).collect();
+    if command.verb.has_body() {
+        responses.extend(
+            ERRORS_OF_BODIES.iter().map(|(code, about)| ((*code).to_owned(), response(about, "Error"))),
+        );
+    }
+    responses.extend(
+        ERRORS_OF_HEADS.iter().map(|(code, about)| ((*code).to_owned(), json!({"description": about}))),
+    );
     responses.insert("200".to_owned(), response("Done", &described.answer(command)));
     let mut operation = json!({
         "operationId": command.name,
@@ -152,6 +171,13 @@ mod tests {
             assert_eq!(operation["operationId"], command.name);
             assert!(operation["summary"].as_str().unwrap().len() > 10, "{} says nothing", command.name);
             assert!(operation["description"].as_str().unwrap().contains(command.role.as_str()));
+            let answers = &operation["responses"];
+            for code in ["405", "414", "431"] {
+                assert!(answers[code].is_object(), "{} does not say {code}", command.name);
+            }
+            for code in ["408", "413", "415"] {
+                assert_eq!(answers[code].is_object(), command.verb.has_body(), "{}: {code}", command.name);
+            }
             let reference =
                 operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].as_str();
             let name = reference.unwrap().rsplit('/').next().unwrap();

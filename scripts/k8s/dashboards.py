@@ -62,7 +62,8 @@ BOARDS = {
         ("Log lines lost a second", "ops", [(rate("starling_log_lines_lost_total", by=POD), BY)]),
     ]),
     "managers": ("Connection managers", [
-        CONNECTIONS,
+        ("Connections, and how many there may be", "short", [(gauge("xmpp_cm_connections", by=POD), BY),
+                                                             (gauge("xmpp_cm_connections_max", by=POD), f"room of {BY}")]),
         ("Streams", "short", [(gauge("xmpp_cm_streams", by="state"), "{{state}}")]),
         ACCEPTS,
         ("Refused connections a second", "ops", [(rate("xmpp_cm_rejects_total", by="reason"), "{{reason}}")]),

@@ -205,6 +205,7 @@ impl Listeners {
         }
         let descriptors = Descriptors::raise();
         descriptors.log();
+        Metrics::room(descriptors.clients());
         let shared = setup.shared(descriptors, sockets.len());
         let Setup { config, domains, features, page, tasks, stop, .. } = setup;
         let addresses: Vec<(Kind, SocketAddr)> = sockets.iter().map(|(kind, at, _)| (*kind, *at)).collect();

@@ -33,6 +33,10 @@ pub(crate) struct Metrics {
 impl Metrics {
     pub(crate) fn new() -> Metrics {
         describe_gauge!("xmpp_cm_connections", "Client sockets that are open, by listener");
+        describe_gauge!(
+            "xmpp_cm_connections_max",
+            "Client sockets that file descriptors allow; +Inf where they have no limit"
+        );
         describe_counter!("xmpp_cm_accepts_total", "Client sockets accepted, by listener");
         describe_counter!("xmpp_cm_rejects_total", "Connections refused, by reason");
         describe_counter!("xmpp_stanza_received_total", "Stanzas read from clients, by kind");
@@ -101,6 +105,11 @@ impl Metrics {
     pub(crate) fn begin(kind: Kind) {
         Metrics::connections(kind).increment(0.0);
         Metrics::accepts(kind).increment(0);
+    }
+
+    /// So many clients may be connected at once; `None` is without limit.
+    pub(crate) fn room(clients: Option<u64>) {
+        gauge!("xmpp_cm_connections_max").set(clients.map_or(f64::INFINITY, |clients| clients as f64));
     }
 
     /// Sockets accepted by a listener of that kind.

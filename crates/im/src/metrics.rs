@@ -19,6 +19,7 @@ impl Metrics {
             "Messages at their receiver: kept (archived, or until acknowledged), passed (to sessions only), dropped, refused"
         );
         describe_counter!("xmpp_sm_resume_total", "Attempts to resume a session, by result");
+        [OK, FAILED, TOO_HIGH].into_iter().for_each(|result| resumes(result).increment(0));
         let outcome = |outcome: &'static str| counter!("xmpp_message_outcome_total", "outcome" => outcome);
         Metrics {
             kept: outcome("kept"),
@@ -42,11 +43,19 @@ impl Metrics {
     /// A client wanted to resume (XEP-0198 §5).
     pub(crate) fn resume(&self, claimed: &Claimed) {
         let result = match claimed {
-            Claimed::Resumed { .. } => "ok",
-            Claimed::Failed { .. } => "failed",
-            Claimed::TooHigh { .. } => "h_too_high",
+            Claimed::Resumed { .. } => OK,
+            Claimed::Failed { .. } => FAILED,
+            Claimed::TooHigh { .. } => TOO_HIGH,
             Claimed::Doubtful => return, // it is asked again
         };
-        counter!("xmpp_sm_resume_total", "result" => result).increment(1);
+        resumes(result).increment(1);
     }
+}
+
+const OK: &str = "ok";
+const FAILED: &str = "failed";
+const TOO_HIGH: &str = "h_too_high";
+
+fn resumes(result: &'static str) -> Counter {
+    counter!("xmpp_sm_resume_total", "result" => result)
 }

@@ -1,7 +1,7 @@
 //! What is counted here. The only place that names these metrics.
 
 use metrics::{Counter, Histogram, counter, describe_counter, describe_histogram, histogram};
-use starling_ports::authentication::{Mechanism, Reply};
+use starling_ports::authentication::{Mechanism, Reply, SaslFailure};
 use starling_ports::delivery::Entry;
 use starling_ports::ids::Timestamp;
 use starling_stanza::Kind;
@@ -61,14 +61,24 @@ impl Metrics {
 /// To be said once, before logins are counted.
 pub(crate) fn describe_logins() {
     describe_counter!("xmpp_auth_attempts_total", "SASL exchanges that ended, by mechanism and result");
+    for mechanism in Mechanism::ALL {
+        logins(mechanism, SUCCESS).increment(0);
+        logins(mechanism, SaslFailure::NotAuthorized.condition()).increment(0);
+    }
 }
 
 /// An exchange has ended, unless it only goes on.
 pub(crate) fn login(mechanism: Mechanism, reply: &Reply) {
     let result = match reply {
         Reply::Challenge(_) => return,
-        Reply::Success { .. } => "success",
+        Reply::Success { .. } => SUCCESS,
         Reply::Failure(failure) => failure.condition(),
     };
-    counter!("xmpp_auth_attempts_total", "mechanism" => mechanism.as_str(), "result" => result).increment(1);
+    logins(mechanism, result).increment(1);
+}
+
+const SUCCESS: &str = "success";
+
+fn logins(mechanism: Mechanism, result: &'static str) -> Counter {
+    counter!("xmpp_auth_attempts_total", "mechanism" => mechanism.as_str(), "result" => result)
 }

@@ -16,6 +16,10 @@ fn duration(name: &'static str) -> Histogram {
     histogram!("starling_redis_request_duration_seconds", "operation" => name)
 }
 
+fn failures(name: &'static str) -> Counter {
+    counter!("starling_redis_failures_total", "operation" => name)
+}
+
 /// Resolved once, but for those with a label that are seldom needed.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -46,6 +50,7 @@ impl Metrics {
             "What a session router keeps of the logs of all accounts, so that it need not read them for each step"
         );
         describe_counter!("starling_redis_failures_total", "Calls that Redis refused or did not answer");
+        [WRITE, READ, LOOK].into_iter().for_each(|name| failures(name).increment(0));
         Metrics {
             connections: counter!("starling_redis_connections_total"),
             conflicts: counter!("starling_redis_conflicts_total"),
@@ -65,7 +70,7 @@ impl Metrics {
             _ => duration(name).record(took),
         }
         if !done {
-            counter!("starling_redis_failures_total", "operation" => name).increment(1);
+            failures(name).increment(1);
         }
     }
 }

@@ -121,6 +121,8 @@ async fn a_server_whose_places_are_all_taken_stays_ready_and_says_so_to_who_come
     let server = Server::start_limited(Path::new(PROGRAM), &options, FEW).await.unwrap();
     ctl(&server, &["user", "add", "alice@localhost", "secret"]);
     let places = usize::try_from(Descriptors(Some(FEW)).clients().unwrap()).unwrap();
+    let (_, text) = get(server.address("admin").unwrap(), "/metrics").await;
+    assert!(text.contains(&format!("\nxmpp_cm_connections_max {places}\n")), "{text}");
     let mut clients = Vec::new();
     for n in 0..places {
         let mut client = Connection::open(server.plain()).await.unwrap();

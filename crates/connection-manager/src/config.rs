@@ -125,7 +125,8 @@ pub struct LimitsConfig {
     #[serde(with = "humantime_serde")]
     pub stanza_within: Duration,
     /// How long a client may be silent, down to its TCP, while something is on its way to it: then it is dead. One whose
-    /// TCP answers is slow, and kept.
+    /// TCP answers is slow, and kept. Where the system does not say what TCP answers, because it refuses sockets of AF_NETLINK, the
+    /// log warns (`sock_diag_silent`), and a client is dead when the system gives it up, after a quarter of an hour.
     #[serde(with = "humantime_serde")]
     pub dead_after: Duration,
     /// How long a client without XEP-0198 may leave a ping unanswered; then what its TCP has acknowledged counts as

@@ -24,6 +24,7 @@ mod scratch;
 mod secured;
 mod shared;
 mod shown;
+mod sock_diag;
 mod socket;
 mod strangers;
 mod tls;

@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::room::{AtDoor, Room};
 use crate::scratch::Pool;
 use crate::shared::Shared;
+use crate::sock_diag;
 use crate::tls::Tls;
 use crate::transport::{Transport, bosh};
 
@@ -107,7 +108,6 @@ impl Setup {
             strangers: Arc::default(),
             room: Room::new(descriptors, limits.unauthenticated, listeners),
             bosh: Arc::new(bosh::Sessions::new(self.tasks.clone(), self.stop.clone())),
-            stalls: Arc::default(),
             metrics: Metrics::new(),
             tracer: self.tracer.clone(),
             stop: self.stop.clone(),
@@ -206,6 +206,9 @@ impl Listeners {
         let descriptors = Descriptors::raise();
         descriptors.log();
         Metrics::room(descriptors.clients());
+        if let Some((_, address, _)) = sockets.first() {
+            sock_diag::warn_if_silent(*address);
+        }
         let shared = setup.shared(descriptors, sockets.len());
         let Setup { config, domains, features, page, tasks, stop, .. } = setup;
         let addresses: Vec<(Kind, SocketAddr)> = sockets.iter().map(|(kind, at, _)| (*kind, *at)).collect();

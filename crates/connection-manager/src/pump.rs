@@ -70,7 +70,7 @@ impl<'a, 's> Pump<'a, 's> {
         }
         self.armed = None;
         self.socket.watch(&mut self.vigil, self.shared, self.driver.now())?;
-        self.driver.prove(|| self.socket.has_reached(&self.shared.stalls), out);
+        self.driver.prove(|| self.socket.has_reached(), out);
         self.driver.handle(Input::Tick, out);
         Ok(true)
     }

@@ -16,7 +16,6 @@ use crate::scratch::Pool;
 use crate::strangers::Strangers;
 use crate::tls::Tls;
 use crate::transport::bosh;
-use crate::vigil::Stalls;
 
 #[derive(Clone)]
 pub(crate) struct Shared {
@@ -30,7 +29,6 @@ pub(crate) struct Shared {
     pub(crate) strangers: Arc<Strangers>,
     pub(crate) room: Room,
     pub(crate) bosh: Arc<bosh::Sessions>,
-    pub(crate) stalls: Arc<Stalls>,
     pub(crate) metrics: Metrics,
     pub(crate) tracer: Tracer,
     /// The process is to stop.

@@ -11,7 +11,8 @@ use tokio::net::TcpStream;
 
 use crate::secured::Secured;
 use crate::shared::Shared;
-use crate::vigil::{Stalls, Vigil};
+use crate::sock_diag::{self, Queue};
+use crate::vigil::Vigil;
 
 /// What one read brought.
 #[derive(Debug, Default)]
@@ -115,10 +116,14 @@ impl Socket {
     }
 
     /// Whether the peer's TCP has acknowledged everything that was written here.
-    pub(crate) fn has_reached(&self, stalls: &Stalls) -> bool {
-        let ends = (self.tcp.local_addr(), self.tcp.peer_addr());
-        let (Ok(local), Ok(peer)) = ends else { return false };
-        self.unsent() == 0 && stalls.outstanding(local, peer) == Some(0)
+    pub(crate) fn has_reached(&self) -> bool {
+        self.unsent() == 0 && self.queue().is_some_and(|queue| queue.bytes == 0)
+    }
+
+    /// What is on its way to the peer; `None` where the system does not say.
+    fn queue(&self) -> Option<Queue> {
+        let (local, peer) = (self.tcp.local_addr().ok()?, self.tcp.peer_addr().ok()?);
+        sock_diag::queue(local, peer).ok()
     }
 
     /// Looks, if it is time, whether the peer is still there (session-log rule 26); an error if it is dead.
@@ -126,15 +131,11 @@ impl Socket {
         if vigil.look_at(shared.limits.dead_after).is_none_or(|at| now < at) {
             return Ok(());
         }
-        let (tries, has_all) = match (self.tcp.local_addr(), self.tcp.peer_addr()) {
-            (Ok(local), Ok(peer)) => shared.stalls.tries(local, peer, shared.limits.dead_after),
-            _ => (0, false),
+        let (tries, has_all) = match self.queue() {
+            Some(queue) => (queue.tries, queue.bytes == 0 && self.unsent() == 0),
+            None => (0, false),
         };
-        if vigil.look(now, tries, has_all && self.unsent() == 0) {
-            Err(io::ErrorKind::TimedOut.into())
-        } else {
-            Ok(())
-        }
+        if vigil.look(now, tries, has_all) { Err(io::ErrorKind::TimedOut.into()) } else { Ok(()) }
     }
 
     /// The client hears that it is over, whatever its session still waits for.

@@ -15,6 +15,11 @@ fn systemd_finds_nothing_wrong_with_the_unit() {
         text.contains("\nRestartPreventExitStatus=64\n")
             && text.contains("\nExecReload=/bin/kill -HUP $MAINPID\n")
     );
+    let families = text.lines().find_map(|line| line.strip_prefix("RestrictAddressFamilies=")).unwrap();
+    assert!(
+        families.split(' ').any(|family| family == "AF_NETLINK"),
+        "the dead are asked for by it: {families}"
+    );
     let directory = tempfile::tempdir().unwrap();
     let here = directory.path().join("starling.service");
     std::fs::write(&here, text.replace("/usr/local/bin/starling", PROGRAM)).unwrap();

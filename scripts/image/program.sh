@@ -13,7 +13,8 @@ made=${CARGO_TARGET_DIR:-target}
 # Named: programs that run during the build stay as they are.
 target=$(rustc -vV | sed -n 's/^host: //p')
 
-flags=(-C target-feature=+crt-static)
+# Its build id is made from debug info too: that of C names directories, and is not in the program in the end.
+flags=(-C target-feature=+crt-static -C link-arg=-Wl,--build-id=none)
 # The last that fits holds.
 for map in "$rust=rust" "$cargo=cargo" "$source=starling"; do flags+=("--remap-path-prefix=$map"); done
 case $made in /*) flags+=("--remap-path-prefix=$made=starling/target") ;; esac

@@ -120,12 +120,22 @@ class Program(unittest.TestCase):
         (source / "src").mkdir(parents=True)
         (source / "scripts/image").mkdir(parents=True)
         shutil.copy(ROOT / "scripts/image/program.sh", source / "scripts/image")
-        (source / "Cargo.toml").write_text(f'[workspace]\n[package]\nname = "small"\nversion = "0.1.0"\nedition = "2024"\n[dependencies]\n{more}')
-        (source / "src/main.rs").write_text(f'include!(concat!(env!("OUT_DIR"), "/made.rs")); fn main() {{ made(); {body} }}\n')
-        # As generated code does, it says where it is.
-        (source / "build.rs").write_text("""fn main() {
-            let made = std::path::Path::new(&std::env::var("OUT_DIR").unwrap()).join("made.rs");
+        (source / "Cargo.toml").write_text(f'[workspace]\n[package]\nname = "small"\nversion = "0.1.0"\nedition = "2024"\n'
+                                           f'[profile.release]\ndebug = "line-tables-only"\n[dependencies]\n{more}')
+        (source / "src/main.rs").write_text('include!(concat!(env!("OUT_DIR"), "/made.rs")); unsafe extern "C" { fn part() -> i32; }'
+                                            f'fn main() {{ made(); unsafe {{ part(); }} {body} }}\n')
+        (source / "part.c").write_text("int part(void) { return 7; }\n")
+        # As generated code does, it says where it is; and so does the debug info of C.
+        (source / "build.rs").write_text("""use std::{env::var, path::Path, process::Command};
+        fn main() {
+            let out = var("OUT_DIR").unwrap();
+            let made = Path::new(&out).join("made.rs");
             std::fs::write(made, "fn made() { std::env::args().next().unwrap(); println!(\\"{}\\", file!()); }").unwrap();
+            let source = Path::new(&var("CARGO_MANIFEST_DIR").unwrap()).join("part.c");
+            assert!(Command::new("cc").args(["-g", "-c", "-o", "part.o"]).arg(source).current_dir(&out).status().unwrap().success());
+            assert!(Command::new("ar").args(["crs", "libpart.a", "part.o"]).current_dir(&out).status().unwrap().success());
+            println!("cargo::rustc-link-search=native={out}");
+            println!("cargo::rustc-link-lib=static=part");
         }""")
         variables = {key: value for key, value in os.environ.items() if key not in ("CARGO_TARGET_DIR", "RUSTFLAGS")}
         variables["CARGO_HOME"] = str(self.folder / cargo)

@@ -14,7 +14,7 @@ made=${CARGO_TARGET_DIR:-target}
 target=$(rustc -vV | sed -n 's/^host: //p')
 
 # Its build id is made from debug info too: that of C names directories, and is not in the program in the end.
-flags=(-C target-feature=+crt-static -C link-arg=-Wl,--build-id=none)
+flags=(-C target-feature=+crt-static -C "link-arg=-Wl,--build-id=none")
 # The last that fits holds.
 for map in "$rust=rust" "$cargo=cargo" "$source=starling"; do flags+=("--remap-path-prefix=$map"); done
 case $made in /*) flags+=("--remap-path-prefix=$made=starling/target") ;; esac

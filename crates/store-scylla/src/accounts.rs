@@ -109,14 +109,14 @@ impl Store {
         let statement = if is_settled { &statements.accounts.get } else { &statements.accounts.decided };
         let found = self.client.read(statement, (jid.as_str(),)).await?;
         let Some(row) = found.first::<Stored>() else { return Ok(Found::None) };
-        let row = row.ok_or(()).map_err(|()| self.client.corrupt(WHAT, found.place))?;
+        let row = row.ok_or(()).map_err(|()| self.client.corrupt(WHAT, found.place()))?;
         let read = match row.state {
             Some(ALIVE) => Ok(Found::Alive(Box::new(row))),
             Some(REMOVING) => row.removal().map(Found::Removing),
             Some(REMOVED) => row.removal().map(Found::Removed),
             _ => Err(corrupt(WHAT)),
         };
-        read.map_err(|_| self.client.corrupt(WHAT, found.place))
+        read.map_err(|_| self.client.corrupt(WHAT, found.place()))
     }
 
     /// After all decisions that are under way.
@@ -227,8 +227,8 @@ impl Accounts for Store {
     async fn get(&self, jid: &BareJid) -> Result<Option<Account>> {
         match self.account_found(jid, true).await? {
             Found::Alive(row) => row.account().map(Some).map_err(|_| {
-                let place = Place::of(&self.client.statements.accounts.get, &(jid.as_str(),));
-                self.client.corrupt(WHAT, place)
+                let statement = &self.client.statements.accounts.get;
+                self.client.corrupt(WHAT, Place::of(statement, &(jid.as_str(),)))
             }),
             _ => Ok(None),
         }
@@ -310,7 +310,7 @@ impl Store {
         let found = self.client.read(&self.client.statements.accounts.named, (names,)).await?;
         let mut alive = std::collections::HashSet::new();
         for row in found.rows::<(String, Option<i8>)>() {
-            let (name, state) = row.ok_or(()).map_err(|()| self.client.corrupt(WHAT, found.place))?;
+            let (name, state) = row.ok_or(()).map_err(|()| self.client.corrupt(WHAT, found.place()))?;
             if state == Some(ALIVE) {
                 alive.insert(name);
             }

@@ -17,7 +17,7 @@ impl BlockLists for Store {
         let found = self.client.read(&self.client.statements.block_lists.get, (owner.as_str(),)).await?;
         let Some(row) = found.first::<(Option<Vec<String>>,)>() else { return Ok(BlockList::default()) };
         let items = row.ok_or(corrupt(WHAT)).and_then(|(items,)| jids(items, WHAT));
-        Ok(BlockList { items: items.map_err(|_| self.client.corrupt(WHAT, found.place))? })
+        Ok(BlockList { items: items.map_err(|_| self.client.corrupt(WHAT, found.place()))? })
     }
 
     async fn put(&self, owner: &BareJid, list: BlockList) -> Result<()> {

@@ -7,7 +7,6 @@ use scylla::client::session::Session;
 use scylla::deserialize::row::DeserializeRow;
 use scylla::errors::ExecutionError;
 use scylla::response::query_result::{QueryResult, QueryRowsResult};
-use scylla::routing::Token;
 use scylla::serialize::row::SerializeRow;
 use scylla::statement::SerialConsistency;
 use scylla::statement::batch::{Batch, BatchType};
@@ -99,15 +98,14 @@ impl Client {
     }
 
     /// The rows that `statement` finds; statements have a limit, or read one bounded partition.
-    pub(crate) async fn read<'s>(
+    pub(crate) async fn read<'s, V: SerializeRow>(
         &self,
         statement: &'s PreparedStatement,
-        values: impl SerializeRow,
-    ) -> Result<Found<'s>> {
-        let place = Place::of(statement, &values);
-        let answer = self.counted(Kind::Read, self.session.execute_unpaged(statement, values)).await;
+        values: V,
+    ) -> Result<Found<'s, V>> {
+        let answer = self.counted(Kind::Read, self.session.execute_unpaged(statement, &values)).await;
         let rows = answer.map_err(unavailable)?.into_rows_result().map_err(unavailable)?;
-        Ok(Found { rows, place })
+        Ok(Found { rows, statement, values })
     }
 
     /// Once this returns `Ok`, a quorum of the row's servers has it.
@@ -145,7 +143,7 @@ impl Client {
     pub(crate) fn corrupt(&self, what: &'static str, place: Place<'_>) -> StoreError {
         self.metrics.corrupt.increment(1);
         let table = place.statement.get_table_spec().map(|table| table.table_name());
-        let token = place.partition.map(|token| token.value());
+        let token = place.statement.calculate_token(&place.values).ok().flatten().map(|token| token.value());
         tracing::error!(what, table, token, "a stored row cannot be read");
         corrupt(what)
     }
@@ -155,24 +153,29 @@ impl Client {
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'s> {
     statement: &'s PreparedStatement,
-    /// `None` if it is not one.
-    partition: Option<Token>,
+    /// They may name one partition.
+    values: &'s dyn SerializeRow,
 }
 
 impl<'s> Place<'s> {
     /// Where `statement` looks.
-    pub(crate) fn of(statement: &'s PreparedStatement, values: &impl SerializeRow) -> Place<'s> {
-        Place { statement, partition: statement.calculate_token(values).ok().flatten() }
+    pub(crate) fn of(statement: &'s PreparedStatement, values: &'s dyn SerializeRow) -> Place<'s> {
+        Place { statement, values }
     }
 }
 
 /// Rows of an answer.
-pub(crate) struct Found<'s> {
+pub(crate) struct Found<'s, V> {
     rows: QueryRowsResult,
-    pub(crate) place: Place<'s>,
+    statement: &'s PreparedStatement,
+    values: V,
 }
 
-impl Found<'_> {
+impl<V: SerializeRow> Found<'_, V> {
+    pub(crate) fn place(&self) -> Place<'_> {
+        Place::of(self.statement, &self.values)
+    }
+
     /// All of them; `None` for a row of another form.
     pub(crate) fn rows<'a, R: DeserializeRow<'a, 'a>>(&'a self) -> impl Iterator<Item = Option<R>> {
         let rows = self.rows.rows::<R>().ok();

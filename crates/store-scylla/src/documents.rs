@@ -28,7 +28,7 @@ impl Documents for Store {
         let found = self.client.read(&self.client.statements.documents.get, values).await?;
         let Some(row) = found.first::<(Option<Vec<u8>>,)>() else { return Ok(None) };
         let xml = row.and_then(|(xml,)| xml).ok_or(corrupt(WHAT));
-        xml.map(|xml| Some(xml.into())).map_err(|_| self.client.corrupt(WHAT, found.place))
+        xml.map(|xml| Some(xml.into())).map_err(|_| self.client.corrupt(WHAT, found.place()))
     }
 
     async fn put(&self, owner: &BareJid, document: &Document, xml: Bytes) -> Result<()> {
@@ -43,7 +43,7 @@ impl Documents for Store {
         for row in found.rows::<(Option<i32>,)>() {
             let size = row.and_then(|(size,)| size).and_then(|size| usize::try_from(size).ok());
             total =
-                total.saturating_add(size.ok_or(()).map_err(|()| self.client.corrupt(WHAT, found.place))?);
+                total.saturating_add(size.ok_or(()).map_err(|()| self.client.corrupt(WHAT, found.place()))?);
         }
         Ok(total)
     }
@@ -58,7 +58,7 @@ impl Store {
             Some((1, namespace, name, Some(xml))) => {
                 Ok((Document::Private(namespace.into(), name.into()), xml.into()))
             }
-            _ => Err(self.client.corrupt(WHAT, found.place)),
+            _ => Err(self.client.corrupt(WHAT, found.place())),
         });
         documents.collect()
     }

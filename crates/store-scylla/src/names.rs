@@ -97,7 +97,7 @@ impl Shard {
         let values = (self.number, self.after.as_str(), step);
         let found = store.client.read(&store.client.statements.names.after, values).await?;
         for row in found.rows::<(String,)>() {
-            let (name,) = row.ok_or(()).map_err(|()| store.client.corrupt(WHAT, found.place))?;
+            let (name,) = row.ok_or(()).map_err(|()| store.client.corrupt(WHAT, found.place()))?;
             self.names.push_back(name);
         }
         self.has_more = usize::try_from(step).is_ok_and(|step| self.names.len() == step);

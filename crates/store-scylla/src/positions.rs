@@ -24,7 +24,7 @@ impl Positions for Store {
     async fn get(&self, owner: &BareJid) -> Result<Position> {
         let found = self.client.read(&self.client.statements.positions.get, (owner.as_str(),)).await?;
         let Some(row) = found.first::<Columns>() else { return Ok(Position::default()) };
-        row.ok_or(corrupt(WHAT)).and_then(decode).map_err(|_| self.client.corrupt(WHAT, found.place))
+        row.ok_or(corrupt(WHAT)).and_then(decode).map_err(|_| self.client.corrupt(WHAT, found.place()))
     }
 
     async fn save(&self, owner: &BareJid, position: Position) -> Result<()> {

@@ -39,7 +39,7 @@ impl PreferenceStore for Store {
         row.ok_or(corrupt(WHAT))
             .and_then(decode)
             .map(Some)
-            .map_err(|_| self.client.corrupt(WHAT, found.place))
+            .map_err(|_| self.client.corrupt(WHAT, found.place()))
     }
 
     async fn put(&self, owner: &BareJid, preferences: Preferences) -> Result<()> {

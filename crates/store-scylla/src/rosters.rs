@@ -125,7 +125,7 @@ impl Store {
         let statements = &self.client.statements;
         let statement = if is_settled { &statements.rosters.get } else { &statements.rosters.decided };
         let found = self.client.read(statement, (owner.as_str(),)).await?;
-        gather(found.rows()).map_err(|_| self.client.corrupt(WHAT, found.place))
+        gather(found.rows()).map_err(|_| self.client.corrupt(WHAT, found.place()))
     }
 
     /// After all decisions that are under way.

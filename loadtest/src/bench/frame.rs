@@ -1,7 +1,7 @@
 //! What benchmarks that start servers have around them: a directory, an end by a signal, and a page for the table.
 
 use super::{page, say};
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow};
 use std::path::Path;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -16,13 +16,10 @@ pub(super) async fn guarded<T>(name: &str, work: impl AsyncFnOnce(&Path) -> Resu
             _ = terminate.recv() => {}
         }
     };
-    let done = async {
-        tokio::select! {
-            done = work(&directory) => done,
-            () = signalled => bail!("interrupted"),
-        }
+    let done = tokio::select! {
+        done = work(&directory) => done,
+        () = signalled => Err(anyhow!("interrupted")),
     };
-    let done = done.await;
     let _ = std::fs::remove_dir_all(&directory); // what is left there is temporary by its place
     done
 }

@@ -99,7 +99,7 @@ impl Store {
         let found = self.client.read(&self.client.statements.buckets.list, (owner.as_str(),)).await?;
         let mut listing = Listing::default();
         for row in found.rows::<(i8, i64)>() {
-            let (kind, bucket) = row.ok_or(()).map_err(|()| self.client.corrupt(WHAT, found.place))?;
+            let (kind, bucket) = row.ok_or(()).map_err(|()| self.client.corrupt(WHAT, found.place()))?;
             match kind {
                 ARCHIVE => drop(listing.archive.insert(bucket)),
                 SPOOL => drop(listing.spool.insert(bucket)),

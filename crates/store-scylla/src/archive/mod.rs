@@ -82,7 +82,7 @@ impl Store {
             let found = self.client.read(&self.rows_of(table).some, (owner.as_str(), bucket, ids)).await?;
             for row in found.rows() {
                 let row = row.ok_or(()).map_err(|()| crate::error::corrupt(WHAT)).and_then(rows::decode);
-                rows.push(self.decoded(row, found.place)?);
+                rows.push(self.decoded(row, found.place())?);
             }
         }
         Ok(rows)
@@ -132,7 +132,8 @@ impl Archive for Store {
                 let found = self.client.read(&self.rows_of(table).last, (owner.as_str(), bucket)).await?;
                 if let Some(row) = found.first::<(Vec<u8>,)>() {
                     let id = row.ok_or(()).map_err(|()| crate::error::corrupt(WHAT));
-                    last = last.max(Some(self.decoded(id.and_then(|(id,)| id_of(&id, WHAT)), found.place)?));
+                    last =
+                        last.max(Some(self.decoded(id.and_then(|(id,)| id_of(&id, WHAT)), found.place())?));
                     break;
                 }
             }

@@ -105,7 +105,7 @@ impl Store {
             let (Some(flags), Some(size)) = (flags, size) else { return Err(corrupt(WHAT)) };
             Ok((wide(id_of(&id, WHAT)?), flags, usize::try_from(size).unwrap_or(0)))
         };
-        self.decoded(found.rows().map(size).collect(), found.place)
+        self.decoded(found.rows().map(size).collect(), found.place())
     }
 }
 
@@ -146,7 +146,7 @@ impl Reading<'_> {
         let found = self.store.client.read(statement, values).await?;
         let rows: Result<Vec<Row>> =
             found.rows().map(|row| row.ok_or(corrupt(WHAT)).and_then(rows::decode)).collect();
-        let rows = self.store.decoded(rows, found.place)?;
+        let rows = self.store.decoded(rows, found.place())?;
         let until = rows.last().filter(|_| rows.len() == want).map(|row| wide(row.id));
         Ok(Chunk { rows, until })
     }
@@ -161,7 +161,7 @@ impl Reading<'_> {
         let found = self.store.client.read(statement, values).await?;
         let id = |row: Option<(Vec<u8>,)>| row.ok_or(corrupt(WHAT)).and_then(|(id,)| id_of(&id, WHAT));
         let ids: Result<Vec<ArchiveId>> = found.rows().map(id).collect();
-        let ids = self.store.decoded(ids, found.place)?;
+        let ids = self.store.decoded(ids, found.place())?;
         let until = ids.last().filter(|_| ids.len() == want).map(|id| wide(*id));
         let mut rows = match ids.is_empty() {
             true => Vec::new(),

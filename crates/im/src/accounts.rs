@@ -10,6 +10,7 @@ use starling_ports::ingress::{RegisterError, SessionRef};
 use starling_ports::sessions::{Counted, Departed, Detach, Ended, SessionInfo};
 
 use crate::Context;
+use crate::effect::Left;
 
 /// Why an account is not as somebody wants it.
 #[derive(Debug, thiserror::Error)]
@@ -109,23 +110,24 @@ impl Context {
     /// Ends all sessions of an account but one, attached or waiting.
     pub(crate) async fn end_sessions(&self, jid: &BareJid, except: Option<SessionId>) -> Result<()> {
         let Departed { ended, owed } = self.stores.sessions.end_all(jid, except).await?;
+        let left = Left::default();
         for ended in ended {
-            self.dismiss(ended, "not-authorized").await;
+            self.dismiss(ended, "not-authorized", &left).await;
         }
         for farewell in owed {
-            self.take_leave(&farewell).await;
+            self.take_leave(&farewell, &left).await;
         }
         Ok(())
     }
 
     /// An ended session's client is told why, the others that it is gone.
-    async fn dismiss(&self, ended: Ended, condition: &'static str) {
+    async fn dismiss(&self, ended: Ended, condition: &'static str, left: &Left) {
         if ended.attached {
             let told =
                 self.router.delivery().command(ended.node, ended.id, ended.epoch, Command::Close(condition));
             told.unwrap_or_else(|error| tracing::debug!(%error, "an ended session was not told"));
         }
-        self.finish(ended).await;
+        self.finish(ended, left).await;
     }
 
     /// At most `limit` accounts after `after`, in the order of their names.
@@ -154,7 +156,12 @@ impl Context {
                 self.stores.sessions.detach(account, session.id, session.epoch, Detach::Closed).await?;
             if let Some(ended) = gone.ended() {
                 // The detach has let go of the socket already; its client is still to hear why.
-                self.dismiss(Ended { attached: session.attached, ..ended }, "policy-violation").await;
+                self.dismiss(
+                    Ended { attached: session.attached, ..ended },
+                    "policy-violation",
+                    &Left::default(),
+                )
+                .await;
                 count += 1;
             }
         }

@@ -7,4 +7,5 @@ mod seen;
 mod session;
 mod subscription;
 
+pub(crate) use ended::Left;
 pub(crate) use roster::Change as RosterChange;

@@ -11,6 +11,7 @@ use starling_session_router::{Item, Plan};
 use starling_stanza::{Presence, PresenceType, Wire};
 use starling_xml::{Element, ns};
 
+use super::ended::{Behind, Left};
 use super::seen::{self, Allowed, Seen};
 use crate::Context;
 use crate::context::addressed;
@@ -47,7 +48,8 @@ impl Context {
                 let own = Jid::from(account);
                 self.show_session(session, vec![presence.to_other(own).wire()]).await?; // §4.5.2: to itself too
             }
-            return self.say_goodbye(&farewell, status, |to| presence.to_other(to.clone()).wire()).await;
+            let wire = |to: &Jid| presence.to_other(to.clone()).wire();
+            return self.say_goodbye(&farewell, &Left::default(), status, wire).await;
         }
         let available = Arc::new(Availability { priority: presence.priority(), presence: presence.wire() });
         self.change(session, Change::Presence(Some(available.clone()))).await?;
@@ -68,7 +70,7 @@ impl Context {
     /// The session is there for nobody any more, though its connection stays.
     pub(crate) async fn depart(&self, session: &SessionRef) -> Result<()> {
         match self.leave(session).await? {
-            Some(farewell) => self.say_farewell(&farewell).await,
+            Some(farewell) => self.say_farewell(&farewell, &Left::default()).await,
             None => Ok(()),
         }
     }
@@ -227,20 +229,17 @@ impl Context {
     pub(super) async fn say_goodbye(
         &self,
         farewell: &Farewell,
+        left: &Left,
         status: Option<Box<str>>,
         wire: impl Fn(&Jid) -> Wire + Send + Sync,
     ) -> Result<()> {
         let (account, from) = (farewell.jid.bare(), Jid::from(farewell.jid.clone()));
         let mut directed: Vec<&Jid> = farewell.directed.iter().collect();
         if farewell.to_all {
-            self.note_last(&account, status).await?; // before anybody can ask
-            let there = self.available(&farewell.jid).await?;
-            // If nobody has told it before, whoever is there again was not away in anybody's eyes.
-            if there.is_none() || farewell.turn > 0 {
-                self.tell_what_is(&farewell.jid, there, |to| wire(&to.clone().into())).await?;
-            }
-            let roster = self.stores.rosters.get(&account).await?;
-            directed.retain(|to| !roster.contact(&to.bare()).is_some_and(|contact| contact.state.from));
+            let behind = self.left(&account, left).await?;
+            self.note_last(left, behind, status).await?; // before anybody can ask
+            self.tell_of_end(farewell, behind, |to| wire(&to.clone().into())).await?;
+            directed.retain(|to| !behind.allowed.lists(&to.bare()));
         }
         if !directed.is_empty() {
             let view = self.stores.sessions.view(&account).await?;
@@ -252,6 +251,34 @@ impl Context {
             self.present_to(to, &from, wire(to)).await?;
         }
         self.stores.sessions.settle_farewell(farewell).await
+    }
+
+    /// To all who may see the presence of the account: that a session of it has gone, or what is so by now under its address.
+    async fn tell_of_end(
+        &self,
+        farewell: &Farewell,
+        behind: &Behind,
+        gone: impl Fn(&BareJid) -> Wire + Send + Sync,
+    ) -> Result<()> {
+        let jid = &farewell.jid;
+        let (account, from) = (jid.bare(), Jid::from(jid.clone()));
+        let there = behind.view.session(jid.resource()).and_then(|there| there.available.clone());
+        if there.is_some() {
+            // If nobody has told it before, whoever is there again was not away in anybody's eyes.
+            return if farewell.turn > 0 { self.tell_what_is(jid, there, gone).await } else { Ok(()) };
+        }
+        let own = behind.view.available().next().map(|_| &account);
+        let told: Vec<&BareJid> = own.into_iter().chain(behind.allowed.contacts()).collect();
+        if told.is_empty() {
+            return Ok(()); // who comes from now on is shown what is there then
+        }
+        for to in told {
+            self.present(to, &from, vec![gone(to)]).await?;
+        }
+        match self.available(jid).await? {
+            None => Ok(()),
+            there => self.tell_what_is(jid, there, gone).await,
+        }
     }
 
     async fn available(&self, jid: &FullJid) -> Result<Option<Arc<Availability>>> {

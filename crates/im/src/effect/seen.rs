@@ -71,12 +71,15 @@ impl Allowed {
         let contacts = self.roster.contacts.iter().filter(|contact| contact.state.from);
         contacts.map(|contact| &contact.jid).filter(|jid| !self.blocked.blocks(&(*jid).clone().into()))
     }
+    /// Whether it is one of them, blocked or not.
+    pub(super) fn lists(&self, contact: &BareJid) -> bool {
+        self.roster.contact(contact).is_some_and(|contact| contact.state.from)
+    }
     fn is_same(&self, other: &Allowed) -> bool {
         self.roster.version == other.roster.version && *self.blocked == *other.blocked
     }
     pub(super) fn allows(&self, contact: &BareJid) -> bool {
-        self.roster.contact(contact).is_some_and(|contact| contact.state.from)
-            && !self.blocked.blocks(&contact.clone().into())
+        self.lists(contact) && !self.blocked.blocks(&contact.clone().into())
     }
 }
 
@@ -86,6 +89,12 @@ impl Context {
         let roster = self.stores.rosters.get(account).await?;
         let blocked = self.stores.sessions.view(account).await?.blocked.clone();
         Ok(Allowed { roster, blocked })
+    }
+
+    /// As it is now, or was when the view was read.
+    pub(super) async fn allowed_in(&self, view: &View) -> Result<Allowed> {
+        let roster = self.stores.rosters.get(&view.account).await?;
+        Ok(Allowed { roster, blocked: view.blocked.clone() })
     }
 
     /// `from` has just told `told` that it is there. Whoever may no longer see it may have heard of that before.

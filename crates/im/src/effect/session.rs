@@ -9,6 +9,7 @@ use starling_ports::sessions::{
     Bind, Change, Changed, Claim, Claimed, Detach, Farewell, Flags, Registered, Registration, SmBase,
 };
 
+use super::Left;
 use crate::Context;
 use crate::config::most;
 use crate::context::random_id;
@@ -44,7 +45,7 @@ impl Context {
                 let gone = told.command(former.node, former.id, former.epoch, Command::Conflict);
                 gone.unwrap_or_else(|error| tracing::debug!(%error, "a replaced session was not told"));
             }
-            self.finish(former).await;
+            self.finish(former, &Left::default()).await;
         }
         Ok(session)
     }
@@ -57,7 +58,7 @@ impl Context {
         let oldest = waiting.min_by_key(|session| session.since).ok_or(BindError::ResourceConstraint)?;
         let gone = self.stores.sessions.detach(account, oldest.id, oldest.epoch, Detach::Closed).await;
         if let Some(ended) = gone.map_err(|_| BindError::Unavailable)?.ended() {
-            self.finish(ended).await;
+            self.finish(ended, &Left::default()).await;
         }
         Ok(())
     }

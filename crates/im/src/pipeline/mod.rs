@@ -8,6 +8,7 @@ mod registrar;
 mod roster;
 mod under_way;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,7 @@ use self::lane::OWN_VIEW;
 use self::refused::Refused;
 use self::registrar::Registrar;
 use self::under_way::UnderWay;
+use crate::effect::Left;
 use crate::hooks::{Hooks, XepInfo};
 use crate::metrics::Metrics;
 use crate::rules::message::Routing;
@@ -170,14 +172,14 @@ impl Pipeline {
     }
 
     async fn tell(self: Arc<Pipeline>, Departed { ended, owed }: Departed) {
-        let mut telling = JoinSet::new();
+        let (mut telling, mut lefts) = (JoinSet::new(), HashMap::<BareJid, Arc<Left>>::new());
         for ended in ended {
-            let pipeline = self.clone();
-            telling.spawn(async move { pipeline.in_turn(pipeline.cx.finish(ended)).await });
+            let (pipeline, left) = (self.clone(), lefts.entry(ended.jid.bare()).or_default().clone());
+            telling.spawn(async move { pipeline.in_turn(pipeline.cx.finish(ended, &left)).await });
         }
         for farewell in owed {
-            let pipeline = self.clone();
-            telling.spawn(async move { pipeline.in_turn(pipeline.cx.take_leave(&farewell)).await });
+            let (pipeline, left) = (self.clone(), lefts.entry(farewell.jid.bare()).or_default().clone());
+            telling.spawn(async move { pipeline.in_turn(pipeline.cx.take_leave(&farewell, &left)).await });
         }
         telling.join_all().await;
     }
@@ -235,7 +237,7 @@ impl Ingress for Pipeline {
             let detached = self.cx.stores.sessions.detach(&account, session.id, session.epoch, why).await?;
             let is_known = !matches!(detached, Detached::Nobody);
             if let Some(ended) = detached.ended() {
-                self.cx.finish(ended).await;
+                self.cx.finish(ended, &Left::default()).await;
             }
             Ok(is_known)
         })

@@ -42,6 +42,11 @@ impl Asked {
         asked
     }
 
+    /// How many CQL statements of that kind.
+    pub(crate) fn of(&self, operation: &str) -> u64 {
+        self.cql.get(&format!("operation=\"{operation}\"")).copied().unwrap_or_default()
+    }
+
     /// How many CQL statements since then.
     pub(crate) fn cql_since(&self, before: &Asked) -> u64 {
         self.cql.values().sum::<u64>() - before.cql.values().sum::<u64>()
@@ -98,11 +103,20 @@ async fn cost(archive: bool) -> Cost {
 
 /// A session that may be resumed.
 async fn enter(cluster: &Cluster, name: &str, host: usize) -> Connection {
+    add(cluster, name).await;
+    enter_as(cluster, name, "x", host).await
+}
+
+pub(crate) async fn add(cluster: &Cluster, name: &str) {
     let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});
     cluster.control(add).await.unwrap();
+}
+
+/// The same of an account that there is.
+pub(crate) async fn enter_as(cluster: &Cluster, name: &str, resource: &str, host: usize) -> Connection {
     let mut connection = Connection::open(cluster.hosts().nth(host)).await.unwrap();
     connection.login("localhost", name, "secret").await.unwrap();
-    connection.bind("x").await.unwrap();
+    connection.bind(resource).await.unwrap();
     connection.write("<enable xmlns='urn:xmpp:sm:3' resume='true'/><presence/>").await.unwrap();
     until(&mut connection, "presence").await;
     connection

@@ -13,6 +13,7 @@ mod clocks;
 mod contacts;
 mod copy;
 mod costs;
+mod ends;
 mod failover;
 mod fences;
 mod full;

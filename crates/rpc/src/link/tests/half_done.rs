@@ -14,6 +14,7 @@ use starling_ports::Result;
 use starling_ports::blocklist::{BlockList, BlockLists};
 use starling_ports::ids::{Handled, LogNumber, NodeId};
 use starling_ports::ingress::{Handling, Ingress, SessionRef, Submitted};
+use starling_ports::last_activity::{LastActivities, LastActivity};
 use starling_ports::roster::{Edit, Roster, Rosters, Subscription, Written};
 use starling_stanza::Kind;
 use tokio::task::yield_now;
@@ -69,9 +70,24 @@ impl BlockLists for Waiting<Arc<dyn BlockLists>> {
     }
 }
 
+#[async_trait]
+impl LastActivities for Waiting<Arc<dyn LastActivities>> {
+    async fn get(&self, owner: &BareJid) -> Result<Option<LastActivity>> {
+        step().await;
+        self.0.get(owner).await
+    }
+    async fn put(&self, owner: &BareJid, last: LastActivity) -> Result<()> {
+        step().await;
+        self.0.put(owner, last).await?;
+        step().await;
+        Ok(())
+    }
+}
+
 pub(super) fn waiting(stores: Stores) -> Stores {
     let (rosters, blocklists) = (Waiting(stores.rosters), Waiting(stores.blocklists));
-    Stores { rosters: Arc::new(rosters), blocklists: Arc::new(blocklists), ..stores }
+    let last_activities = Arc::new(Waiting(stores.last_activities));
+    Stores { rosters: Arc::new(rosters), blocklists: Arc::new(blocklists), last_activities, ..stores }
 }
 
 /// A user who is there, wants to know of changes of the roster, and sees nothing yet of what this is about.

@@ -15,8 +15,10 @@ pub(crate) const MOST_RENEWALS: usize = 1024;
 /// What waits for one link, in frames and in KiB; then whoever would send more waits, or is told that it is full.
 pub(crate) const QUEUE_FRAMES: usize = 4096;
 pub(crate) const QUEUE_KIB: usize = 8 * 1024;
-/// Calls of one link that a router handles at once; it reads no further then.
+/// Calls of one link that a manager makes at once, renewals left aside: whoever would make one more waits.
 pub(crate) const CALLS: usize = 4096;
+/// So many more a router handles at once, before it reads no further: renewals never wait behind what waits for a store.
+pub(crate) const RENEWALS: usize = 64;
 /// Flow control of HTTP/2, for one stream and for a connection.
 pub(crate) const STREAM_WINDOW: u32 = 4 * 1024 * 1024;
 pub(crate) const CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use starling_ports::delivery::Delivery;
 use starling_ports::ids::NodeId;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
@@ -17,6 +17,7 @@ use tracing::debug;
 use super::Unanswered;
 use crate::convert::{self, Reply};
 use crate::link::frames::{NotTaken, Queue};
+use crate::link::limits::CALLS;
 use crate::pb::{self, answer, down, up};
 
 /// A link to one router.
@@ -27,6 +28,8 @@ pub(super) struct Lane {
     pub(super) channel: Channel,
     queue: Queue<pb::Up>,
     waiting: Mutex<Option<Waiting>>,
+    /// For all calls but renewals, which must not wait for others.
+    turns: Semaphore,
     /// A call has its answer, or is given up.
     answered: Notify,
     /// The router has said that it leaves.
@@ -45,7 +48,8 @@ impl Lane {
         over: CancellationToken,
     ) -> Lane {
         let (waiting, answered) = (Mutex::new(Some(HashMap::new())), Notify::new());
-        Lane { router, channel, queue, waiting, answered, leaving: CancellationToken::new(), over }
+        let (turns, leaving) = (Semaphore::new(CALLS), CancellationToken::new());
+        Lane { router, channel, queue, waiting, turns, answered, leaving, over }
     }
 
     /// Waits until no call waits for its answer.
@@ -70,6 +74,10 @@ impl Lane {
         self.waiting.lock().as_mut().ok_or(Unanswered::Lost)?.insert(call, sender);
         let _entry = Entry { lane: self, call };
         let answered = async {
+            let _turn = match &body {
+                up::Body::Renew(_) => None,
+                _ => Some(self.turns.acquire().await.map_err(|_| Unanswered::Lost)?),
+            };
             self.queue.send(pb::Up { call, body: Some(body) }).await.map_err(|why| match why {
                 NotTaken::Closed | NotTaken::Full => Unanswered::Lost,
                 NotTaken::TooBig => Unanswered::TooBig,
@@ -83,6 +91,7 @@ impl Lane {
     /// It is over: whoever waits for an answer asks elsewhere.
     pub(super) fn end(&self) {
         self.over.cancel();
+        self.turns.close();
         *self.waiting.lock() = None;
     }
 
@@ -112,7 +121,7 @@ impl Lane {
         debug!(router = self.router.name, status = %ended, "a link has ended");
     }
 
-    fn take(&self, body: down::Body, own: NodeId, delivery: &dyn Delivery) {
+    pub(super) fn take(&self, body: down::Body, own: NodeId, delivery: &dyn Delivery) {
         match body {
             down::Body::Answer(pb::Answer { call, body }) => {
                 let waiting = self.waiting.lock().as_mut().and_then(|waiting| waiting.remove(&call));

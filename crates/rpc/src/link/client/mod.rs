@@ -3,6 +3,7 @@
 pub(crate) mod dial;
 mod ingress;
 mod lane;
+mod leases;
 mod login;
 mod renew;
 mod routers;

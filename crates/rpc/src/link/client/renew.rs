@@ -6,41 +6,30 @@ use std::time::Duration;
 
 use starling_ports::StoreError;
 use starling_ports::delivery::Command;
-use starling_ports::ids::{Epoch, SessionId};
 use starling_ports::ingress::Ingress;
 use starling_ports::nodes::NodeReport;
-use starling_ports::sessions::{Renewal, Renewed, Standing};
+use starling_ports::sessions::{Renewal, Renewed};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tracing::{debug, warn};
 
 use super::lane::Lane;
+use super::leases::{EVERY, Leases};
 use super::{Unanswered, Uplinks};
 use crate::convert::Call;
 
-/// How often.
-const EVERY: Duration = Duration::from_secs(5);
-/// How long a session is this node's after it was renewed. Later another node may have it, and this one lets go.
-const LEASE: Duration = Duration::from_secs(15);
-/// How long routers may say that no store answers: nobody else can take the sessions meanwhile (session-log rule 25).
-const OUTAGE: Duration = Duration::from_secs(60);
+#[cfg(test)]
+mod tests;
+
 /// Sessions of one call.
 const AT_ONCE: usize = 512;
-/// How long one call may take.
-const WITHIN: Duration = Duration::from_secs(4);
+/// Calls with sessions that one router has at once.
+const CALLS: usize = 4;
+/// How long one call may take. What it renews counts from its beginning, so it is still worth something then.
+const WITHIN: Duration = Duration::from_secs(9);
 
-/// When a session was last heard of.
-#[derive(Debug, Clone, Copy)]
-struct Lease {
-    epoch: Epoch,
-    /// It was renewed.
-    renewed: Instant,
-    /// Some router answered, if only that its store did not.
-    heard: Instant,
-}
-
-/// What came of a batch.
-enum Outcome {
+/// What came of a call.
+pub(super) enum Outcome {
     Renewed(Vec<Renewed>),
     /// A router answered, no store.
     NoStore,
@@ -54,94 +43,156 @@ enum By {
     Link(Arc<Lane>),
 }
 
-/// Runs until the links stop. Where `local` is given it is asked, and no link.
+/// Whose they are, and the sessions that are to be renewed there, the first at the end.
+struct Group {
+    by: By,
+    left: Vec<Renewal>,
+}
+
+/// A call that is done.
+struct Done {
+    router: u64,
+    batch: Vec<Renewal>,
+    outcome: Outcome,
+    begun: Instant,
+}
+
+/// Runs until the links stop. Where `local` is given it is asked, and no link. A router that is slow with some sessions holds up neither
+/// the others nor the news of which are over.
 pub(super) async fn run(uplinks: Arc<Uplinks>, local: Option<Arc<dyn Ingress>>) {
-    let mut leases: HashMap<SessionId, Lease> = HashMap::new();
-    let mut clock = tokio::time::interval(EVERY);
+    let (mut clock, mut asked) = (tokio::time::interval(EVERY), JoinSet::new());
     clock.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut before = Instant::now();
+    let mut renewing =
+        Renewing { leases: Leases::new(Instant::now()), groups: HashMap::new(), under_way: HashMap::new() };
     loop {
         tokio::select! {
             () = uplinks.stop.cancelled() => return,
-            () = uplinks.lost.notified() => {} // what a lost link would have pushed is found at once
-            _ = clock.tick() => {}
-        }
-        let begun = Instant::now();
-        let holdings = uplinks.holder.holdings();
-        leases = carried_on(&leases, &holdings, before);
-        round(&uplinks, local.as_ref(), holdings.clone(), &mut leases, begun).await;
-        let_go(&uplinks, &holdings, &leases);
-        before = begun;
-    }
-}
-
-/// The leases of what is held now. One that is new was bound or claimed since the last round: it began no earlier.
-fn carried_on(
-    leases: &HashMap<SessionId, Lease>,
-    holdings: &[Renewal],
-    before: Instant,
-) -> HashMap<SessionId, Lease> {
-    let lease = |held: &Renewal| {
-        let known = leases.get(&held.session).filter(|lease| lease.epoch == held.epoch);
-        known.copied().unwrap_or(Lease { epoch: held.epoch, renewed: before, heard: before })
-    };
-    holdings.iter().map(|held| (held.session, lease(held))).collect()
-}
-
-async fn round(
-    uplinks: &Arc<Uplinks>,
-    local: Option<&Arc<dyn Ingress>>,
-    holdings: Vec<Renewal>,
-    leases: &mut HashMap<SessionId, Lease>,
-    begun: Instant,
-) {
-    let mut asked = JoinSet::new();
-    let mut report = Some(NodeReport { links: uplinks.count() as u64, ..(uplinks.report)() });
-    for (by, sessions) in groups(uplinks, local, holdings) {
-        let (uplinks, mut report) = (uplinks.clone(), report.take());
-        // Born in the set, which is awaited here.
-        asked.spawn(async move {
-            let mut done = Vec::new();
-            let batches = sessions.chunks(AT_ONCE);
-            let none: &[Renewal] = &[]; // a node without sessions says that it is there
-            let speaks = sessions.is_empty() && matches!(by, By::Link(_));
-            for batch in batches.chain(speaks.then_some(none)) {
-                let outcome = ask(&uplinks, &by, batch, report.take()).await;
-                let is_silent = matches!(outcome, Outcome::Silence);
-                done.push((batch.to_vec(), outcome));
-                if is_silent {
-                    break; // the next round asks somebody else
+            () = uplinks.lost.notified() => {
+                renewing.leases.lose(Instant::now());
+                renewing.look(&uplinks, local.as_ref());
+            }
+            _ = clock.tick() => {
+                renewing.look(&uplinks, local.as_ref());
+                renewing.let_go(&uplinks);
+                say_it_lives(&uplinks, local.as_ref(), &mut asked);
+            }
+            Some(Ok(done)) = asked.join_next() => {
+                if renewing.take(&uplinks, done) {
+                    renewing.look(&uplinks, local.as_ref());
                 }
             }
-            done
-        });
+        }
+        renewing.go_on(&uplinks, &mut asked);
     }
-    while let Some(done) = asked.join_next().await {
-        for (batch, outcome) in done.unwrap_or_default() {
-            take(uplinks, &batch, &outcome, leases, begun);
+}
+
+struct Renewing {
+    leases: Leases,
+    /// By the names of their routers.
+    groups: HashMap<u64, Group>,
+    /// How many calls with sessions each router has.
+    under_way: HashMap<u64, usize>,
+}
+
+impl Renewing {
+    /// What is held now, and what of it is to be renewed by whom.
+    fn look(&mut self, uplinks: &Uplinks, local: Option<&Arc<dyn Ingress>>) {
+        let (holdings, now) = (uplinks.holder.holdings(), Instant::now());
+        self.leases.look(&holdings, now);
+        let due = self.leases.due(holdings, now);
+        self.groups.clear();
+        for held in due.into_iter().rev() {
+            let by = match local {
+                Some(local) => Some(By::Local(local.clone())),
+                None => uplinks.routers.of(&held.account).map(By::Link),
+            };
+            let Some(by) = by else { continue };
+            let group = self.groups.entry(by.router()).or_insert_with(|| Group { by, left: Vec::new() });
+            group.left.push(held);
+        }
+    }
+
+    /// Whatever a router has time for.
+    fn go_on(&mut self, uplinks: &Arc<Uplinks>, asked: &mut JoinSet<Done>) {
+        for (router, group) in &mut self.groups {
+            let under_way = self.under_way.entry(*router).or_default();
+            while *under_way < CALLS && !group.left.is_empty() {
+                let mut batch = group.left.split_off(group.left.len().saturating_sub(AT_ONCE));
+                batch.reverse();
+                self.leases.begin(&batch, Instant::now());
+                *under_way += 1;
+                begin(asked, uplinks, group.by.clone(), batch, None);
+            }
+        }
+    }
+
+    /// Says whether its sessions are to be asked for again, at once.
+    fn take(&mut self, uplinks: &Uplinks, Done { router, batch, outcome, begun }: Done) -> bool {
+        if !batch.is_empty()
+            && let Some(under_way) = self.under_way.get_mut(&router)
+        {
+            *under_way = under_way.saturating_sub(1);
+        }
+        self.leases.end(&batch, &outcome, begun);
+        if let Outcome::Renewed(renewed) = outcome {
+            for (held, renewed) in batch.iter().zip(&renewed) {
+                uplinks.holder.renewed(uplinks.node, held.session, held.epoch, renewed);
+            }
+        }
+        !batch.is_empty() && self.leases.is_before_loss(begun)
+    }
+
+    /// Sessions that may be another node's by now: their sockets are dropped without a word.
+    fn let_go(&self, uplinks: &Uplinks) {
+        let over = self.leases.over(Instant::now());
+        for (session, epoch) in &over {
+            let _ = uplinks.holder.command(uplinks.node, *session, *epoch, Command::Fenced);
+        }
+        if !over.is_empty() {
+            uplinks.metrics.lapsed.increment(over.len() as u64);
+            warn!(
+                sessions = over.len(),
+                "no router renewed sessions for a whole lease: their sockets are dropped"
+            );
         }
     }
 }
 
-/// Each router's own sessions.
-fn groups(
-    uplinks: &Uplinks,
-    local: Option<&Arc<dyn Ingress>>,
-    holdings: Vec<Renewal>,
-) -> Vec<(By, Vec<Renewal>)> {
+impl By {
+    /// Its name; a process that is a router asks nobody else.
+    fn router(&self) -> u64 {
+        match self {
+            By::Local(_) => 0,
+            By::Link(lane) => lane.router.name,
+        }
+    }
+}
+
+/// Each router is told that this node is there, one of them with its report: as long as any of them has time for so little, nobody takes
+/// the sessions for left.
+fn say_it_lives(uplinks: &Arc<Uplinks>, local: Option<&Arc<dyn Ingress>>, asked: &mut JoinSet<Done>) {
     if let Some(local) = local {
-        return vec![(By::Local(local.clone()), holdings)];
+        return begin(asked, uplinks, By::Local(local.clone()), Vec::new(), None);
     }
-    let mut groups: HashMap<u64, (By, Vec<Renewal>)> = HashMap::new();
-    for held in holdings {
-        let Some(lane) = uplinks.routers.of(&held.account) else { continue };
-        groups.entry(lane.router.name).or_insert_with(|| (By::Link(lane), Vec::new())).1.push(held);
+    let mut report = Some(NodeReport { links: uplinks.count() as u64, ..(uplinks.report)() });
+    for lane in uplinks.routers.all().iter() {
+        begin(asked, uplinks, By::Link(lane.clone()), Vec::new(), report.take());
     }
-    if groups.is_empty() {
-        let first = uplinks.routers.all().first().cloned();
-        return first.into_iter().map(|lane| (By::Link(lane), Vec::new())).collect();
-    }
-    groups.into_values().collect()
+}
+
+/// Makes a call; born in the set, which is awaited in `run`.
+fn begin(
+    asked: &mut JoinSet<Done>,
+    uplinks: &Arc<Uplinks>,
+    by: By,
+    batch: Vec<Renewal>,
+    report: Option<NodeReport>,
+) {
+    let (uplinks, begun) = (uplinks.clone(), Instant::now());
+    asked.spawn(async move {
+        let outcome = ask(&uplinks, &by, &batch, report).await;
+        Done { router: by.router(), batch, outcome, begun }
+    });
 }
 
 async fn ask(uplinks: &Uplinks, by: &By, batch: &[Renewal], report: Option<NodeReport>) -> Outcome {
@@ -168,47 +219,5 @@ async fn ask(uplinks: &Uplinks, by: &By, batch: &[Renewal], report: Option<NodeR
             debug!(%error, "sessions were not renewed");
             Outcome::NoStore
         }
-    }
-}
-
-fn take(
-    uplinks: &Uplinks,
-    batch: &[Renewal],
-    outcome: &Outcome,
-    leases: &mut HashMap<SessionId, Lease>,
-    begun: Instant,
-) {
-    for (at, held) in batch.iter().enumerate() {
-        let Some(lease) = leases.get_mut(&held.session) else { continue };
-        match outcome {
-            Outcome::Silence => {}
-            Outcome::NoStore => lease.heard = begun,
-            Outcome::Renewed(renewed) => {
-                let Some(renewed) = renewed.get(at) else { continue };
-                lease.heard = begun;
-                if renewed.standing != Standing::Away {
-                    lease.renewed = begun;
-                }
-                uplinks.holder.renewed(uplinks.node, held.session, held.epoch, renewed);
-            }
-        }
-    }
-}
-
-/// Sessions that may be another node's by now: their sockets are dropped without a word.
-fn let_go(uplinks: &Uplinks, holdings: &[Renewal], leases: &HashMap<SessionId, Lease>) {
-    let mut lapsed = 0;
-    for held in holdings {
-        let is_over = leases.get(&held.session).is_some_and(|lease| {
-            lease.epoch == held.epoch && (lease.heard.elapsed() > LEASE || lease.renewed.elapsed() > OUTAGE)
-        });
-        if is_over {
-            let _ = uplinks.holder.command(uplinks.node, held.session, held.epoch, Command::Fenced);
-            lapsed += 1;
-        }
-    }
-    if lapsed > 0 {
-        uplinks.metrics.lapsed.increment(lapsed);
-        warn!(sessions = lapsed, "no router renewed sessions for a whole lease: their sockets are dropped");
     }
 }

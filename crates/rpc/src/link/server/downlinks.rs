@@ -17,7 +17,7 @@ use tonic::codegen::tokio_stream::Stream;
 
 use crate::convert;
 use crate::link::frames::{Batches, NotTaken, Queue, queue};
-use crate::link::limits::{BATCH_FRAMES, CALLS, FINISH_WITHIN, LEAVE_WITHIN};
+use crate::link::limits::{BATCH_FRAMES, CALLS, FINISH_WITHIN, LEAVE_WITHIN, RENEWALS};
 use crate::metrics::Metrics;
 use crate::pb::{self, down::Body};
 
@@ -118,7 +118,7 @@ impl Downlinks {
         let link = Arc::new(Downlink {
             node,
             queue,
-            calls: Arc::new(Semaphore::new(CALLS)),
+            calls: Arc::new(Semaphore::new(CALLS + RENEWALS)),
             over: CancellationToken::new(),
             is_replaced: AtomicBool::new(false),
             missed: Mutex::default(),
@@ -262,7 +262,7 @@ impl Downlink {
 
     /// No call is under way any more, or it has had its time.
     pub(super) async fn finished(&self) {
-        let all = self.calls.acquire_many(u32::try_from(CALLS).unwrap_or(u32::MAX));
+        let all = self.calls.acquire_many(u32::try_from(CALLS + RENEWALS).unwrap_or(u32::MAX));
         if timeout(FINISH_WITHIN, all).await.is_err() {
             tracing::debug!("calls of a link that has ended are still under way");
         }

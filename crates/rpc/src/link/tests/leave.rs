@@ -13,6 +13,7 @@ use starling_ports::authentication::{Authentication, Mechanism, Reply, Step};
 use starling_ports::ids::Handled;
 use starling_ports::ingress::{Handling, Ingress};
 use starling_ports::roster::{Edit, Roster, Rosters, Written};
+use starling_ports::sessions::Standing;
 use tokio::task::{JoinSet, yield_now};
 use tokio::time::timeout;
 
@@ -208,4 +209,29 @@ async fn a_router_that_stops_ends_a_link_that_has_more_calls_than_it_takes() {
         }
     };
     timeout(PATIENCE / 2, gone).await.expect("whoever waits for an answer asks elsewhere");
+}
+
+/// All wait for a store, thousands of them: their sessions are not lost for that.
+#[tokio::test]
+async fn a_renewal_does_not_wait_behind_what_waits_for_a_store() {
+    let (core, held) = silent();
+    let (first, _stop) = core.router("router-1", None).await;
+    let manager = Manager::new("manager-1", &[first], None);
+    manager.linked(1).await;
+    let account = core.account("alice").await;
+    let session = manager.uplinks.bind(&account, Some("desk"), Default::default()).await.unwrap();
+    let mut asked = JoinSet::new();
+    for number in 1..=CALLS as u64 + 100 {
+        let (uplinks, session) = (manager.uplinks.clone(), session.clone());
+        asked.spawn(async move {
+            let roster = request(number, "get", "<query xmlns='jabber:iq:roster'/>".to_owned());
+            uplinks.submit(&session, vec![roster]).await
+        });
+    }
+    until(|| held.load(Ordering::Relaxed) >= CALLS).await;
+    manager.inbox.hold(&session);
+    let sessions = manager.inbox.held.lock().clone();
+    let renewed = timeout(Duration::from_secs(10), manager.uplinks.renew(Default::default(), sessions));
+    let renewed = renewed.await.expect("a router has always time for it").unwrap();
+    assert_eq!(renewed.iter().map(|one| one.standing).collect::<Vec<_>>(), [Standing::Held]);
 }

@@ -169,6 +169,11 @@ impl Session {
         self.attached && waits && self.has_room(limits)
     }
 
+    /// Whether a renewal that knows its last number has nothing to tell: it is held, and nothing waits for it.
+    pub fn rests(&self, limits: &Limits) -> bool {
+        self.attached && !self.doubtful && !self.could_hand_out(limits)
+    }
+
     /// Whether the connection would pull if it knew that something waits.
     pub fn wants_hint(&self) -> bool {
         self.attached && !self.doubtful && !self.flags.inactive
@@ -298,8 +303,12 @@ impl Slot {
     /// What the owner of a session is to know (rule 7).
     pub fn renew(&mut self, limits: &Limits, renewal: &Renewal) -> Renewed {
         self.acknowledge(renewal.session, renewal.epoch, renewal.acknowledged);
-        let standing = self.standing(limits, renewal);
-        Renewed { standing, life: self.life, saved: self.pending.saved_up_to() }
+        Renewed { standing: self.standing(limits, renewal), ..self.renewed() }
+    }
+
+    /// What a renewal tells that finds all as it was.
+    pub fn renewed(&self) -> Renewed {
+        Renewed { standing: Standing::Held, life: self.life, saved: self.pending.saved_up_to() }
     }
 
     fn standing(&self, limits: &Limits, renewal: &Renewal) -> Standing {

@@ -8,13 +8,16 @@ use parking_lot::Mutex;
 use starling_jid::BareJid;
 use starling_ports::budget::Budget;
 use starling_ports::ids::{ArchiveId, BySession, Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
-use starling_ports::sessions::View;
-use starling_slot::{Saved, Session, Slot};
+use starling_ports::sessions::{Renewal, Renewed, View};
+use starling_slot::{Limits, Saved, Session, Slot};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::keys::AccountKeys;
 use crate::record::Stamp;
 use crate::riders::Riders;
+
+#[cfg(test)]
+mod tests;
 
 const SHARDS: usize = 64;
 /// How long what another router has changed is left to that one to save; it may be dead.
@@ -95,6 +98,8 @@ pub(crate) struct Reached {
     pub(crate) acknowledged: LogNumber,
     /// What it sent is handled so far.
     pub(crate) handled: Handled,
+    /// See `Session::rests`.
+    rests: bool,
 }
 
 /// What housekeeping looks at.
@@ -110,6 +115,8 @@ pub(crate) struct State {
     pub(crate) unsettled: Option<Instant>,
     /// How far sessions have come, as the record says: it may be further, and never falls.
     reached: BySession<(Epoch, Reached)>,
+    /// What a renewal tells while all is as it was. `None`: the record does not say so yet.
+    renewed: Option<Renewed>,
     /// The connection over which that was heard.
     pub(crate) generation: u64,
     /// That of the record, as far as this router knows.
@@ -133,6 +140,7 @@ impl State {
             saves_at: None,
             unsettled: None,
             reached: BySession::default(),
+            renewed: None,
             generation: 0,
             stamp: None,
             unacknowledged: 0,
@@ -147,6 +155,13 @@ impl State {
         self.reached.get(&session).filter(|(known, _)| *known == epoch).map(|(_, reached)| *reached)
     }
 
+    /// What its owner is told where nothing has changed: all that a step would find if the record is still the one of `stamp`.
+    pub(crate) fn renewed(&self, renewal: &Renewal) -> Option<Renewed> {
+        let reached = self.reached(renewal.session, renewal.epoch)?;
+        let is_known = reached.highest == renewal.last && reached.acknowledged >= renewal.acknowledged;
+        self.renewed.filter(|_| is_known && reached.rests)
+    }
+
     /// What was refused of the session is known here now. Forgotten with the session.
     pub(crate) fn begin_lane(&mut self, session: SessionId) {
         if self.reached.contains_key(&session) {
@@ -155,7 +170,7 @@ impl State {
     }
 
     /// After a step. `is_changer`: there was nothing to save before it.
-    pub(crate) fn learn(&mut self, loaded: &Loaded, is_changer: bool) {
+    pub(crate) fn learn(&mut self, loaded: &Loaded, limits: &Limits, is_changer: bool) {
         let slot = &loaded.slot;
         (self.stamp, self.generation) = (loaded.stamp, loaded.generation);
         self.saves_at = slot.has_changed().then(|| match self.saves_at {
@@ -165,10 +180,12 @@ impl State {
         });
         self.owes_since = slot.owes_since();
         self.has_changed = slot.has_changed();
+        self.renewed = (!loaded.is_verified_anew).then(|| slot.renewed());
         self.unsettled = slot.is_unsettled().then(|| self.unsettled.unwrap_or_else(Instant::now));
         let reached = |session: &Session| {
             let (highest, acknowledged) = (LogNumber(session.highest()), LogNumber(session.acknowledged));
-            let reached = Reached { highest, acknowledged, handled: Handled(session.handled) };
+            let (handled, rests) = (Handled(session.handled), session.rests(limits));
+            let reached = Reached { highest, acknowledged, handled, rests };
             (session.id, (session.epoch, reached))
         };
         self.reached.clear();

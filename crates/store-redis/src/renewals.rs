@@ -1,7 +1,5 @@
 //! Leases of nodes, and what nodes hear of their sessions (rules 7 and 9). A master that is away holds back only its own accounts.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, RedisError, Value, from_redis_value};
@@ -26,9 +24,11 @@ const RENEWALS: usize = 500;
 /// How many accounts are looked at at once.
 const AT_ONCE: usize = 16;
 
-/// What is known of an account's record.
+/// What is known of a session by its account's record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Compared {
+    /// Nothing has changed: this is what its owner is told.
+    Same(Renewed),
     /// Whoever has it said something.
     Told(Trust),
     /// Whoever has it did not answer.
@@ -41,10 +41,21 @@ impl Sessions {
     pub(crate) async fn renew_lease(&self, node: NodeId, sessions: Vec<Renewal>) -> Result<Vec<Renewed>> {
         let until = Instant::now() + self.config.call_timeout.saturating_mul(3) / 2;
         let ((), compared) = tokio::join!(self.say_it_lives(node, &sessions), self.compare_all(&sessions));
-        let mut answers = Vec::with_capacity(sessions.len());
-        for part in sessions.iter().zip(compared).collect::<Vec<_>>().chunks(AT_ONCE) {
-            let renewing = part.iter().map(|(renewal, compared)| self.renew_one(renewal, *compared, until));
-            answers.extend(together(renewing.collect()).await);
+        let known = |(renewal, compared): (&Renewal, &Compared)| match compared {
+            Compared::Same(renewed) => *renewed,
+            Compared::Told(_) | Compared::Away => away(renewal),
+        };
+        let mut answers: Vec<Renewed> = sessions.iter().zip(&compared).map(known).collect();
+        let mut asked: Vec<(&Renewal, Trust, &mut Renewed)> = Vec::new();
+        for ((renewal, compared), answer) in sessions.iter().zip(compared).zip(&mut answers) {
+            if let Compared::Told(trust) = compared {
+                asked.push((renewal, trust, answer));
+            }
+        }
+        for part in asked.chunks_mut(AT_ONCE) {
+            let renewing = part.iter().map(|(renewal, trust, _)| self.renew_one(renewal, *trust, until));
+            let renewed = together(renewing.collect()).await;
+            part.iter_mut().zip(renewed).for_each(|((_, _, answer), renewed)| **answer = renewed);
         }
         if !answers.is_empty() && answers.iter().all(|renewed| renewed.standing == Standing::Away) {
             return Err(unavailable(RedisError::from(std::io::Error::from(
@@ -59,10 +70,10 @@ impl Sessions {
     async fn say_it_lives(&self, node: NodeId, sessions: &[Renewal]) {
         let (now, _) = self.link.now();
         let name = keys::node(node);
-        let accounts: BTreeSet<&str> = sessions.iter().map(|renewal| renewal.account.as_str()).collect();
+        let accounts: Vec<&str> = sessions.iter().map(|renewal| renewal.account.as_str()).collect();
         let mut commands = vec![Cmd::zadd(keys::NODES, &name, now.after(self.config.lease).0)];
         if !accounts.is_empty() {
-            commands.push(Cmd::sadd(keys::accounts_of(&name), accounts.into_iter().collect::<Vec<_>>()));
+            commands.push(Cmd::sadd(keys::accounts_of(&name), accounts));
         }
         let said = self.link.batch_each("lease", &commands, Lost::Tried).await;
         if let Some(failure) = said.failure.or(said.away) {
@@ -77,25 +88,37 @@ impl Sessions {
             let cells: Vec<_> = renewals.iter().map(|renewal| self.cells.get(&renewal.account)).collect();
             let asked: Vec<Cmd> = cells.iter().map(|cell| Cmd::hget(&cell.keys.record, "v")).collect();
             let stamps = self.link.batch_each("compare", &asked, Lost::Tried).await.answers;
-            compared.extend(cells.iter().zip(stamps).map(|(cell, stamp)| compare(cell, stamp)));
+            let told = renewals.iter().zip(&cells).zip(stamps);
+            compared.extend(told.map(|((renewal, cell), stamp)| self.compare(renewal, cell, stamp)));
         }
         compared
     }
 
-    async fn renew_one(&self, renewal: &Renewal, compared: Compared, until: Instant) -> Renewed {
-        // What its node said of it last still holds, as far as anybody knows.
-        let life = renewal.life.unwrap_or(Life::UNKNOWN);
-        let away = Renewed { standing: Standing::Away, life, saved: None };
-        let Compared::Told(trust) = compared else { return away };
+    /// Whether the record is still the one that this router knows. Most have not changed since they were renewed last: of those no step is
+    /// made, and none is waited for.
+    fn compare(&self, renewal: &Renewal, cell: &Cell, stamp: Option<Value>) -> Compared {
+        let Some(stamp) = stamp else { return Compared::Away };
+        let held = from_redis_value::<Option<Vec<u8>>>(stamp).ok().flatten();
+        let (waits, generation) = (!cell.riders.lock().is_empty(), self.link.generation(&cell.keys.record));
+        let state = cell.state.lock();
+        let is_same = state.stamp.is_some_and(|known| held.is_some_and(|held| held.starts_with(&known)));
+        if !is_same {
+            return Compared::Told(Trust::Asked);
+        }
+        let renewed = state.renewed(renewal).filter(|_| !waits && state.generation == generation);
+        renewed.map_or(Compared::Told(Trust::Known), Compared::Same)
+    }
+
+    async fn renew_one(&self, renewal: &Renewal, trust: Trust, until: Instant) -> Renewed {
         let renew = |slot: &mut Slot, context: &mut Context<'_>| slot.renew(context.limits, renewal);
         let renewed = self.step(&renewal.account, |_| trust, renew);
         match tokio::time::timeout_at(until, renewed).await {
             Ok(Ok(renewed)) => renewed,
             Ok(Err(error)) => {
                 tracing::debug!(%error, "a session is not renewed");
-                away
+                away(renewal)
             }
-            Err(_) => away,
+            Err(_) => away(renewal),
         }
     }
 
@@ -116,11 +139,8 @@ impl Sessions {
     }
 }
 
-/// Whether the record is still the one that this router knows.
-fn compare(cell: &Arc<Cell>, stamp: Option<Value>) -> Compared {
-    let Some(stamp) = stamp else { return Compared::Away };
-    let held = from_redis_value::<Option<Vec<u8>>>(stamp).ok().flatten();
-    let known = cell.state.lock().stamp;
-    let is_same = known.is_some_and(|known| held.is_some_and(|held| held.starts_with(&known)));
-    Compared::Told(if is_same { Trust::Known } else { Trust::Asked })
+/// What its node said of it last still holds, as far as anybody knows.
+fn away(renewal: &Renewal) -> Renewed {
+    let life = renewal.life.unwrap_or(Life::UNKNOWN);
+    Renewed { standing: Standing::Away, life, saved: None }
 }

@@ -222,7 +222,7 @@ impl Sessions {
         let (view, at, generation) = (loaded.slot.view(), loaded.at, loaded.generation);
         let calm = loaded.stamp.filter(|_| loaded.is_calm && !loaded.is_verified_anew);
         *cell.view.lock() = Some(Known { view, at, generation, calm });
-        cell.state.lock().learn(&loaded, !had_changed);
+        cell.state.lock().learn(&loaded, &self.limits, !had_changed);
         self.cells.keep(cell, inner, loaded);
     }
 

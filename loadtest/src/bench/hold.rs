@@ -4,6 +4,7 @@
 use super::frame::{guarded, publish};
 use super::page::spread;
 use super::parts::{self, Plan};
+use super::server::LOG;
 use super::{Outcome, figure, register, say};
 use crate::options::BenchHold;
 use crate::process::{One, Servers};
@@ -97,10 +98,32 @@ async fn hold(bench: &BenchHold, directory: &Path) -> Result<Held> {
     say(&verdict.words)?;
     drop(workers);
     cluster.stop().await?;
+    let figure = |name: &str| figure(&result, name).unwrap_or(0.0);
+    if figure("closed") > 0.0 || figure("held") != clients as f64 {
+        let kept = std::env::temp_dir().join(format!("starling-{NAME}-logs-{}", std::process::id()));
+        keep_logs(directory, &kept)?;
+        say(&format!(
+            "Not every client was held: what managers and router have logged is in {}",
+            kept.display()
+        ))?;
+    }
     let mut names = vec![("connection managers", bench.managers), ("session router", 1)];
     names.extend(bench.beside.iter().map(|(name, _)| (name.as_str(), 1)));
     names.push(("load generator", bench.workers));
     Held::of(clients, &names, &before, result)
+}
+
+/// What each part has logged, before its directory is removed.
+fn keep_logs(directory: &Path, kept: &Path) -> Result<()> {
+    std::fs::create_dir_all(kept)?;
+    for part in std::fs::read_dir(directory)? {
+        let part = part?;
+        let (log, name) = (part.path().join(LOG), part.file_name());
+        if log.is_file() {
+            std::fs::copy(&log, kept.join(name).with_extension("log"))?;
+        }
+    }
+    Ok(())
 }
 
 impl Held {
@@ -233,6 +256,21 @@ mod tests {
         });
         let before = [One { rss: 7, ..One::default() }; 4];
         Held::of(1000, &[("managers", 2), ("router", 1), ("redis", 1)], &before, result).unwrap()
+    }
+
+    #[test]
+    fn what_parts_have_logged_is_kept() {
+        let (directory, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for (part, file) in [("manager-1", LOG), ("router-1", LOG), ("accounts", "other")] {
+            std::fs::create_dir(directory.path().join(part)).unwrap();
+            std::fs::write(directory.path().join(part).join(file), part).unwrap();
+        }
+        keep_logs(directory.path(), kept.path()).unwrap();
+        let mut names: Vec<_> =
+            std::fs::read_dir(kept.path()).unwrap().map(|log| log.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["manager-1.log", "router-1.log"]);
+        assert_eq!(std::fs::read_to_string(kept.path().join("router-1.log")).unwrap(), "router-1");
     }
 
     #[test]

@@ -11,6 +11,9 @@ use tokio::net::UnixStream;
 /// The configuration of all scenarios: the limits that protect a server are off, whatever is promised stays on.
 pub(crate) const CONFIG: &str = include_str!("../../server.toml");
 
+/// What it logs, in its directory.
+pub(crate) const LOG: &str = "bench.log";
+
 /// A running server. Killed when dropped.
 #[derive(Debug)]
 pub(crate) struct Server {
@@ -34,7 +37,7 @@ impl Server {
         std::fs::create_dir_all(directory)?;
         let config = directory.join("bench.toml");
         std::fs::write(&config, configuration)?;
-        let log = std::fs::File::options().create(true).append(true).open(directory.join("bench.log"))?;
+        let log = std::fs::File::options().create(true).append(true).open(directory.join(LOG))?;
         let child = command
             .arg("run")
             .arg("--config")
@@ -47,7 +50,7 @@ impl Server {
             .spawn()
             .with_context(|| format!("starting {}", command.get_program().display()))?;
         let mut server = Self { child, addresses: Value::Null };
-        server.wait(&directory.join("control.sock"), &directory.join("bench.log")).await?;
+        server.wait(&directory.join("control.sock"), &directory.join(LOG)).await?;
         Ok(server)
     }
 

@@ -262,15 +262,15 @@ impl Context {
     ) -> Result<()> {
         let jid = &farewell.jid;
         let (account, from) = (jid.bare(), Jid::from(jid.clone()));
-        let there = behind.view.session(jid.resource()).and_then(|there| there.available.clone());
-        if there.is_some() {
-            // If nobody has told it before, whoever is there again was not away in anybody's eyes.
-            return if farewell.turn > 0 { self.tell_what_is(jid, there, gone).await } else { Ok(()) };
-        }
         let own = behind.view.available().next().map(|_| &account);
         let told: Vec<&BareJid> = own.into_iter().chain(behind.allowed.contacts()).collect();
         if told.is_empty() {
             return Ok(()); // who comes from now on is shown what is there then
+        }
+        let there = self.available(jid).await?; // it may have come back since all was read
+        if there.is_some() {
+            // If nobody has told it before, whoever is there again was not away in anybody's eyes.
+            return if farewell.turn > 0 { self.tell_what_is(jid, there, gone).await } else { Ok(()) };
         }
         for to in told {
             self.present(to, &from, vec![gone(to)]).await?;

@@ -1,5 +1,6 @@
 //! Session-log rule 18: a router dies over the end of a session, and whoever believes it to be there hears `unavailable` from another.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use starling_stanza::Kind;
 use tokio::time::{sleep, timeout};
 
 use super::half_done::{FRIENDS, User, befriend, until, waiting};
-use super::setup::{Core, PATIENCE, draft};
+use super::setup::{Core, PATIENCE, draft, presence};
 
 /// Ahead of the machine's clock.
 #[derive(Default)]
@@ -112,4 +113,25 @@ async fn who_is_shut_out_is_seen_to_leave() {
         is_whole
     })
     .await;
+}
+
+/// At every step of the goodbye: whoever is there again was not away in the eyes of those who have not heard that she had gone.
+#[tokio::test]
+async fn who_comes_back_meanwhile_is_not_seen_to_go_behind_that() {
+    let core = Core::of_stores(waiting);
+    for steps in 0.. {
+        let Three { alice, others: [mut bob, _] } = Three::enter(&core, steps).await;
+        let mut detached = pin!(core.pipeline.detach(&alice.session, Detach::Closed));
+        if until(detached.as_mut(), steps).await.is_some() {
+            assert!(steps > 2, "she can come back meanwhile");
+            break;
+        }
+        let mut back = alice.back(&core).await;
+        back.say(&core, presence).await;
+        detached.await.unwrap();
+        let told = bob.told(&core).await;
+        let came = told.iter().position(|told| !told.contains("unavailable"));
+        let behind = came.and_then(|came| told.get(came + 1..));
+        assert!(behind.is_some_and(<[String]>::is_empty), "after {steps} steps: {told:?}");
+    }
 }

@@ -108,6 +108,12 @@ impl User {
         user
     }
 
+    /// The same device, signed in again.
+    pub(super) async fn back(&self, core: &Core) -> User {
+        let session = core.pipeline.bind(&self.account, Some("desk"), NodeId::default()).await.unwrap();
+        User { account: self.account.clone(), session, next: 1, seen: LogNumber(0) }
+    }
+
     pub(super) async fn say(&mut self, core: &Core, stanza: impl Fn(u64) -> Submitted) {
         let done = core.pipeline.submit(&self.session, vec![stanza(self.next)]).await.unwrap();
         assert_eq!(done.handling, Handling::Done(Handled(self.next)));

@@ -6,7 +6,7 @@ mod fault;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 pub use fault::Fault;
@@ -54,6 +54,14 @@ struct Sent {
     to: Arc<str>,
     acked: bool,
     refused: bool,
+    /// To a device of the account that it is for.
+    came: bool,
+}
+
+impl Sent {
+    fn is_due(&self) -> bool {
+        self.acked && !self.refused && !self.came
+    }
 }
 
 /// What must hold at the end of a test.
@@ -77,11 +85,17 @@ pub struct History {
 }
 
 /// Kept beside what is counted: tests ask often, while much flows.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Counts {
     acked: usize,
     refused: usize,
     accepted: usize,
+    /// By sender.
+    acked_of: HashMap<Arc<str>, usize>,
+    /// By account.
+    received_by: HashMap<Arc<str>, usize>,
+    /// What was acknowledged and has not come, by the account that it is for.
+    due: HashMap<Arc<str>, usize>,
 }
 
 impl History {
@@ -92,25 +106,35 @@ impl History {
 
     /// The server acknowledged it to its sender (`<a/>`).
     pub fn acked(&mut self, id: &Id) {
-        if let Some(sent) = self.sent.get_mut(id).filter(|sent| !sent.acked) {
-            sent.acked = true;
-            self.so_far.acked += 1;
-            self.so_far.accepted += usize::from(!sent.refused);
-        }
+        let Some(sent) = self.sent.get(id).filter(|sent| !sent.acked) else { return };
+        self.so_far.acked += 1;
+        self.so_far.accepted += usize::from(!sent.refused);
+        *self.so_far.acked_of.entry(id.sender.clone()).or_default() += 1;
+        self.change(id, |sent| sent.acked = true);
     }
 
     /// The server answered it with an error.
     pub fn refused(&mut self, id: &Id) {
-        if let Some(sent) = self.sent.get_mut(id).filter(|sent| !sent.refused) {
-            sent.refused = true;
-            self.so_far.refused += 1;
-            self.so_far.accepted -= usize::from(sent.acked);
-        }
+        let Some(sent) = self.sent.get(id).filter(|sent| !sent.refused) else { return };
+        self.so_far.refused += 1;
+        self.so_far.accepted -= usize::from(sent.acked);
+        self.change(id, |sent| sent.refused = true);
     }
 
     /// A device got it.
     pub fn received(&mut self, id: Id, receipt: Receipt) {
+        *self.so_far.received_by.entry(receipt.account.clone()).or_default() += 1;
+        self.change(&id, |sent| sent.came |= sent.to == receipt.account);
         self.receipts.push((id, receipt));
+    }
+
+    /// Keeps the count of what is due.
+    fn change(&mut self, id: &Id, change: impl FnOnce(&mut Sent)) {
+        let Some(sent) = self.sent.get_mut(id) else { return };
+        let was_due = sent.is_due();
+        change(sent);
+        let due = self.so_far.due.entry(sent.to.clone()).or_default();
+        *due = *due + usize::from(sent.is_due()) - usize::from(was_due);
     }
 
     /// The archive of `account` has it, in the next row.
@@ -152,12 +176,12 @@ impl History {
 
     /// How many of a sender's messages were acknowledged.
     pub fn acked_of(&self, sender: &str) -> usize {
-        self.sent.iter().filter(|(id, sent)| *id.sender == *sender && sent.acked).count()
+        self.so_far.acked_of.get(sender).copied().unwrap_or_default()
     }
 
     /// How often a device of `account` got a message.
     pub fn received_by(&self, account: &str) -> usize {
-        self.receipts.iter().filter(|(_, receipt)| *receipt.account == *account).count()
+        self.so_far.received_by.get(account).copied().unwrap_or_default()
     }
 
     /// How many were acknowledged and not refused.
@@ -167,10 +191,7 @@ impl History {
 
     /// Whether all that was acknowledged and is for `account` has come to one of its devices.
     pub fn is_delivered(&self, account: &str) -> bool {
-        let of_it = self.receipts.iter().filter(|(_, receipt)| *receipt.account == *account);
-        let came: BTreeSet<&Id> = of_it.map(|(id, _)| id).collect();
-        let is_due = |sent: &Sent| *sent.to == *account && sent.acked && !sent.refused;
-        self.sent.iter().all(|(id, sent)| !is_due(sent) || came.contains(id))
+        self.so_far.due.get(account).is_none_or(|due| *due == 0)
     }
 
     /// How many different messages a device got on one of its streams.

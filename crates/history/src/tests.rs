@@ -51,6 +51,27 @@ fn what_is_counted_on_the_way_is_counted_once() {
     assert_eq!((history.in_flight(), history.accepted(), history.refusals()), (1, 2, 2));
     history.acked(&id(4));
     assert_eq!((history.in_flight(), history.accepted(), history.refusals()), (0, 2, 2));
+    history.received(id(1), receipt(1, "1", false)); // again
+    assert_eq!((history.acked_of("alice"), history.received_by("bob")), (4, 4));
+    assert_eq!((history.acked_of("bob"), history.received_by("alice")), (0, 0));
+}
+
+#[test]
+fn all_is_delivered_when_what_was_acked_has_come_to_whom_it_is_for() {
+    let mut history = good();
+    history.sent(id(4), "bob");
+    assert!(history.is_delivered("bob"), "what is not acknowledged may be lost");
+    history.acked(&id(4));
+    history.received(id(4), Receipt { account: "carol".into(), ..receipt(1, "4", false) });
+    assert!(!history.is_delivered("bob") && history.is_delivered("carol"));
+    history.received(id(4), receipt(1, "4", false));
+    history.received(id(4), receipt(2, "4", true));
+    assert!(history.is_delivered("bob"));
+    history.sent(id(5), "bob");
+    history.acked(&id(5));
+    assert!(!history.is_delivered("bob"));
+    history.refused(&id(5));
+    assert!(history.is_delivered("bob"), "it was told that it is not");
 }
 
 #[test]

@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use tokio::task::JoinSet;
+
 use crate::{Connection, Received, Tree};
 
 use super::device::read_id;
 use super::{AGAIN, Notes, PATIENCE};
+
+/// How many messages it asks for at once; a server gives no more than it is told to.
+const PAGE: usize = 250;
 
 /// How far each account's archive was read.
 #[derive(Debug, Default)]
@@ -22,16 +27,25 @@ impl Readers {
         connection
     }
 
-    /// Notes what has come into the archives since the last time.
+    /// Notes what has come into the archives since the last time. All are read at once.
     pub async fn read(&mut self, address: SocketAddr, accounts: &[&str], notes: &Notes) {
-        for account in accounts {
-            let mut connection = Readers::open(address, account).await;
-            while !self.page(&mut connection, account, notes).await {}
-            connection.write("</stream:stream>").await.unwrap();
-            while !matches!(connection.next(PATIENCE).await, Ok(Received::StreamEnd | Received::Eof) | Err(_))
-            {
-            }
+        let mut reading = JoinSet::new();
+        for &account in accounts {
+            let (account, notes) = (account.to_owned(), notes.clone());
+            let last = self.0.remove_entry(&account);
+            reading.spawn(Readers(last.into_iter().collect()).read_one(address, account, notes));
         }
+        for Readers(last) in reading.join_all().await {
+            self.0.extend(last);
+        }
+    }
+
+    async fn read_one(mut self, address: SocketAddr, account: String, notes: Notes) -> Readers {
+        let mut connection = Readers::open(address, &account).await;
+        while !self.page(&mut connection, &account, &notes).await {}
+        connection.write("</stream:stream>").await.unwrap();
+        while !matches!(connection.next(PATIENCE).await, Ok(Received::StreamEnd | Received::Eof) | Err(_)) {}
+        self
     }
 
     /// Notes the next page; whether it was the last one. A store that does not answer in time is asked again.
@@ -51,7 +65,7 @@ impl Readers {
         let after = self.0.get(account).map(|id| format!("<after>{id}</after>")).unwrap_or_default();
         let query = format!(
             "<iq type='set' id='page'><query xmlns='urn:xmpp:mam:2'>\
-             <set xmlns='http://jabber.org/protocol/rsm'><max>50</max>{after}</set></query></iq>"
+             <set xmlns='http://jabber.org/protocol/rsm'><max>{PAGE}</max>{after}</set></query></iq>"
         );
         connection.write(&query).await.unwrap();
         loop {

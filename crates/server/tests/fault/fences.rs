@@ -6,7 +6,7 @@ use serde_json::json;
 use starling_testkit::numbered::{Begun, Came, Kept, PATIENCE, Stream};
 use starling_testkit::{Cluster, ClusterOptions, Part, Tree};
 
-use crate::kit::{befriend, binary};
+use crate::kit::{befriend, binary, rounds};
 
 /// Longer than a session may wait to be resumed here (2 s) and than until its present owner renews it (5 s).
 const AFTERWARDS: Duration = Duration::from_secs(9);
@@ -39,18 +39,24 @@ async fn a_former_owner_that_loses_its_socket_has_no_effect() {
         cluster.control(add).await.unwrap();
     }
     befriend(&cluster, &["rita"], "wanda").await;
-    let (former, present) = (cluster.hosts().nth(0), cluster.hosts().nth(1));
-    let (mut contact, _) = Stream::open(present, "wanda", "desk", Kept::default()).await.unwrap();
+    for round in 0..rounds(1) {
+        fence(&mut cluster, round % 2, (round + 1) % 2).await;
+    }
+}
+
+async fn fence(cluster: &mut Cluster, former: usize, present: usize) {
+    let (from, to) = (cluster.hosts().nth(former), cluster.hosts().nth(present));
+    let (mut contact, _) = Stream::open(to, "wanda", "desk", Kept::default()).await.unwrap();
     contact.write("<presence/>").await.unwrap();
-    let (mut phone, _) = Stream::open(former, "rita", "phone", Kept::default()).await.unwrap();
+    let (mut phone, _) = Stream::open(from, "rita", "phone", Kept::default()).await.unwrap();
     phone.write("<presence/>").await.unwrap();
     let is_ritas = |tree: &Tree| tree.attr("from") == Some("rita@localhost/phone");
-    read(&mut contact, PATIENCE, is_ritas).await.expect("she sees the phone come");
+    assert!(read(&mut contact, PATIENCE, is_ritas).await.is_some(), "she sees the phone come");
 
-    cluster.pause(Part::Manager(0)).unwrap();
-    let (mut phone, begun) = Stream::open(present, "rita", "phone", phone.cut()).await.unwrap();
+    cluster.pause(Part::Manager(former)).unwrap();
+    let (mut phone, begun) = Stream::open(to, "rita", "phone", phone.cut()).await.unwrap();
     assert!(matches!(begun, Begun::Resumed(_)), "{begun:?}");
-    cluster.go_on(Part::Manager(0)).unwrap();
+    cluster.go_on(Part::Manager(former)).unwrap();
 
     let nothing = |_: &Tree| false;
     let (_, went) = tokio::join!(
@@ -62,4 +68,9 @@ async fn a_former_owner_that_loses_its_socket_has_no_effect() {
     contact.write(hello).await.unwrap();
     let came = read(&mut phone, PATIENCE, |tree| tree.name == "message").await;
     assert!(came.is_some_and(|message| message.child("body").is_some()), "her stream goes on");
+    for stream in [&mut phone, &mut contact] {
+        stream.acknowledge().await.unwrap();
+        stream.write("</stream:stream>").await.unwrap();
+        while !matches!(stream.poll(PATIENCE).await, None | Some(Came::End)) {}
+    }
 }

@@ -1,6 +1,8 @@
 //! A cluster under load, and the history of all that its clients saw.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +17,7 @@ use starling_testkit::{
 use tokio::task::JoinSet;
 
 use crate::moment::Moments;
+use crate::took::{FAULT, Took};
 
 /// Who sends; each to all receivers in turn.
 const SENDERS: [&str; 12] =
@@ -33,7 +36,7 @@ const SHARE: usize = 50;
 const MANAGERS: usize = 2;
 
 /// What all parts run with: nothing but the promises limits these clients.
-const CONFIG: &str = "[limits]\nstanzas-per-second = 0\nbytes-per-second = 0\n[im.quotas]\noffline-messages = 0\n\
+const CONFIG: &str = "[limits]\nstanzas-per-second = 0\nbytes-per-second = 0\n[im]\narchive-max-page = 250\n[im.quotas]\noffline-messages = 0\n\
                       [drain]\nwindow = \"2s\"\n";
 
 /// The program, or one that is broken on purpose.
@@ -89,11 +92,12 @@ impl Kit {
 
     /// The same where the sockets of all clients can be cut.
     pub(crate) async fn start_on_wires() -> Kit {
+        let took = Took::begin();
         let cluster = Cluster::start(&binary(), &options(cql_server(), String::new())).await.unwrap();
         let wire = |manager| Proxy::start(cluster.hosts().nth(manager)).unwrap();
         let wires: Vec<Proxy> = (0..MANAGERS).map(wire).collect();
         let hosts = Hosts::new(wires.iter().map(Proxy::address).collect());
-        let mut kit = Kit::load_at(hosts, false, cluster).await;
+        let mut kit = Kit::load_at(hosts, false, cluster, took).await;
         kit.wires = wires;
         kit
     }
@@ -111,7 +115,7 @@ impl Kit {
     /// The same where three nodes have a copy of each row.
     pub(crate) async fn start_on_three(cql: &str) -> Kit {
         let options = ClusterOptions { replication: 3, ..options(cql.to_owned(), String::new()) };
-        Kit::load(false, Cluster::start(&binary(), &options).await.unwrap()).await
+        Kit::load(false, Cluster::start(&binary(), &options)).await
     }
 
     /// The same on a Redis that is there: what stands in `[redis]`.
@@ -122,13 +126,13 @@ impl Kit {
     /// The same on a Redis that is there, where each part is a program of its own.
     pub(crate) async fn start_each(redis: String, program: impl Fn(Part) -> PathBuf) -> Kit {
         let options = options(cql_server(), redis);
-        Kit::load(false, Cluster::start_each(&binary(), &options, program).await.unwrap()).await
+        Kit::load(false, Cluster::start_each(&binary(), &options, program)).await
     }
 
     /// The same of another program.
     pub(crate) async fn start_former(former: &Path) -> Kit {
         let options = options(cql_server(), String::new());
-        Kit::load(false, Cluster::start(former, &options).await.unwrap()).await
+        Kit::load(false, Cluster::start(former, &options)).await
     }
 
     async fn start_with(is_impatient: bool) -> Kit {
@@ -136,15 +140,19 @@ impl Kit {
     }
 
     async fn start_as(is_impatient: bool, cql: String, redis: String) -> Kit {
-        let cluster = Cluster::start(&binary(), &options(cql, redis)).await.unwrap();
-        Kit::load(is_impatient, cluster).await
+        Kit::load(is_impatient, Cluster::start(&binary(), &options(cql, redis))).await
     }
 
-    async fn load(is_impatient: bool, cluster: Cluster) -> Kit {
-        Kit::load_at(cluster.hosts().clone(), is_impatient, cluster).await
+    async fn load<E: fmt::Debug>(
+        is_impatient: bool,
+        cluster: impl Future<Output = Result<Cluster, E>>,
+    ) -> Kit {
+        let took = Took::begin();
+        let cluster = cluster.await.unwrap();
+        Kit::load_at(cluster.hosts().clone(), is_impatient, cluster, took).await
     }
 
-    async fn load_at(hosts: Hosts, is_impatient: bool, cluster: Cluster) -> Kit {
+    async fn load_at(hosts: Hosts, is_impatient: bool, cluster: Cluster, took: Took) -> Kit {
         let habit = if is_impatient { Habit::Asks } else { Habit::Answers };
         for jid in accounts() {
             let add = json!({"op": "user-add", "jid": jid, "password": "secret"});
@@ -163,12 +171,14 @@ impl Kit {
             let sender = if is_impatient { sender.impatient() } else { sender };
             senders.spawn(sender.insist(hosts.clone(), stop.clone()));
         }
-        let (moments, wires) = (Moments::of(&notes), Vec::new());
+        took.was("starting");
+        let (moments, wires) = (Moments::since(took, &notes), Vec::new());
         Kit { cluster, moments, notes, stop, senders, recipients, wires, usage }
     }
 
     /// Waits until so many more messages are acknowledged, and says how many that was in a second.
     pub(crate) async fn flow(&self, what: &str) {
+        self.moments.took.was(FAULT);
         let (before, begin) = (self.notes.acked(), Instant::now());
         while self.notes.acked() < before + FLOW {
             assert!(
@@ -180,6 +190,7 @@ impl Kit {
         }
         let rate = FLOW as f64 / begin.elapsed().as_secs_f64();
         println!("{what}: {FLOW} messages acknowledged, {rate:.0} a second");
+        self.moments.took.was("flow");
     }
 
     /// The same, until every session goes on: nobody whose socket is lost behind it waits to be registered again (session-log rule 9).
@@ -195,6 +206,7 @@ impl Kit {
             );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        self.moments.took.was("flow");
     }
 
     /// How many messages of each sender are acknowledged, and how many each receiver got.
@@ -209,6 +221,7 @@ impl Kit {
 
     /// Waits until so many more messages are accepted, and so stored: while a store takes nothing, others are refused.
     pub(crate) async fn accept(&self, what: &str) {
+        self.moments.took.was(FAULT);
         let begin = Instant::now();
         let before = self.notes.open().accepted();
         while self.notes.open().accepted() < before + FLOW {
@@ -217,38 +230,54 @@ impl Kit {
         }
         let rate = FLOW as f64 / begin.elapsed().as_secs_f64();
         println!("{what}: {FLOW} messages accepted, {rate:.0} a second");
+        self.moments.took.was("flow");
     }
 
     /// Nothing is sent any more, everything acknowledged is read, and the history is checked. Returns how many streams each
     /// receiver has begun: 1 if it was always resumed.
     pub(crate) async fn end(mut self) -> Vec<u32> {
+        self.moments.took.was(FAULT);
         self.stop.store(true, Ordering::Relaxed);
         let address = self.cluster.hosts().nth(0);
+        let mut senders = JoinSet::new();
         while let Some(sender) = self.senders.join_next().await {
             let mut sender = sender.unwrap();
-            let (stream, _) = sender.connect(address).await;
-            sender.finish(stream).await;
+            senders.spawn(async move {
+                let (stream, _) = sender.connect(address).await;
+                sender.finish(stream).await;
+            });
         }
-        let mut streams = Vec::new();
+        senders.join_all().await;
+        self.moments.took.was("senders");
+        let mut recipients = JoinSet::new();
         while let Some(recipient) = self.recipients.join_next().await {
-            let mut recipient = recipient.unwrap();
-            let (mut stream, _) = recipient.connect(address).await;
-            recipient.read_all(&mut stream).await;
-            streams.push(recipient.streams());
-            self.notes.open().left(&recipient.name());
-            recipient.leave(stream).await;
+            recipients.spawn(leave(recipient.unwrap(), address, self.notes.clone()));
         }
+        let streams = recipients.join_all().await;
+        self.moments.took.was("receivers");
         let accounts: Vec<&str> = SENDERS.into_iter().chain(READERS).collect();
         Readers::default().read(address, &accounts, &self.notes).await;
+        self.moments.took.was("archives");
         let panics: Vec<String> =
             self.cluster.log().lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect();
         assert!(panics.is_empty(), "{panics:?}");
         self.notes.check(Expect { all_delivered: true, all_archived: true }, "at the end");
         let (sent, acked, received) = self.notes.open().counts();
         println!("{sent} sent, {acked} acked, {received} received");
+        self.moments.took.was("check");
         settles(&self.cluster, &self.usage).await;
+        self.moments.took.was("settling");
         streams
     }
+}
+
+/// Reads what there is, and goes. Returns how many streams it has begun.
+async fn leave(mut recipient: Recipient, address: SocketAddr, notes: Notes) -> u32 {
+    let (mut stream, _) = recipient.connect(address).await;
+    recipient.read_all(&mut stream).await;
+    notes.open().left(&recipient.name());
+    recipient.leave(stream).await;
+    recipient.streams()
 }
 
 impl Drop for Kit {

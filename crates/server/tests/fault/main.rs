@@ -35,4 +35,5 @@ mod replies;
 mod returns;
 mod rolling;
 mod storm;
+mod took;
 mod versions;

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use starling_testkit::numbered::{Notes, PATIENCE};
 
+use crate::took::{FAULT, Took};
+
 /// How many messages a rate is measured over, and before the moment at most so many more.
 const SAMPLE: usize = 300;
 const MORE: u64 = 200;
@@ -40,15 +42,24 @@ impl Chance {
     }
 }
 
-/// The moments of one test.
+/// The moments of one test; at its end they are printed together, with the time that it took.
 pub(crate) struct Moments {
     notes: Notes,
     chance: Mutex<Chance>,
+    /// Of each that counted: how many were accepted in a second, and how many were on their way.
+    counted: Mutex<Vec<(f64, usize)>>,
+    pub(crate) took: Took,
 }
 
 impl Moments {
     pub(crate) fn of(notes: &Notes) -> Moments {
-        Moments { notes: notes.clone(), chance: Mutex::new(Chance::of_test()) }
+        Moments::since(Took::begin(), notes)
+    }
+
+    /// The same where the test began before.
+    pub(crate) fn since(took: Took, notes: &Notes) -> Moments {
+        let (chance, counted) = (Mutex::new(Chance::of_test()), Mutex::default());
+        Moments { notes: notes.clone(), chance, counted, took }
     }
 
     /// One of so many.
@@ -58,6 +69,7 @@ impl Moments {
 
     /// Returns at a moment at which a fault counts: enough messages flow, and some are not acknowledged.
     pub(crate) async fn next(&self) {
+        self.took.was(FAULT);
         let (more, later) = {
             let mut chance = self.chance.lock();
             (chance.below(MORE) as usize, Duration::from_micros(chance.below(3_000)))
@@ -68,6 +80,8 @@ impl Moments {
             let on_their_way = self.notes.open().in_flight();
             if rate >= floor() && on_their_way > 0 {
                 println!("now: {rate:.0} messages a second, {on_their_way} on their way");
+                self.counted.lock().push((rate, on_their_way));
+                self.took.was("moments");
                 return;
             }
             println!(
@@ -89,5 +103,23 @@ impl Moments {
             assert!(begun.elapsed() < PATIENCE, "{accepted} of {messages} were accepted in {PATIENCE:?}");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+}
+
+impl Drop for Moments {
+    /// After a failure too. `scripts/fault.sh` reads the first line.
+    fn drop(&mut self) {
+        let counted = self.counted.lock();
+        let mut rates: Vec<f64> = counted.iter().map(|(rate, _)| *rate).collect();
+        rates.sort_by(f64::total_cmp);
+        if let (Some(least), Some(middle)) = (rates.first(), rates.get(rates.len() / 2)) {
+            let on_their_way =
+                counted.iter().map(|(_, on_their_way)| *on_their_way).min().unwrap_or_default();
+            println!(
+                "{} faults: at least {least:.0} messages a second, in the middle {middle:.0}, and at least {on_their_way} on their way",
+                rates.len()
+            );
+        }
+        println!("{}", self.took);
     }
 }

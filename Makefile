@@ -88,8 +88,8 @@ import-peers: ## fills ejabberd and Prosody, exports, imports, and signs in with
 	scripts/import/run.sh
 
 .PHONY: fault
-fault: ## cluster faults ROUNDS (20) times, FAULT=rolling only those with that name; without FAULT the deep model and kill tests too
-	@if [ -z "$(FAULT)" ]; then \
+fault: ## cluster faults ROUNDS (20) times, FAULT=rolling only those with that name, RESUME=1 what has not passed yet; with neither the deep model and kill tests too
+	@if [ -z "$(FAULT)$(RESUME)" ]; then \
 		STARLING_MODEL_DEPTH=deep STARLING_KILL_ROUNDS=$${STARLING_KILL_ROUNDS:-200} scripts/test.sh model kill; fi
 	ROUNDS=$(ROUNDS) scripts/fault.sh $(FAULT)
 

@@ -9,6 +9,7 @@
 # Everything lies in CASSANDRA_DIR (target/cassandra): port, and for node N its files and nN/pid. Whoever wants a server of
 # their own names another directory; the jars are shared. Node N listens on 127.0.0.N, all on one port.
 # CASSANDRA_YAML names a file with more settings, for TLS or passwords (then the user cassandra with that password is there).
+# CASSANDRA_TIERS (1) is how far Java compiles: 1 starts quickly, 4 costs a minute of CPU and is cheaper in the long run.
 # `commitlog_sync: batch`: what was answered outlives a kill -9, which the default does not give.
 set -uo pipefail
 cassandra_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -108,7 +109,7 @@ cassandra_launch() {
     java.base/{java.util.concurrent,java.util.concurrent.atomic,java.nio} jdk.management/com.sun.management.internal; do
     flags+=(--add-opens "$one=ALL-UNNAMED")
   done
-  setsid "$java" -Xms512m -Xmx1g -XX:+UseSerialGC -Xss256k -XX:-UsePerfData -XX:TieredStopAtLevel=1 \
+  setsid "$java" -Xms512m -Xmx1g -XX:+UseSerialGC -Xss256k -XX:-UsePerfData "-XX:TieredStopAtLevel=${CASSANDRA_TIERS:-1}" \
     "-XX:ErrorFile=$home/java.log" -XX:MaxDirectMemorySize=256m -Djdk.attach.allowAttachSelf=true -Dio.netty.tryReflectionSetAccessible=true \
     -Dcassandra-foreground=yes "-Dcassandra.config=file://$home/conf/cassandra.yaml" "-Dcassandra.storagedir=$home" \
     "-Dlogback.configurationFile=$home/conf/logback.xml" -Dcassandra.ring_delay_ms=15000 \

@@ -118,7 +118,7 @@ if printf '%s\n' "${left[@]}" | grep -q '^versions::'; then # those of two versi
 fi
 started=
 if [ -z "${STARLING_TEST_CQL-}" ]; then
-  export CASSANDRA_DIR=$PWD/target/cassandra-fault CASSANDRA_TIERS=4
+  export CASSANDRA_DIR=$PWD/target/cassandra-fault
   STARLING_TEST_CQL=$($cql start) || exit
   export STARLING_TEST_CQL started=yes
 fi

@@ -87,6 +87,8 @@ pub(crate) struct Cell {
     pub(crate) view: Mutex<Option<Known>>,
     pub(crate) riders: Mutex<Riders>,
     pub(crate) state: Mutex<State>,
+    /// One saves its position at a time: an older one that is slow must not take the place of a newer.
+    pub(crate) saving: tokio::sync::Mutex<()>,
 }
 
 /// How far a session has come.
@@ -247,6 +249,7 @@ impl Cells {
             view: Mutex::new(None),
             riders: Mutex::default(),
             state: Mutex::new(State::new()),
+            saving: tokio::sync::Mutex::default(),
         });
         shard.insert(account.clone(), cell.clone());
         cell

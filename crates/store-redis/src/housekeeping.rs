@@ -93,6 +93,7 @@ impl Sessions {
     /// The position goes to its store, rows of the spool go; only then does the record say so. What is known for longer may be
     /// an old position, which must not take the place of a newer one: Redis is asked, then.
     async fn try_save(&self, cell: &Cell) -> Result<()> {
+        let _alone = cell.saving.lock().await;
         let is_new = cell.view.lock().as_ref().is_some_and(|known| known.at.elapsed() < OFTEN);
         let trust = if is_new { Trust::Known } else { Trust::Asked };
         let look = |slot: &mut starling_slot::Slot, _: &mut starling_slot::Context<'_>| {

@@ -90,8 +90,8 @@ mkdir -p "$home"
 program=$(program) commit=$(git rev-parse --short HEAD 2>/dev/null)
 [ -z "$(git status --porcelain -- crates proto Cargo.lock 2>/dev/null)" ] || commit+=+
 case ${1-} in
-  --table) table && exit ;;
-  --times) lines | awk -F '\t' '$4 == "passed" { fixed = $13 == "-" ? 0 : $13; printf "%s %d %.1f\n", $1, fixed, ($9 - fixed) / $3 }' && exit ;;
+  --table) table; exit ;;
+  --times) lines | awk -F '\t' '$4 == "passed" { fixed = $13 == "-" ? 0 : $13; printf "%s %d %.1f\n", $1, fixed, ($9 - fixed) / $3 }'; exit ;;
 esac
 
 need_apt redis-server iproute2 nftables libfaketime || exit

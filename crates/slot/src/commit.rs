@@ -88,7 +88,7 @@ impl Slot {
         }
         let direction = direction(&planned);
         if let Some(origin) = &planned.origin
-            && let Some(id) = self.seen.origin(origin.digest, direction, context.now)
+            && let Some(id) = self.seen.origins.find(origin.digest, direction, context.now)
         {
             return Some(self.seen_outcome(Some(id), None));
         }
@@ -114,7 +114,7 @@ impl Slot {
             self.seen.remember(key, planned.hash, id, &stanza, context.now);
         }
         if let (Some(digest), Some(id)) = (stanza.origin, id) {
-            self.seen.remember_origin(digest, direction, id, context.now);
+            self.seen.origins.remember(digest, direction, id, context.now);
         }
         let (mut handed, mut taken, mut backlogs) = (Vec::new(), 0, 0);
         for (target, copy) in planned.targets {

@@ -8,6 +8,7 @@ mod commit;
 mod estate;
 mod farewell;
 mod log;
+mod origins;
 mod pending;
 mod register;
 mod save;
@@ -36,12 +37,12 @@ pub use broken::Promise;
 pub use estate::Estate;
 use farewell::Farewells;
 pub use log::{Logged, Stanza};
+pub use origins::{ORIGIN_FOR, ORIGINS};
 use pending::Pending;
 pub use pending::Waiting;
 pub use register::Rows;
-pub use save::{Body, Delta, Field, Saved};
+pub use save::{Body, Delta, Field, ORIGIN, Saved};
 use seen::Seen;
-pub use seen::{ORIGIN_FOR, ORIGINS};
 pub use session::{Backlog, Session};
 use tracked::Tracked;
 
@@ -186,7 +187,7 @@ impl Slot {
         let last = facts.last.map_or(0, |id| id.number);
         let mut seen = Seen::default();
         for (digest, direction, id, at) in facts.origins {
-            seen.remember_origin(digest, direction, id, at);
+            seen.origins.remember(digest, direction, id, at);
         }
         seen.remember_rows(facts.keys);
         Slot {

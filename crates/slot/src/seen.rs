@@ -4,21 +4,18 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use starling_ports::archive::{Direction, StanzaKey};
+use starling_ports::archive::StanzaKey;
 use starling_ports::ids::{ArchiveId, SessionId, Timestamp};
 use starling_ports::sessions::{Role, SenderKey};
 
 use crate::KnownKey;
 use crate::broken::Promise;
 use crate::log::Stanza;
+use crate::origins::Origins;
 use crate::tracked::Tracked;
 
 /// How many stanzas of one sender are remembered at most: more are never unanswered at once.
 const NUMBERS: usize = 4096;
-/// How long an origin-id is remembered.
-pub const ORIGIN_FOR: Duration = Duration::from_secs(600);
-/// How many origin-ids are remembered.
-pub const ORIGINS: usize = 2000;
 /// The epoch of a record that says that a commit was lost, and is undone by its router: it is made anew under another id.
 const UNDONE: u64 = u64::MAX;
 /// How long a sender that says nothing is remembered, beyond the time in which its session may be resumed.
@@ -61,36 +58,13 @@ pub(crate) enum Past {
     Fenced,
 }
 
-/// Digest of an origin-id, and on which side.
-pub(crate) type OriginKey = (u128, u8);
-
 #[derive(Default)]
 pub(crate) struct Seen {
     pub(crate) streams: Tracked<SessionId, Stream>,
-    pub(crate) origins: Tracked<OriginKey, (ArchiveId, Timestamp)>,
-    /// In the order of their times.
-    order: VecDeque<(OriginKey, ArchiveId, Timestamp)>,
-}
-
-fn side(direction: Direction) -> u8 {
-    u8::from(direction == Direction::Sent)
+    pub(crate) origins: Origins,
 }
 
 impl Seen {
-    /// As it was saved.
-    pub(crate) fn restore(
-        streams: impl IntoIterator<Item = (SessionId, Stream)>,
-        origins: impl IntoIterator<Item = (OriginKey, (ArchiveId, Timestamp))>,
-    ) -> Seen {
-        let mut seen = Seen::default();
-        seen.streams.extend(streams);
-        seen.origins.extend(origins);
-        let mut order: Vec<_> = seen.origins.iter().map(|(key, (id, at))| (*key, *id, *at)).collect();
-        order.sort_by_key(|(_, id, at)| (*at, *id));
-        seen.order = order.into();
-        seen
-    }
-
     /// What became of the stanza `key` whose content has the digest `hash`.
     pub(crate) fn look(&self, key: &SenderKey, hash: u64) -> Past {
         let stream = self.streams.get(&key.session).filter(|_| !Promise::DoOnce.is_broken());
@@ -131,31 +105,6 @@ impl Seen {
         }
     }
 
-    pub(crate) fn origin(&mut self, digest: u128, direction: Direction, now: Timestamp) -> Option<ArchiveId> {
-        while self.order.front().is_some_and(|(.., at)| now.since(*at) > ORIGIN_FOR)
-            || self.order.len() > ORIGINS
-        {
-            let Some((key, id, _)) = self.order.pop_front() else { break };
-            if self.origins.get(&key).is_some_and(|(known, _)| *known == id) {
-                self.origins.remove(&key);
-            }
-        }
-        let known = self.origins.get(&(digest, side(direction))).map(|(id, _)| *id);
-        known.filter(|_| !Promise::DoOnce.is_broken())
-    }
-
-    pub(crate) fn remember_origin(
-        &mut self,
-        digest: u128,
-        direction: Direction,
-        id: ArchiveId,
-        at: Timestamp,
-    ) {
-        let key = (digest, side(direction));
-        self.origins.insert(key, (id, at));
-        self.order.push_back((key, id, at));
-    }
-
     /// Whether its sender's session is past it.
     pub(crate) fn is_past(&self, key: &StanzaKey) -> bool {
         self.streams.get(&key.session).is_some_and(|stream| key.number <= stream.handled)
@@ -170,10 +119,10 @@ impl Seen {
     }
 
     /// Whether something was committed under this id.
-    pub(crate) fn knows(&self, id: ArchiveId) -> bool {
+    pub(crate) fn knows(&mut self, id: ArchiveId) -> bool {
         let is_it = |record: &Record| record.id == Some(id) && !record.is_undone();
         let has = |stream: &Stream| stream.records.iter().any(is_it);
-        self.streams.values().any(has) || self.origins.values().any(|(known, _)| *known == id)
+        self.streams.values().any(has) || self.origins.has_become(id)
     }
 
     /// What was committed and then forgotten is told by its rows (rule 8). Under which epoch is not known: the lowest.
@@ -216,6 +165,5 @@ impl Seen {
     pub(crate) fn clear(&mut self) {
         self.streams.clear();
         self.origins.clear();
-        self.order.clear();
     }
 }

@@ -33,6 +33,10 @@ impl<K: Ord + Copy, V> Tracked<K, V> {
     pub(crate) fn track_all(&mut self) {
         self.touched = Some(Box::new(self.map.keys().copied().collect()));
     }
+    /// Whether somebody saves it.
+    pub(crate) fn is_tracked(&self) -> bool {
+        self.touched.is_some()
+    }
     fn touch(&mut self, key: K) {
         if let Some(touched) = &mut self.touched {
             touched.insert(key);

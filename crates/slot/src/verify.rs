@@ -24,8 +24,8 @@ impl Slot {
         self.blocked = usual::blocked(facts.blocked);
         self.preferences = usual::preferences(facts.preferences);
         for (digest, direction, id, at) in facts.origins {
-            if self.seen.origin(digest, direction, at).is_none() {
-                self.seen.remember_origin(digest, direction, id, at);
+            if self.seen.origins.find(digest, direction, at).is_none() {
+                self.seen.origins.remember(digest, direction, id, at);
             }
         }
         self.seen.remember_rows(facts.keys);
@@ -40,8 +40,8 @@ impl Slot {
     }
 
     /// Which of these are not, and were not, committed here (rule 8). What is handled is forgotten, and was committed.
-    pub fn unknown(&self, committed: &[(ArchiveId, Born)]) -> Vec<ArchiveId> {
-        let is_known = |(id, born): &(ArchiveId, Born)| {
+    pub fn unknown(&mut self, committed: &[(ArchiveId, Born)]) -> Vec<ArchiveId> {
+        let mut is_known = |(id, born): &(ArchiveId, Born)| {
             self.owed.contains_key(id)
                 || self.pending.contains(*id)
                 || self.pending.acknowledged.contains_key(id)
@@ -71,9 +71,9 @@ impl Slot {
                 continue;
             }
             if let Some(digest) =
-                row.origin.filter(|digest| self.seen.origin(*digest, row.direction, row.at).is_none())
+                row.origin.filter(|digest| self.seen.origins.find(*digest, row.direction, row.at).is_none())
             {
-                self.seen.remember_origin(digest, row.direction, *id, row.at);
+                self.seen.origins.remember(digest, row.direction, *id, row.at);
             }
             if row.deliverable {
                 let is_done = Some(*id) <= done.low || done.acknowledged.contains(id);

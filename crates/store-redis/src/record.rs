@@ -1,7 +1,7 @@
 //! A record as it is read and written: the script's arguments and its answers.
 
 use redis::{Cmd, ErrorKind, RedisError, ServerErrorKind, Value};
-use starling_slot::{Body, Delta, Field};
+use starling_slot::{Body, Delta, Field, ORIGINS};
 
 use crate::connect::Link;
 use crate::error::Failure;
@@ -22,8 +22,21 @@ pub(crate) struct Request<'a> {
     pub(crate) write: Option<Write<'a>>,
     /// The last body that the caller knows.
     pub(crate) known: u64,
+    /// What the caller knows of the origin-ids of a record.
+    pub(crate) origins: Origins,
     /// The caller knows it for the present one, most likely: if nothing is to be written, its stamp is looked at first.
     pub(crate) is_calm: bool,
+}
+
+/// What is known of origin-ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origins {
+    /// Nothing.
+    None,
+    /// There may be others: one that is to be written, and stands there, was committed by another router (rule 4).
+    Some,
+    /// Those of the record as it was at this stamp. One that follows it has few others.
+    All,
 }
 
 /// What is to be written.
@@ -43,6 +56,8 @@ pub(crate) struct Record {
     pub(crate) incarnation: String,
     pub(crate) fields: Vec<Field>,
     pub(crate) bodies: Vec<Body>,
+    /// It has origin-ids that are not among the fields.
+    pub(crate) is_partial: bool,
 }
 
 /// The answer.
@@ -54,6 +69,11 @@ pub(crate) enum Answer {
 
 /// No record has it: who expects it only wants to read.
 const NOBODY: Stamp = *b"unknown!";
+
+/// A record with more fields is read whole: then its origin-ids are more than are to be remembered.
+const MOST_FIELDS: usize = 3 * ORIGINS;
+/// Of so many writes before the last one a record keeps the stamps.
+const STAMPS: usize = 31;
 
 /// Whether the record is the one of this stamp.
 pub(crate) async fn is_still(
@@ -69,7 +89,7 @@ pub(crate) async fn is_still(
 
 /// Reads the whole record.
 pub(crate) fn whole() -> Request<'static> {
-    Request { expected: Some(NOBODY), write: None, known: 0, is_calm: false }
+    Request { expected: Some(NOBODY), write: None, known: 0, origins: Origins::None, is_calm: false }
 }
 
 /// Asks. A record that nobody has changed since the caller heard of it is told by its stamp alone: for Redis that is a fraction of what
@@ -110,13 +130,16 @@ pub(crate) async fn ask(
 fn command(scripts: &Scripts, keys: &AccountKeys, request: &Request<'_>) -> Cmd {
     let expected = request.expected.as_ref().map_or(&[][..], |stamp| &stamp[..]);
     let (arguments, bytes) = request.write.as_ref().map_or((0, 0), |write| room(write.delta));
-    let mut call = Cmd::with_capacity(16 + arguments, 256 + bytes);
+    let mut call = Cmd::with_capacity(20 + arguments, 256 + bytes);
     call.arg("EVALSHA").arg(scripts.step.get_hash()).arg(2).arg(&keys.record).arg(&keys.bodies).arg(expected);
+    let fields = if request.origins == Origins::None { 0 } else { MOST_FIELDS };
     let Some(Write { stamp, incarnation, rests, delta }) = &request.write else {
-        call.arg("").arg("").arg(0).arg(request.known);
+        call.arg("").arg("").arg(0).arg(request.known).arg(fields);
         return call;
     };
+    let stamps = if delta.begins_anew() { 0 } else { STAMPS * size_of::<Stamp>() };
     call.arg(&stamp[..]).arg(*incarnation).arg(*rests).arg(request.known);
+    call.arg(fields).arg(usize::from(request.origins == Origins::Some)).arg(stamps);
     call.arg(delta.set.len());
     for (name, value) in &delta.set {
         call.arg(&name[..]).arg(&value[..]);
@@ -156,9 +179,11 @@ fn read(value: Value) -> Result<(u64, Answer), RedisError> {
     let mut record = Record::default();
     let (fields, bodies): (Vec<u8>, Vec<u8>) =
         (redis::from_redis_value(part())?, redis::from_redis_value(part())?);
+    record.is_partial = redis::from_redis_value::<Option<u64>>(part())?.is_some();
     for (name, value) in packed::pairs(&fields)? {
         match name {
             b"v" => record.stamps = value.as_chunks().0.to_vec(),
+            b"n" => {} // the script's own
             b"i" => record.incarnation = String::from_utf8_lossy(value).into_owned(),
             _ => record.fields.push((name.to_vec(), value.to_vec())),
         }

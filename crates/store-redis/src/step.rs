@@ -13,7 +13,7 @@ use crate::Sessions;
 use crate::cells::{Cell, Inner, Known, Loaded};
 use crate::error::{Failure, unavailable};
 use crate::node::Live;
-use crate::record::{self, Answer, Record, Request, Stamp, Write};
+use crate::record::{self, Answer, Origins, Record, Request, Stamp, Write};
 
 /// How long a record lies that nothing but the other stores is needed for.
 const REST: Duration = Duration::from_secs(24 * 3600);
@@ -155,6 +155,9 @@ impl Sessions {
         let done = self.run(|context| act(&mut loaded.slot, context));
         // Where nobody has changed anything it is not looked for.
         let mut delta = riders.as_ref().map(|_| loaded.slot.delta(&loaded.saved)).unwrap_or_default();
+        if loaded.slot.has_missed() {
+            return Ok(Attempt::Overtaken); // all of it is read, and this done on that
+        }
         let writes = !delta.is_empty() || loaded.is_verified_anew;
         if !writes && (loaded.is_fresh || (fits && trust(&done) == Trust::Known)) {
             riders.inspect(|riders| cell.riders.lock().done(riders));
@@ -179,7 +182,12 @@ impl Sessions {
         // Where there was no record, what this router would have called its stanzas means nothing to others.
         let known = loaded.stamp.map_or(0, |_| loaded.saved.known());
         let (expected, is_calm) = (loaded.stamp, loaded.is_calm && does == Does::Change);
-        let request = Request { expected, write: writes.then_some(write), known, is_calm };
+        let origins = match (loaded.stamp, loaded.slot.is_partial()) {
+            (None, _) => Origins::None,
+            (_, true) => Origins::Some,
+            (_, false) => Origins::All,
+        };
+        let request = Request { expected, write: writes.then_some(write), known, origins, is_calm };
         match record::ask(&self.link, &live, &self.scripts, &cell.keys, request).await {
             Ok(Answer::Same) => {
                 if writes {
@@ -196,8 +204,15 @@ impl Sessions {
                 // One that was never the one that is known has other stanzas under the same names: it is read as a whole.
                 let follows = loaded.stamp.is_none_or(|stamp| record.stamps.contains(&stamp));
                 let known = loaded.stamp.map(|_| &loaded.saved);
-                if follows && live.generation == loaded.generation {
-                    inner.loaded = Some(Box::pin(self.load(cell, &live, asked, record, known)).await?);
+                let is_partial = record.is_partial;
+                // One that is to be verified is read as a whole, too.
+                let is_enough = !is_partial || *record.incarnation == *live.incarnation;
+                if follows && is_enough && live.generation == loaded.generation {
+                    let mut read = Box::pin(self.load(cell, &live, asked, record, known)).await?;
+                    if is_partial {
+                        read.slot.recall(loaded.slot, delta);
+                    }
+                    inner.loaded = Some(read);
                 }
                 Ok(Attempt::Overtaken)
             }
@@ -245,7 +260,7 @@ impl Sessions {
         known: Option<&Saved>,
     ) -> Result<Loaded, Failure> {
         let (now, _) = self.link.now();
-        let Record { stamps, incarnation, fields, bodies } = record;
+        let Record { stamps, incarnation, fields, bodies, is_partial: _ } = record;
         let is_verified_anew = !stamps.is_empty() && *incarnation != *live.incarnation;
         let (slot, saved) = if stamps.is_empty() {
             // Rule 9: nothing is known of it, which does not mean that nothing was.

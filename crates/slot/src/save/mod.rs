@@ -20,8 +20,8 @@ use self::parts::Stanzas;
 use self::whole::{Held, MadeOf, Whole};
 pub(crate) use crate::codec::{In, Out};
 use crate::log::Stanza;
+use crate::origins::{Origins, Since};
 use crate::pending::Pending;
-use crate::seen::Seen;
 use crate::session::Session;
 use crate::tracked::Tracked;
 use crate::{Over, Slot};
@@ -49,6 +49,9 @@ mod tag {
     pub(super) const OWED: u8 = b'u';
     pub(super) const FAREWELL: u8 = b'g';
 }
+
+/// With what the name of a field begins that keeps an origin-id.
+pub const ORIGIN: u8 = tag::ORIGIN;
 
 /// A field's name, and what it holds.
 pub type Field = (Vec<u8>, Vec<u8>);
@@ -81,9 +84,15 @@ pub struct Delta {
     ended: Vec<Whole>,
     stanzas: Vec<(u64, Arc<Stanza>, bool)>,
     next: u64,
+    origins: Since,
 }
 
 impl Delta {
+    /// The account was removed: who knows the record as it was before is to read all of it again.
+    pub fn begins_anew(&self) -> bool {
+        self.origins.cleared
+    }
+
     /// Whether the record is as the slot is.
     pub fn is_empty(&self) -> bool {
         self.set.is_empty() && self.gone.is_empty() && self.added.is_empty() && self.dropped.is_empty()
@@ -169,13 +178,13 @@ impl Slot {
         if has_record {
             self.pending.ids.track();
             self.pending.acknowledged.track();
-            self.seen.origins.track();
+            self.seen.origins.by_key.track();
             self.seen.streams.track();
             self.owed.track();
         } else {
             self.pending.ids.track_all();
             self.pending.acknowledged.track_all();
-            self.seen.origins.track_all();
+            self.seen.origins.by_key.track_all();
             self.seen.streams.track_all();
             self.owed.track_all();
         }
@@ -209,12 +218,13 @@ impl Slot {
             name.push(side);
             name
         };
-        delta.touched(&mut self.seen.origins, origin, |(id, at)| {
+        delta.touched(&mut self.seen.origins.by_key, origin, |(id, at)| {
             small(|out| {
                 out.id(*id);
                 out.number(at.0);
             })
         });
+        delta.origins = self.seen.origins.take_since();
         delta.touched(&mut self.seen.streams, by_session(tag::STREAM), parts::write_stream);
         delta.touched(&mut self.owed, by_id(tag::OWED), |stanza| small(|out| out.number(stanza.saved_as())));
         for owing in &self.farewells.0 {
@@ -309,6 +319,22 @@ impl Slot {
         Ok((slot, saved))
     }
 
+    /// Origin-ids are those of the slot as it was before `unwritten`, which came to nothing: the fields were read without them. Where the
+    /// record has others, too, a field of it that is to be written stands there already.
+    pub fn recall(&mut self, former: Slot, unwritten: Delta) {
+        self.seen.origins = former.seen.origins.before(unwritten.origins);
+    }
+
+    /// Whether the record may have origin-ids that are not known here.
+    pub fn is_partial(&self) -> bool {
+        self.seen.origins.is_partial()
+    }
+
+    /// Whether what was asked since depends on those.
+    pub fn has_missed(&self) -> bool {
+        self.seen.origins.has_missed()
+    }
+
     /// All that lie somewhere.
     fn stanzas(&self) -> impl Iterator<Item = &Arc<Stanza>> {
         let queued = self.sessions.iter().flat_map(Session::queued).map(|logged| &logged.stanza);
@@ -374,7 +400,8 @@ impl Reader<'_> {
                 Ok((value.id()?, value.timestamp()?))
             },
         )?;
-        slot.seen = Seen::restore(streams, origins);
+        slot.seen.streams.extend(streams);
+        slot.seen.origins = Origins::restore(origins);
         self.read_frame(&mut slot, saved)?;
         let states: BTreeMap<_, _> = self.fields.by(tag::STATE, session, Ok)?;
         for (id, who) in self.fields.by::<_, _, Vec<_>>(tag::IDENTITY, session, Ok)? {

@@ -8,6 +8,7 @@ mod cluster;
 mod costs;
 mod counts;
 mod histories;
+mod origins;
 mod proxy;
 mod routers;
 mod secrets;

@@ -1,25 +1,24 @@
-//! One batch of one session, in its order: grouped by receiving account, then the sender's own copies and answers.
+//! One batch of one session, in its order at each receiving account, then the sender's own copies and answers.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use starling_jid::{BareJid, Jid};
 use starling_ports::Result;
-use starling_ports::archive::{Born, StanzaKey};
-use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, SessionId};
+use starling_ports::archive::Born;
+use starling_ports::ids::{ArchiveId, Handled};
 use starling_ports::ingress::{Handling, SessionRef, Submitted};
-use starling_ports::preferences::DefaultPreference;
-use starling_ports::roster::Roster;
 use starling_ports::sessions::{Role, SenderKey, View};
-use starling_session_router::{Item, Plan, Routed};
+use starling_session_router::Item;
 use starling_stanza::{Condition, Iq, Message, Presence, PresenceType, Stanza, StanzaError};
 use starling_xml::{Element, ns};
+
+mod flush;
 
 use super::Pipeline;
 use super::followed::Followed;
 use super::refused::Before;
-use crate::hooks::{At, Case, Later, Side};
+use crate::hooks::{At, Later, Side};
 use crate::identity;
 use crate::rules;
 
@@ -43,8 +42,8 @@ struct Lane<'a> {
     /// What this session sends is likely to leave nothing at its own account, which is known only when it is asked for; `false` where
     /// nobody need be asked.
     leaves_nothing: bool,
-    /// Consecutive stanzas to one account.
-    group: Option<(BareJid, Vec<Item>)>,
+    /// What goes to other accounts, and was not routed yet.
+    groups: Vec<(BareJid, Vec<Item>)>,
     /// For the sender's own account: copies of what was sent, answers, errors.
     own: Vec<Item>,
     /// Bytes of own copies in this batch, counted where the archive is nearly full.
@@ -90,7 +89,7 @@ impl Pipeline {
             sm: flags.sm,
             came,
             leaves_nothing: self.cx.stores.sessions.is_shared() && !self.cx.config.archive && !has_copies,
-            group: None,
+            groups: Vec::new(),
             own: Vec::new(),
             archived: 0,
             handled: Handled(batch.first().map_or(0, |first| first.number.saturating_sub(1))),
@@ -121,7 +120,7 @@ impl Pipeline {
                 return Ok(Handling::Done(handled));
             }
         }
-        lane.flush_group().await?;
+        lane.flush_groups().await?;
         if lane.is_fenced {
             tracing::warn!(session = ?session.id, "a batch of somebody who has the session no more, or not yet, is not taken");
             return lane.look_again(continuity).await;
@@ -194,7 +193,8 @@ impl Lane<'_> {
             return Ok(());
         }
         let item = Item { hash, origin, ..self.item(number, Role::Receive, Stanza::Message(message)) };
-        self.enqueue(to, item).await
+        self.enqueue(to, item);
+        Ok(())
     }
 
     /// Whether the sender's archive has room for its own copy, where it would keep one.
@@ -222,11 +222,15 @@ impl Lane<'_> {
                 let view = self.pipeline.cx.stores.sessions.view(&self.account).await?; // nothing is committed on it
                 self.pipeline.cx.answer_probe(self.session, &presence, &to, &view).await
             }
-            (Some(to), PresenceType::Error) => self.direct(number, to, presence).await,
+            (Some(to), PresenceType::Error) => {
+                self.direct(number, &to, presence);
+                Ok(())
+            }
             (Some(to), PresenceType::Available | PresenceType::Unavailable) => {
                 let available = presence.presence_type() == PresenceType::Available;
                 self.pipeline.cx.remember_directed(self.session, &to, available, view).await?;
-                self.direct(number, to, presence).await
+                self.direct(number, &to, presence);
+                Ok(())
             }
             (Some(to), _) => {
                 self.flush().await?;
@@ -240,12 +244,11 @@ impl Lane<'_> {
         }
     }
 
-    async fn direct(&mut self, number: u64, to: Jid, presence: Presence) -> Result<()> {
-        if to.local().is_none() {
-            return Ok(());
+    fn direct(&mut self, number: u64, to: &Jid, presence: Presence) {
+        if to.local().is_some() {
+            let item = self.item(number, Role::Receive, Stanza::Presence(presence));
+            self.enqueue(to.bare(), item);
         }
-        let item = self.item(number, Role::Receive, Stanza::Presence(presence));
-        self.enqueue(to.bare(), item).await
     }
 
     async fn iq(&mut self, number: u64, iq: Iq) -> Result<()> {
@@ -258,7 +261,8 @@ impl Lane<'_> {
                     return Ok(());
                 }
                 let item = self.item(number, Role::Receive, Stanza::Iq(iq));
-                return self.enqueue(to.bare(), item).await;
+                self.enqueue(to.bare(), item);
+                return Ok(());
             }
             Some(to) if *to == self.account => At::Own,
             Some(to) if to.local().is_none() => At::Server,
@@ -338,143 +342,10 @@ impl Lane<'_> {
         }
     }
 
-    async fn enqueue(&mut self, account: BareJid, item: Item) -> Result<()> {
-        if self.group.as_ref().is_some_and(|(current, _)| *current != account) {
-            Box::pin(self.flush_group()).await?;
-        }
-        self.group.get_or_insert_with(|| (account, Vec::new())).1.push(item);
-        Ok(())
-    }
-
-    async fn flush(&mut self) -> Result<()> {
-        self.flush_group().await?;
-        self.flush_own(None).await
-    }
-
-    async fn flush_group(&mut self) -> Result<()> {
-        let Some((account, items)) = self.group.take() else { return Ok(()) };
-        let (pipeline, case) = (self.pipeline, self.case(Side::Receiver));
-        let decide = |view: &View, item: &Item, roster: Option<&Roster>| {
-            let in_roster = roster.is_none_or(|roster| is_listed(roster, &self.account));
-            pipeline.decide(&Case { in_roster, ..case }, view, item)
-        };
-        let is_own = account == self.account;
-        let routing = self.route(&account, &items, None, &decide);
-        let routed = if self.leaves_nothing && !is_own {
-            // In one go with the commit, so that nobody waits for it behind it. If it is not heard now it is asked for then.
-            let own = self.pipeline.cx.stores.sessions.known_view(&self.account, self.came.elapsed());
-            Box::pin(async { tokio::join!(routing, own).0 }).await?
-        } else {
-            routing.await?
-        };
-        for (item, routed) in items.into_iter().zip(routed) {
-            let (Some(stanza), Some(key)) = (item.stanza.as_ref(), item.key) else { continue };
-            if matches!(stanza, Stanza::Message(_)) {
-                pipeline.cx.metrics.message(&routed);
-            }
-            self.note_row(&account, Some(key), &routed);
-            match routed {
-                Routed::Refused(error) => self.refuse(key.number, stanza, &error),
-                Routed::Done { .. } if !is_own && matches!(stanza, Stanza::Message(_)) => {
-                    let key = Some(SenderKey { role: Role::Sent, ..key });
-                    self.own.push(Item { key, ..item });
-                }
-                // Rule 6: no `h` covers a message that was not taken.
-                Routed::Fenced => self.is_fenced |= matches!(stanza, Stanza::Message(_)),
-                Routed::Done { .. } | Routed::Dropped => {}
-            }
-        }
-        Ok(())
-    }
-
-    async fn flush_own(&mut self, last: Option<(SessionId, Epoch, Handled)>) -> Result<()> {
-        if self.own.is_empty() {
-            return Ok(());
-        }
-        let items = std::mem::take(&mut self.own);
-        let (pipeline, session, case) = (self.pipeline, self.session, self.case(Side::Sender));
-        let decide = |view: &View, item: &Item, roster: Option<&Roster>| match item.key.map(|key| key.role) {
-            Some(Role::Answer) | None => {
-                let there = view.sessions.iter().any(|one| one.id == session.id);
-                Plan { urgent: true, ..Plan::to(there.then_some(session.id)) }
-            }
-            _ => {
-                let to = item.stanza.as_ref().and_then(|stanza| stanza.to()).map(Jid::bare);
-                let in_roster = roster.zip(to).is_none_or(|(roster, to)| is_listed(roster, &to));
-                pipeline.decide(&Case { in_roster, ..case }, view, item)
-            }
-        };
-        let routed = self.route(&self.account, &items, last, &decide).await?;
-        let own = self.account.clone();
-        for (item, routed) in items.iter().zip(&routed) {
-            self.note_row(&own, item.key, routed);
-        }
-        Ok(())
-    }
-
-    fn note_row(&mut self, account: &BareJid, key: Option<SenderKey>, routed: &Routed) {
-        let Routed::Done { id: Some(id) } = routed else { return };
-        let key =
-            key.map(|SenderKey { session, number, role, .. }| StanzaKey { session, number, role, hash: 0 });
-        self.rows.push((account.clone(), *id, Born { life: Life::UNKNOWN, key }));
-    }
-
-    fn case(&self, side: Side) -> Case {
-        let config = &self.pipeline.cx.config;
-        Case { side, sender_sm: self.sm, in_roster: true, archive: config.archive, quotas: config.quotas }
-    }
-
-    /// Decides with the roster of `account` where what it wants archived depends on it (XEP-0441 §2.1). Only the view on
-    /// which it is decided says so: without the roster nothing is taken then, and all of it is decided again.
-    async fn route(
-        &self,
-        account: &BareJid,
-        items: &[Item],
-        last: Option<(SessionId, Epoch, Handled)>,
-        decide: &(dyn Fn(&View, &Item, Option<&Roster>) -> Plan + Send + Sync),
-    ) -> Result<Vec<Routed>> {
-        let (cx, mut done) = (&self.pipeline.cx, Vec::with_capacity(items.len()));
-        let mut roster: Option<Arc<Roster>> = None;
-        let lacks = || StanzaError::wait(Condition::ResourceConstraint).with_text("its roster decides");
-        loop {
-            let decide = |view: &View, item: &Item| {
-                let by_roster = cx.config.archive && view.preferences.default == DefaultPreference::Roster;
-                if by_roster && roster.is_none() {
-                    return Plan::refuse(lacks());
-                }
-                decide(view, item, roster.as_deref())
-            };
-            let rest = items.get(done.len()..).unwrap_or_default();
-            let routed = cx.router.route_since(self.came, account, rest, last, &decide).await?;
-            let is_decided = |routed: &Routed| !matches!(routed, Routed::Refused(error) if *error == lacks());
-            done.extend(routed.into_iter().take_while(is_decided));
-            if done.len() == items.len() {
-                return Ok(done);
-            }
-            roster = Some(cx.stores.rosters.get(account).await?);
-        }
-    }
-}
-
-fn is_listed(roster: &Roster, contact: &BareJid) -> bool {
-    roster.contact(contact).is_some_and(|contact| contact.listed)
-}
-
-impl Pipeline {
-    /// What is to be done with a stanza of a client at an account.
-    fn decide(&self, case: &Case, view: &View, item: &Item) -> Plan {
-        match &item.stanza {
-            Some(Stanza::Message(message)) => self.hooks.decide(case, view, message),
-            Some(Stanza::Presence(presence)) => {
-                let resource = presence.to().and_then(|to| to.resource());
-                let plan = rules::presence::route(view, presence.from(), resource);
-                Plan { coalesce: Some(presence.from().clone()), ..plan }
-            }
-            Some(Stanza::Iq(iq)) => {
-                let resource = iq.to().and_then(|to| to.resource()).unwrap_or_default();
-                rules::iq::route(view, iq.from(), resource, iq.is_request())
-            }
-            None => Plan::default(),
+    fn enqueue(&mut self, account: BareJid, item: Item) {
+        match self.groups.iter_mut().find(|(known, _)| *known == account) {
+            Some((_, items)) => items.push(item),
+            None => self.groups.push((account, vec![item])),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! XEP-0198 Stream Management.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use starling_testkit::{Connection, Device, Received, ServerOptions, Tree, User, World};
 
@@ -152,6 +152,39 @@ pub(crate) async fn what_was_under_way_counts_in_the_last_h(_: &World) {
 
     assert_eq!((failed.name.as_str(), failed.attr("h")), ("failed", Some("2")), "{failed}");
     bob.expect("<message from='${alice/phone}'><body>under way</body></message>").await;
+}
+
+/// RFC 6120 §10.1: what goes to one account keeps its order; what goes to another does not wait for its store.
+pub(crate) async fn what_goes_to_many_is_stored_at_once(_: &World) {
+    let config = "[store]\ncommit-delay = '500ms'\n".to_owned();
+    let options = ServerOptions { config, data_dir: None };
+    let world = World::start(Path::new(env!("CARGO_BIN_EXE_starling")), &options).await.unwrap();
+    let mut desks = Vec::new();
+    for name in ["bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan"] {
+        desks.push(world.user(name).await.device("desk").await);
+    }
+    let phone = world.user("alice").await.quiet_device("phone").await;
+    enable(&phone).await;
+    phone.send("<iq type='get' id='p'><ping xmlns='urn:xmpp:ping'/></iq>").await;
+    phone.expect("<iq type='result' id='p'/>").await;
+    let to_each = |n| desks.iter().map(move |desk| (desk.jid().to_owned(), n));
+    let messages: String = (0..3)
+        .flat_map(to_each)
+        .map(|(to, n)| format!("<message to='{to}' type='chat'><body>{n}</body></message>"))
+        .collect();
+    let begun = Instant::now();
+    phone.send(&(messages + "<r xmlns='urn:xmpp:sm:3'/>")).await;
+    phone.expect("<a xmlns='urn:xmpp:sm:3' h='25'/>").await;
+    let took = begun.elapsed();
+    assert!(
+        took < Duration::from_secs(3),
+        "eight accounts, one after the other, and their sender's: {took:?}"
+    );
+    for desk in &desks {
+        for n in 0..3 {
+            desk.expect(&format!("<message from='${{alice/phone}}'><body>{n}</body></message>")).await;
+        }
+    }
 }
 
 /// Rule 16: what one device did not acknowledge goes to the next.

@@ -4,6 +4,7 @@ use starling_ports::Result;
 use starling_ports::ids::ArchiveId;
 use starling_ports::position::Position;
 
+use crate::Slot;
 use crate::save::{In, Out};
 use crate::tracked::Tracked;
 
@@ -32,6 +33,8 @@ pub(crate) struct Pending {
     /// The mark that was last taken to be saved.
     taken: Option<ArchiveId>,
     changed: bool,
+    /// How often it was changed here.
+    changes: u64,
 }
 
 impl Pending {
@@ -52,7 +55,12 @@ impl Pending {
         let changed = low != position.low;
         let unknown = usize::from(more);
         let saved = position.low;
-        Pending { ids, bytes, beyond, unknown, acknowledged, top, low, saved, taken: saved, changed }
+        Pending { ids, bytes, beyond, unknown, acknowledged, top, low, saved, taken: saved, changed, changes: 0 }
+    }
+
+    fn change(&mut self) {
+        self.changed = true;
+        self.changes += 1;
     }
 
     pub(crate) fn add(&mut self, id: ArchiveId, bytes: usize) {
@@ -103,7 +111,7 @@ impl Pending {
         }
         self.acknowledged.insert(id, ());
         self.rise();
-        self.changed = true;
+        self.change();
         true
     }
 
@@ -120,7 +128,7 @@ impl Pending {
         self.ids.extend(fresh);
         self.bytes = self.ids.values().map(|bytes| *bytes as usize).sum();
         self.rise();
-        self.changed = true;
+        self.change();
     }
 
     /// The store knows more than is known here, or less: what either takes for acknowledged is.
@@ -144,7 +152,7 @@ impl Pending {
         self.top = self.top.max(last);
         self.bytes = self.ids.values().map(|bytes| *bytes as usize).sum();
         self.rise();
-        self.changed = true;
+        self.change();
     }
 
     /// Everything up to the mark is done.
@@ -210,7 +218,7 @@ impl Pending {
             self.bytes = self.ids.values().map(|bytes| *bytes as usize).sum();
             self.beyond = self.beyond.map(|beyond| done.low.map_or(beyond, |low| beyond.max(low)));
             self.low = done.low;
-            self.changed = true;
+            self.change();
             self.rise();
         }
         for id in &done.acknowledged {
@@ -253,6 +261,19 @@ impl Pending {
         let (beyond, unknown) = (value.option(In::id)?, value.size()?);
         let (top, low) = (value.option(In::id)?, value.option(In::id)?);
         let (saved, changed) = (value.option(In::id)?, value.bool()?);
-        Ok(Pending { ids, bytes, beyond, unknown, acknowledged, top, low, saved, taken: saved, changed })
+        let taken = saved;
+        Ok(Pending { ids, bytes, beyond, unknown, acknowledged, top, low, saved, taken, changed, changes: 0 })
+    }
+}
+
+impl Slot {
+    /// How often what waits was changed here, for whoever asks whether a step has.
+    pub fn changes(&self) -> u64 {
+        self.pending.changes
+    }
+
+    /// Up to here the position is saved. It rises whenever somebody saves it.
+    pub fn saved_mark(&self) -> Option<ArchiveId> {
+        self.pending.saved
     }
 }

@@ -104,6 +104,28 @@ pub(crate) struct Reached {
     rests: bool,
 }
 
+/// When a router sees to what is to be saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Saves {
+    pub(crate) at: Instant,
+    /// It has changed it. Else another one has, and does it, if it lives.
+    own: bool,
+    /// The mark that was saved when that was said.
+    mark: Option<ArchiveId>,
+}
+
+impl Saves {
+    /// `changes`: this router's step has changed something.
+    fn learn(former: Option<Saves>, mark: Option<ArchiveId>, changes: bool) -> Saves {
+        match former {
+            _ if changes => Saves { at: Instant::now(), own: true, mark },
+            Some(former) if former.own || former.mark == mark => former,
+            // Whoever saves lives.
+            _ => Saves { at: Instant::now() + OTHERS_SAVE, own: false, mark },
+        }
+    }
+}
+
 /// What housekeeping looks at.
 pub(crate) struct State {
     pub(crate) used: Instant,
@@ -111,8 +133,8 @@ pub(crate) struct State {
     pub(crate) owes_since: Option<Timestamp>,
     /// Whether the position, or rows of the spool, are to be written to their store.
     pub(crate) has_changed: bool,
-    /// When this router sees to that: at once where its own step has changed it; else the router whose step it was does.
-    pub(crate) saves_at: Option<Instant>,
+    /// When this router sees to that.
+    pub(crate) saves: Option<Saves>,
     /// Since when this router knows that the lists do not hold.
     pub(crate) unsettled: Option<Instant>,
     /// How far sessions have come, as the record says: it may be further, and never falls.
@@ -139,7 +161,7 @@ impl State {
             used: Instant::now(),
             owes_since: None,
             has_changed: false,
-            saves_at: None,
+            saves: None,
             unsettled: None,
             reached: BySession::default(),
             renewed: None,
@@ -171,15 +193,19 @@ impl State {
         }
     }
 
-    /// After a step. `is_changer`: there was nothing to save before it.
-    pub(crate) fn learn(&mut self, loaded: &Loaded, limits: &Limits, is_changer: bool) {
+    /// What is to be saved is under way: from now on it is to be saved where something changes it, or when nobody else does.
+    pub(crate) fn begin_to_save(&mut self) -> Option<Saves> {
+        let saves = self.saves?;
+        self.saves = Some(Saves { at: Instant::now() + OTHERS_SAVE, own: false, ..saves });
+        Some(saves)
+    }
+
+    /// After a step. `changes`: it has changed something that is to be saved.
+    pub(crate) fn learn(&mut self, loaded: &Loaded, limits: &Limits, changes: bool) {
         let slot = &loaded.slot;
         (self.stamp, self.generation) = (loaded.stamp, loaded.generation);
-        self.saves_at = slot.has_changed().then(|| match self.saves_at {
-            _ if is_changer => Instant::now(),
-            Some(at) => at,
-            None => Instant::now() + OTHERS_SAVE,
-        });
+        let mark = slot.saved_mark();
+        self.saves = slot.has_changed().then(|| Saves::learn(self.saves, mark, changes));
         self.owes_since = slot.owes_since();
         self.has_changed = slot.has_changed();
         self.renewed = (!loaded.is_verified_anew).then(|| slot.renewed());

@@ -76,7 +76,7 @@ impl Sessions {
     fn changed(&self, is_due: impl Fn(Instant) -> bool) -> Vec<Arc<Cell>> {
         let mut changed = Vec::new();
         self.cells.each(|cell| {
-            let is_due = cell.state.lock().saves_at.is_some_and(&is_due);
+            let is_due = cell.state.lock().saves.is_some_and(|saves| is_due(saves.at));
             if is_due && !self.link.is_away(&cell.keys.record) {
                 changed.push(cell.clone());
             }
@@ -85,21 +85,21 @@ impl Sessions {
     }
 
     async fn save_one(&self, cell: &Cell) {
+        let _alone = cell.saving.lock().await;
+        let saves = cell.state.lock().begin_to_save();
         if let Err(error) = self.try_save(cell).await {
             tracing::debug!(%error, "a position is not saved yet");
+            cell.state.lock().saves = saves;
         }
     }
 
-    /// The position goes to its store, rows of the spool go; only then does the record say so. What is known for longer may be
-    /// an old position, which must not take the place of a newer one: Redis is asked, then.
+    /// The position goes to its store, rows of the spool go; only then does the record say so, and nodes forget what they could have told
+    /// of it. What is known here may be an old position, which must not take the place of a newer one: Redis is asked.
     async fn try_save(&self, cell: &Cell) -> Result<()> {
-        let _alone = cell.saving.lock().await;
-        let is_new = cell.view.lock().as_ref().is_some_and(|known| known.at.elapsed() < OFTEN);
-        let trust = if is_new { Trust::Known } else { Trust::Asked };
         let look = |slot: &mut starling_slot::Slot, _: &mut starling_slot::Context<'_>| {
             (slot.changed_position(), slot.collected())
         };
-        let (position, gone) = self.step(&cell.account, |_| trust, look).await?;
+        let (position, gone) = self.step(&cell.account, |_| Trust::Asked, look).await?;
         if let Some(position) = position {
             self.ports.positions.save(&cell.account, position.clone()).await?;
             self.ride(&cell.account, Due::Later, |riders| riders.save(position));

@@ -142,7 +142,7 @@ impl Sessions {
             && let Some(at) = unsure.iter().position(|(stamp, _)| loaded.stamps.contains(stamp))
         {
             let (_, done) = unsure.swap_remove(at);
-            self.keep(cell, inner, loaded, false);
+            self.keep(cell, inner, loaded, None);
             return Ok(Attempt::Done(done));
         }
         let riders = {
@@ -150,7 +150,7 @@ impl Sessions {
             let ride = does == Does::Change || loaded.is_verified_anew || riders.are_due();
             ride.then(|| riders.clone())
         };
-        let had_changed = loaded.slot.has_changed();
+        let before = (loaded.slot.has_changed(), loaded.slot.changes());
         let fits = riders.as_ref().is_none_or(|riders| riders.apply(&mut loaded.slot));
         let done = self.run(|context| act(&mut loaded.slot, context));
         // Where nobody has changed anything it is not looked for.
@@ -161,7 +161,7 @@ impl Sessions {
         let writes = !delta.is_empty() || loaded.is_verified_anew;
         if !writes && (loaded.is_fresh || (fits && trust(&done) == Trust::Known)) {
             riders.inspect(|riders| cell.riders.lock().done(riders));
-            self.keep(cell, inner, loaded, had_changed);
+            self.keep(cell, inner, loaded, Some(before));
             return Ok(Attempt::Done(done));
         }
         let live = self.link.live(&cell.keys.record).await?;
@@ -197,7 +197,7 @@ impl Sessions {
                 }
                 (loaded.at, loaded.is_calm) = (asked, true);
                 riders.inspect(|riders| cell.riders.lock().done(riders));
-                self.keep(cell, inner, loaded, had_changed);
+                self.keep(cell, inner, loaded, Some(before));
                 Ok(Attempt::Done(done))
             }
             Ok(Answer::Other(record)) => {
@@ -231,13 +231,15 @@ impl Sessions {
         act(&mut Context { now, clock, limits, is_failing: false, random: &mut random })
     }
 
-    /// The slot is as the record says; whoever asks next begins with it. `had_changed`: there was something to save before.
-    fn keep(&self, cell: &Cell, inner: &mut Inner, mut loaded: Loaded, had_changed: bool) {
+    /// The slot is as the record says; whoever asks next begins with it. `before` this router's step, if it is known: whether there was
+    /// something to save, and what the slot counted.
+    fn keep(&self, cell: &Cell, inner: &mut Inner, mut loaded: Loaded, before: Option<(bool, u64)>) {
         loaded.is_fresh = false;
         let (view, at, generation) = (loaded.slot.view(), loaded.at, loaded.generation);
         let calm = loaded.stamp.filter(|_| loaded.is_calm && !loaded.is_verified_anew);
         *cell.view.lock() = Some(Known { view, at, generation, calm });
-        cell.state.lock().learn(&loaded, &self.limits, !had_changed);
+        let changes = before.is_none_or(|(had, count)| !had || loaded.slot.changes() != count);
+        cell.state.lock().learn(&loaded, &self.limits, changes);
         self.cells.keep(cell, inner, loaded);
     }
 

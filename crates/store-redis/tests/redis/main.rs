@@ -9,6 +9,7 @@ mod costs;
 mod counts;
 mod histories;
 mod origins;
+mod positions;
 mod proxy;
 mod routers;
 mod secrets;

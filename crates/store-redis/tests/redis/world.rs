@@ -7,6 +7,7 @@ use std::time::Duration;
 use starling_ports::archive::Archive;
 use starling_ports::clock::SystemClock;
 use starling_ports::ids::NodeId;
+use starling_ports::position::Positions;
 use starling_store_embedded::Store;
 use starling_store_redis::{Config, Ports, Sessions};
 use tokio_util::sync::CancellationToken;
@@ -80,14 +81,24 @@ impl Routers {
         config: Config,
         archive: Arc<dyn Archive>,
     ) -> (Arc<Sessions>, CancellationToken) {
+        self.router_with_positions(config, archive, self.store.clone()).await
+    }
+
+    /// The same with other positions, too.
+    pub(crate) async fn router_with_positions(
+        &self,
+        config: Config,
+        archive: Arc<dyn Archive>,
+        positions: Arc<dyn Positions>,
+    ) -> (Arc<Sessions>, CancellationToken) {
         let stop = self.stop.child_token();
         let store = self.store.clone();
         let ports = Ports {
             accounts: store.clone(),
             blocklists: store.clone(),
-            preferences: store.clone(),
+            preferences: store,
             archive,
-            positions: store,
+            positions,
             clock: Arc::new(SystemClock),
         };
         (Sessions::connect(config, ports, TaskTracker::new(), stop.clone()).await.unwrap(), stop)

@@ -55,7 +55,19 @@ impl Pending {
         let changed = low != position.low;
         let unknown = usize::from(more);
         let saved = position.low;
-        Pending { ids, bytes, beyond, unknown, acknowledged, top, low, saved, taken: saved, changed, changes: 0 }
+        Pending {
+            ids,
+            bytes,
+            beyond,
+            unknown,
+            acknowledged,
+            top,
+            low,
+            saved,
+            taken: saved,
+            changed,
+            changes: 0,
+        }
     }
 
     fn change(&mut self) {
@@ -146,8 +158,9 @@ impl Pending {
         let waits = |(id, _): &Waiting| Some(*id) > low && !self.acknowledged.contains_key(id);
         let fresh: Vec<_> = waiting.into_iter().filter(waits).collect();
         self.ids.extend(fresh);
-        let done = &self.acknowledged;
-        self.ids.retain(|id, _| !done.contains_key(id) && end.is_none_or(|end| *id <= end));
+        // A record that came back older takes for waiting what was done since; nodes have forgotten that it was, since it is saved.
+        let done = |id: &ArchiveId| Some(*id) <= low || self.acknowledged.contains_key(id);
+        self.ids.retain(|id, _| !done(id) && end.is_none_or(|end| *id <= end));
         (self.beyond, self.unknown) = (end, usize::from(more));
         self.top = self.top.max(last);
         self.bytes = self.ids.values().map(|bytes| *bytes as usize).sum();

@@ -51,6 +51,22 @@ fn rule_8_a_retry_of_what_only_the_archive_remembers_is_answered() {
     assert!(matches!(next, Outcome::Done { id: Some(id), .. } if id > row.id), "{next:?}");
 }
 
+/// What was acknowledged and saved since the record was as it is now: nodes need not say it again, and do not.
+#[test]
+fn rule_8_what_was_saved_as_done_does_not_wait_again() {
+    let mut world = world();
+    for number in 1..=3 {
+        world.commit(message(number, &[]));
+    }
+    let ids: Vec<ArchiveId> = world.stored.iter().map(|(_, row)| row.id).collect();
+    let waits = |world: &World| ids.iter().map(|id| world.slot.pending.contains(*id)).collect::<Vec<_>>();
+    assert_eq!(waits(&world), [true, true, true]);
+    let position = Position { low: Some(ids[1]), acknowledged: Vec::new() };
+    let facts = Facts { last: Some(ids[2]), position, waiting: vec![(ids[2], 5)], ..Facts::default() };
+    come_back(&mut world, facts);
+    assert_eq!(waits(&world), [false, false, true]);
+}
+
 #[test]
 fn rule_8_a_row_of_a_lost_commit_is_handed_to_nobody() {
     let mut world = world();

@@ -1,13 +1,15 @@
 //! Origin-ids of a record that others have written meanwhile: they are many, are not read again, and hold all the same (rule 4).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use starling_jid::BareJid;
 use starling_ports::accounts::{Accounts, Credentials};
 use starling_ports::archive::Born;
 use starling_ports::ids::{ArchiveId, Life, LogNumber, Timestamp};
-use starling_ports::sessions::{CommitReply, Origin, Outcome, Planned, Sessions};
+use starling_ports::sessions::{CommitReply, Origin, Outcome, Planned, Sessions as _};
 use starling_ports::suite::fresh_user;
+use starling_store_redis::Sessions;
 
 use crate::talk::{commit, message, resumable};
 use crate::world::World;
@@ -21,16 +23,26 @@ fn with_origin(sender: u64, origin: u64) -> Planned {
     Planned { origin, ..message(1000 + u128::from(sender), 1, &[]) }
 }
 
-async fn first(router: &dyn Sessions, account: &BareJid, sender: u64, origin: u64) -> ArchiveId {
+async fn first(router: &Sessions, account: &BareJid, sender: u64, origin: u64) -> ArchiveId {
     let outcome = commit(router, account, with_origin(sender, origin)).await.unwrap();
     let Outcome::Done { id: Some(id), .. } = outcome else { panic!("{origin}: {outcome:?}") };
     id
 }
 
-async fn again(router: &dyn Sessions, account: &BareJid, sender: u64, origin: u64) -> ArchiveId {
+async fn again(router: &Sessions, account: &BareJid, sender: u64, origin: u64) -> ArchiveId {
     let outcome = commit(router, account, with_origin(sender, origin)).await.unwrap();
     let Outcome::Seen { id: Some(id), .. } = outcome else { panic!("{origin}: {outcome:?}") };
     id
+}
+
+/// The first router has committed that many; the second one has read the record then. What they became, by origin-id.
+async fn know_many(routers: &[Arc<Sessions>; 2], account: &BareJid) -> BTreeMap<u64, ArchiveId> {
+    let mut ids = BTreeMap::new();
+    for origin in 0..MANY {
+        ids.insert(origin, first(&routers[0], account, origin, origin).await);
+    }
+    routers[1].view(account).await.unwrap();
+    ids
 }
 
 fn whole_reads(world: &World) -> u64 {
@@ -95,11 +107,7 @@ async fn what_another_router_has_committed_is_known_without_reading_all_of_it() 
     let world = World::new();
     let account = fresh_user();
     let routers = [world.router().await, world.router().await];
-    let (mut ids, mut sender) = (BTreeMap::new(), 0);
-    for origin in 0..MANY {
-        ids.insert(origin, first(&*routers[0], &account, origin, origin).await);
-    }
-    routers[1].view(&account).await.unwrap();
+    let (mut ids, mut sender) = (know_many(&routers, &account).await, 0);
     let before = whole_reads(&world);
     for origin in MANY..2 * MANY {
         let router = &*routers[(origin % 2) as usize];
@@ -126,10 +134,7 @@ async fn what_was_overtaken_is_not_remembered() {
     let world = World::new();
     let account = fresh_user();
     let routers = [world.router().await, world.router().await];
-    for origin in 0..MANY {
-        first(&*routers[0], &account, origin, origin).await;
-    }
-    routers[1].view(&account).await.unwrap();
+    know_many(&routers, &account).await;
     for n in 0..MANY {
         // It comes at both routers at once; one is the first.
         let [one, other] = [0, 1].map(|at| with_origin(6000 + 2 * n + at, 1000 + n));
@@ -150,10 +155,7 @@ async fn what_another_router_has_committed_is_not_undone() {
     let world = World::new();
     let account = fresh_user();
     let routers = [world.router().await, world.router().await];
-    for origin in 0..MANY {
-        first(&*routers[0], &account, origin, origin).await;
-    }
-    routers[1].view(&account).await.unwrap();
+    know_many(&routers, &account).await;
     // Known by its origin-id alone: it came without a key, is for nobody to collect, and its row is stored.
     let mut planned = with_origin(1, MANY);
     planned.key = None;
@@ -161,8 +163,8 @@ async fn what_another_router_has_committed_is_not_undone() {
     let outcome = commit(&*routers[0], &account, planned).await.unwrap();
     let Outcome::Done { id: Some(id), .. } = outcome else { panic!("{outcome:?}") };
     routers[0].store_owed(&account).await.unwrap();
-    first(&*routers[0], &account, MANY + 1, MANY + 1).await; // what is stored is noted with it
-    first(&*routers[1], &account, MANY + 2, MANY + 2).await; // it has read the record without its origin-ids
+    first(&routers[0], &account, MANY + 1, MANY + 1).await; // what is stored is noted with it
+    first(&routers[1], &account, MANY + 2, MANY + 2).await; // it has read the record without its origin-ids
     let of_another_life = Born { life: Life(1), key: None };
     assert_eq!(routers[1].gone(&account, &[(id, of_another_life)]).await.unwrap(), []);
 }
@@ -178,12 +180,9 @@ async fn what_a_removed_account_had_is_new_to_the_next() {
     for router in &routers {
         router.refresh(&account).await.unwrap();
     }
-    for origin in 0..MANY {
-        first(&*routers[0], &account, origin, origin).await;
-    }
-    routers[1].view(&account).await.unwrap();
-    first(&*routers[0], &account, MANY, MANY).await;
-    first(&*routers[1], &account, MANY + 1, MANY + 1).await;
+    know_many(&routers, &account).await;
+    first(&routers[0], &account, MANY, MANY).await;
+    first(&routers[1], &account, MANY + 1, MANY + 1).await;
     world.store.remove(&account).await.unwrap();
     routers[0].refresh(&account).await.unwrap();
     create().await;
@@ -194,6 +193,6 @@ async fn what_a_removed_account_had_is_new_to_the_next() {
     let committed = routers[0].commit(&account, version, planned, None).await.unwrap();
     assert!(matches!(committed, CommitReply::Done(outcomes) if outcomes.len() as u64 == MANY));
     for origin in (0..MANY + 2).rev() {
-        first(&*routers[(origin % 2) as usize], &account, 7000 + origin, origin).await;
+        first(&routers[(origin % 2) as usize], &account, 7000 + origin, origin).await;
     }
 }

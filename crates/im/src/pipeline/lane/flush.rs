@@ -21,6 +21,7 @@ use crate::rules;
 /// How many receiving accounts are written to at once: the order of what one session sends holds for each of them (RFC 6120 §10.1), so
 /// that nobody need wait for the store of another's.
 const ACCOUNTS_AT_ONCE: usize = 16;
+
 impl Lane<'_> {
     pub(super) async fn flush(&mut self) -> Result<()> {
         self.flush_groups().await?;
@@ -32,9 +33,8 @@ impl Lane<'_> {
         if groups.is_empty() {
             return Ok(());
         }
-        let is_own = |account: &BareJid| *account == self.account;
         let routing = self.route_groups(&groups);
-        let routed = if self.leaves_nothing && !groups.iter().all(|(account, _)| is_own(account)) {
+        let routed = if self.leaves_nothing && groups.iter().any(|(account, _)| *account != self.account) {
             // In one go with the commits, so that nobody waits for it behind them. If it is not heard now it is asked for then.
             let own = self.pipeline.cx.stores.sessions.known_view(&self.account, self.came.elapsed());
             Box::pin(async { tokio::join!(routing, own).0 }).await?

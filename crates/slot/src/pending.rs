@@ -108,8 +108,17 @@ impl Pending {
     }
 
     pub(crate) fn contains(&self, id: ArchiveId) -> bool {
-        self.ids.contains_key(&id)
-            || (self.beyond.is_some_and(|beyond| id > beyond) && !self.acknowledged.contains_key(&id))
+        self.ids.contains_key(&id) || self.waits_unnamed(id)
+    }
+
+    /// Whether it waits only because it is not known to be done.
+    pub(crate) fn waits_unnamed(&self, id: ArchiveId) -> bool {
+        self.beyond.is_some_and(|beyond| id > beyond) && !self.acknowledged.contains_key(&id)
+    }
+
+    /// Above it others may wait than those that are known by name.
+    pub(crate) fn unnamed_after(&self) -> Option<ArchiveId> {
+        self.beyond
     }
 
     /// `false` if it did not wait any more.
@@ -132,10 +141,16 @@ impl Pending {
         self.beyond.filter(|_| self.ids.is_empty())
     }
 
-    /// What lies in the store above `wants_refill`.
-    pub(crate) fn refill(&mut self, waiting: Vec<Waiting>, more: bool) {
-        self.beyond = if more { waiting.last().map(|(id, _)| *id) } else { None };
-        self.unknown = usize::from(more);
+    /// What lies in the store above `wants_refill`: of all that was given out up to `last`, or, where there is `more`, up to the last of
+    /// these. What came later may not have been stored when they were read.
+    pub(crate) fn refill(&mut self, mut waiting: Vec<Waiting>, more: bool, last: u64) {
+        let all = ArchiveId { number: last, random: u64::MAX };
+        let named = waiting.last().map(|(id, _)| *id).filter(|_| more);
+        let end = named.map_or(all, |named| named.min(all));
+        waiting.retain(|(id, _)| *id <= end);
+        let is_all = named.is_none() && self.top.is_none_or(|top| top <= end);
+        self.beyond = (!is_all).then_some(end);
+        self.unknown = usize::from(self.beyond.is_some());
         let fresh = waiting.into_iter().filter(|(id, _)| !self.acknowledged.contains_key(id));
         self.ids.extend(fresh);
         self.bytes = self.ids.values().map(|bytes| *bytes as usize).sum();

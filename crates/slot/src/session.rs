@@ -355,8 +355,8 @@ impl Slot {
         self.pending.wants_refill()
     }
 
-    /// What was read from there.
-    pub fn refill(&mut self, waiting: Vec<crate::Waiting>, more: bool) {
-        self.pending.refill(waiting, more);
+    /// What was read from there when all of `last` was stored, and whether there is more.
+    pub fn refill(&mut self, waiting: Vec<crate::Waiting>, more: bool, last: u64) {
+        self.pending.refill(waiting, more, last);
     }
 }

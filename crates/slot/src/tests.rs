@@ -169,8 +169,10 @@ impl World {
                 Need::Ready(pulled) => return (pulled.entries, pulled.more),
                 Need::Page(from) => from,
             };
-            let rest: Vec<_> = self.stored.iter().filter(|(_, row)| row.id.number > from).cloned().collect();
-            let (rows, last) = (rest.iter().take(4).cloned().collect(), self.slot.last());
+            let last = self.slot.last();
+            let asked = |(_, row): &&(Table, Row)| row.id.number > from && row.id.number <= last;
+            let rest: Vec<_> = self.stored.iter().filter(asked).cloned().collect();
+            let rows = rest.iter().take(4).cloned().collect();
             let scan = Scan { rows, complete: rest.len() <= 4, last };
             if let Some(pulled) = self.step(|slot, context| slot.absorb(context, id, epoch, scan, limit)) {
                 return (pulled.entries, pulled.more);

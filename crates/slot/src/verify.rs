@@ -57,7 +57,28 @@ impl Slot {
         for (id, born) in committed.iter().filter(|(id, _)| gone.contains(id)) {
             born.key.into_iter().for_each(|key| self.seen.note_undone(key, *id, now));
         }
+        self.give_late(committed);
         gone
+    }
+
+    /// Of these some may wait among those that are not known by name, and have been stored when sessions had read past them.
+    fn give_late(&mut self, stored: &[(ArchiveId, Born)]) {
+        let waits = |id: &ArchiveId| self.pending.waits_unnamed(*id) && !self.owed.contains_key(id);
+        let late: Vec<ArchiveId> = stored.iter().map(|(id, _)| *id).filter(waits).collect();
+        if late.is_empty() {
+            return;
+        }
+        let held = self.held();
+        let Some(first) = late.iter().filter(|id| !held.contains(id)).min() else { return };
+        let (after, last) = (first.number.saturating_sub(1), late.iter().map(|id| id.number).max());
+        self.last = self.last.max(last.unwrap_or_default());
+        for session in self.sessions.iter_mut().filter(|session| session.takes_bare()) {
+            session.backlog = Some(match session.backlog {
+                None => Backlog { after, before: self.last },
+                Some(known) if known.after <= after => known,
+                Some(known) => Backlog { after, before: known.before.max(known.after) },
+            });
+        }
     }
 
     /// Rows that were stored after this account was verified, of messages that have reached a client: they were committed (rule 8).
@@ -82,20 +103,23 @@ impl Slot {
         }
     }
 
-    /// Sessions that take messages read again from the first one that waits and lies in no log.
+    /// Sessions that take messages read again from the first one that waits and lies in no log. Of those that are not known by name
+    /// any may be such a one.
     pub(crate) fn give_what_lies_in_no_log(&mut self) {
-        let held: BTreeSet<_> = self
-            .sessions
-            .iter()
-            .flat_map(|session| session.queued())
-            .filter_map(|logged| logged.stanza.id())
-            .collect();
-        let first = |id: &&ArchiveId| !held.contains(id);
-        let Some(first) = self.pending.ids.keys().find(first).copied() else { return };
+        let held = self.held();
+        let mut named = self.pending.ids.keys();
+        let first = named.find(|id| !held.contains(*id)).copied().or(self.pending.unnamed_after());
+        let Some(first) = first else { return };
         let (first, last) = (first.number.saturating_sub(1), self.last);
         for session in self.sessions.iter_mut().filter(|session| session.takes_bare()) {
             let after = session.backlog.map_or(first, |backlog| backlog.after.min(first));
             session.backlog = Some(Backlog { after, before: last });
         }
+    }
+
+    /// What lies in a log.
+    fn held(&self) -> BTreeSet<ArchiveId> {
+        let logged = self.sessions.iter().flat_map(|session| session.queued());
+        logged.filter_map(|logged| logged.stanza.id()).collect()
     }
 }

@@ -205,14 +205,14 @@ impl Sessions for Store {
             let mut slot = slot.lock();
             let known = slot.acknowledge(session, epoch, upto);
             self.slots.enlist(&mut slot);
-            (known, slot.wants_refill())
+            (known, slot.wants_refill().map(|after| (after, slot.last())))
         };
-        if let Some(after) = refill {
+        if let Some((after, last)) = refill {
             self.store_owed_now(account).await?;
             let (waiting, more) = self.waiting_after(account, Some(after))?;
             let mut slot = slot.lock();
             if slot.wants_refill() == Some(after) {
-                slot.refill(waiting, more);
+                slot.refill(waiting, more, last);
                 self.slots.enlist(&mut slot);
             }
         }

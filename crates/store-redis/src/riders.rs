@@ -223,12 +223,12 @@ impl Sessions {
     /// Reads what waits beyond what was known of it, when all that is done.
     async fn refill(&self, cell: &Cell) -> Result<()> {
         let Some(after) = cell.state.lock().refill else { return Ok(()) };
-        let (owed, _) = self.owed(&cell.account).await?;
+        let (owed, last) = self.owed(&cell.account).await?;
         self.store_rows(&cell.account, owed).await?;
         let (waiting, more) = self.ports.waiting_after(&cell.account, Some(after)).await?;
         let refill = |slot: &mut Slot, _: &mut Context<'_>| {
             if slot.wants_refill() == Some(after) {
-                slot.refill(waiting.clone(), more);
+                slot.refill(waiting.clone(), more, last);
             }
         };
         self.step(&cell.account, |()| Trust::Asked, refill).await

@@ -191,8 +191,33 @@ fn more_than_is_known_at_once_waits_and_is_read_later() {
     }
     assert_eq!(world.slot.wants_refill(), Some(first[known - 1]));
     assert!(world.slot.pending.contains(first[known]));
-    world.slot.refill(first[known..].iter().map(|id| (*id, 10)).collect(), false);
+    world.slot.refill(first[known..].iter().map(|id| (*id, 10)).collect(), false, world.slot.last());
     assert_eq!(world.slot.view().waiting_bytes, 500);
     assert_eq!(world.waiting(), 50);
     assert_eq!(world.slot.wants_refill(), None);
+}
+
+#[test]
+fn what_is_committed_while_what_waits_is_read_again_waits_too() {
+    let mut world = world();
+    let known = crate::pending::KNOWN;
+    let desk = world.online("desk");
+    for number in 1..=(known as u64 + 1) {
+        world.commit(message(number, &[desk]));
+    }
+    let first: Vec<_> = world.stored.iter().map(|(_, row)| row.id).collect();
+    for id in &first[..known] {
+        assert!(world.slot.pending.acknowledge(*id));
+    }
+    let (read, last) = (vec![(first[known], 10)], world.slot.last());
+    let Outcome::Done { id: Some(late), .. } = world.commit(message(known as u64 + 2, &[desk])) else {
+        panic!("it is new")
+    };
+    world.slot.refill(read, false, last);
+    assert!(world.slot.pending.contains(first[known]) && world.slot.pending.contains(late));
+    assert!(world.slot.pending.acknowledge(first[known]));
+    let wants = world.slot.wants_refill().unwrap();
+    assert!(first[known] <= wants && wants < late, "{wants:?} is where it goes on");
+    world.slot.refill(vec![(late, 10)], false, world.slot.last());
+    assert_eq!((world.waiting(), world.slot.wants_refill()), (1, None));
 }

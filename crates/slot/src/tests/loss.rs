@@ -150,23 +150,33 @@ fn register(world: &mut World, desk: SessionId, row: &Row, is_acknowledged: bool
     };
     let (acknowledged, entries) =
         if is_acknowledged { (vec![row.id], Vec::new()) } else { (Vec::new(), vec![outgoing]) };
+    let rows = BTreeMap::from([(row.id, (Table::Archive, row.clone()))]);
+    register_with(world, desk, acknowledged, entries, &rows);
+}
+
+fn register_with(
+    world: &mut World,
+    desk: SessionId,
+    acknowledged: Vec<ArchiveId>,
+    entries: Vec<Outgoing>,
+    rows: &crate::Rows,
+) {
     let said = Registration {
         session: desk,
         jid: FullJid::new("bob@example.org/desk").unwrap(),
         node: NodeId::default(),
-        epoch: world.epoch(desk),
+        epoch: world.slot.session(desk).map_or(Epoch(1), |session| session.epoch),
         life: Life(1),
         token: 1,
         portrait: Portrait { available: Some(available(0)), ..Portrait::default() },
         resume: Some(Duration::from_secs(300)),
         base: SmBase::default(),
         handled: Handled(0),
-        acknowledged: LogNumber(u64::from(is_acknowledged)),
+        acknowledged: LogNumber(acknowledged.len() as u64),
         entries,
         done: Position { low: None, acknowledged },
     };
-    let rows = BTreeMap::from([(row.id, (Table::Archive, row.clone()))]);
-    let registered = world.step(|slot, context| slot.register(context, &said, &rows));
+    let registered = world.step(|slot, context| slot.register(context, &said, rows));
     assert!(matches!(registered, Registered::Again { .. }), "{registered:?}");
 }
 
@@ -213,4 +223,48 @@ fn rule_8_what_its_router_undoes_is_no_answer() {
     come_back(&mut world, Facts::default());
     assert_eq!(undo(&mut world, &row), [row.id]);
     assert_eq!(world.slot.answered(ALICE), [], "it is to be answered anew");
+}
+
+/// Three rows are stored, of which the verification has read one: the client has that one.
+fn with_more_than_was_read(world: &mut World, desk: SessionId) {
+    let rows = [stored(1, 1), stored(2, 1), stored(3, 1)];
+    world.stored = rows.iter().map(|row| (Table::Archive, row.clone())).collect();
+    let (waiting, last) = (vec![(rows[0].id, 5)], Some(rows[2].id));
+    world.slot.sessions.clear(); // nothing is left of the record
+    come_back(world, Facts { last, waiting, more: true, ..Facts::default() });
+    register_with(world, desk, vec![rows[0].id], Vec::new(), &BTreeMap::new());
+}
+
+#[test]
+fn rule_8_what_waits_beyond_what_was_read_goes_to_a_session_that_is_registered_again() {
+    let mut world = world();
+    let desk = world.resumable("desk");
+    with_more_than_was_read(&mut world, desk);
+    let (entries, more) = world.pull(desk, 1, 10);
+    assert_eq!((bodies(&entries), more), (vec!["2".to_owned(), "3".to_owned()], false));
+    world.acknowledge(desk, 3);
+    assert!(world.stored.iter().all(|(_, row)| !world.slot.pending.contains(row.id)));
+}
+
+/// What is not known by name is not undone: it may have been handed out. So it is handed out however late it is stored.
+#[test]
+fn rule_8_what_is_stored_behind_a_session_that_has_read_all_goes_to_it() {
+    for number in [2, 9] {
+        let mut world = world();
+        let desk = world.resumable("desk");
+        let (late, before) = (stored(number, 1), stored(3, 1));
+        with_more_than_was_read(&mut world, desk);
+        world.stored = vec![(Table::Archive, before.clone())];
+        assert_eq!(bodies(&world.pull(desk, 1, 10).0), ["3"]);
+        world.acknowledge(desk, 2);
+        world.stored.push((Table::Archive, late.clone()));
+        world.stored.sort_by_key(|(_, row)| row.id);
+        assert_eq!(undo(&mut world, &late), []);
+        assert_eq!(bodies(&world.pull(desk, 2, 10).0), [number.to_string()]);
+        assert_eq!(undo(&mut world, &before), [], "it is acknowledged");
+        assert_eq!(undo(&mut world, &late), [], "and this lies in a log");
+        assert!(world.slot.session(desk).unwrap().backlog.is_none(), "so nothing is read again");
+        let next = world.commit(message(20, &[desk]));
+        assert_eq!(handed(&next), [4], "it goes on behind them");
+    }
 }

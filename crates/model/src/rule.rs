@@ -126,6 +126,7 @@ pub const RULES: [Rule; 26] = [
         &[
             "a_row_written_again_after_its_deletion_stays_deleted",
             "a_row_deleted_before_it_is_written_never_appears",
+            "what_a_router_with_a_wrong_clock_wrote_gives_way_to_what_comes_later",
         ],
         "",
     ),

@@ -29,7 +29,7 @@ const CERTAIN_FOR: Duration = Duration::from_millis(50);
 
 pub(crate) struct Link {
     dialler: Arc<Dialler>,
-    time: SharedTime,
+    time: Arc<SharedTime>,
     /// Where there is no cluster, all keys are here.
     one: Arc<Node>,
     cluster: Option<Cluster>,
@@ -46,7 +46,7 @@ impl Link {
             Found::One => None,
             Found::Cluster(seeds, drawn) => Some(Cluster::new(seeds, drawn, &dialler)),
         };
-        let (calls, time) = (AtomicU64::new(0), SharedTime::new(clock));
+        let (calls, time) = (AtomicU64::new(0), Arc::new(SharedTime::new(clock)));
         Ok(Link { dialler, time, one: Arc::new(Node::new(None)), cluster, files, calls })
     }
 
@@ -207,20 +207,27 @@ impl Link {
 
     /// Where it is a cluster, steps of accounts seldom tell it.
     pub(crate) async fn look_at_the_clock(&self) -> Result<(), Failure> {
-        if self.cluster.is_some() {
-            let live = self.live(keys::NODES).await?;
-            let mut connection = live.connection.clone();
-            let time = redis::cmd("TIME");
-            let (seconds, micros): (u64, u64) =
-                self.call(&live, "time", time.query_async(&mut connection)).await?;
-            self.told(&live, seconds.saturating_mul(1_000_000).saturating_add(micros));
-        }
+        if self.cluster.is_some() { self.ask_the_clock().await } else { Ok(()) }
+    }
+
+    pub(crate) async fn ask_the_clock(&self) -> Result<(), Failure> {
+        let live = self.live(keys::NODES).await?;
+        let mut connection = live.connection.clone();
+        let time = redis::cmd("TIME");
+        let (seconds, micros): (u64, u64) =
+            self.call(&live, "time", time.query_async(&mut connection)).await?;
+        self.told(&live, seconds.saturating_mul(1_000_000).saturating_add(micros));
         Ok(())
     }
 
     /// The time as all routers see it, and what ids are not below.
     pub(crate) fn now(&self) -> (Timestamp, Timestamp) {
-        self.time.now()
+        self.time.times()
+    }
+
+    /// The former, for whoever else is to go by it.
+    pub(crate) fn clock(&self) -> Arc<dyn Clock> {
+        self.time.clone()
     }
 
     /// A time by our clock, as all routers see it.

@@ -105,9 +105,18 @@ impl Sessions {
             stop,
             config,
         });
+        if let Err(failure) = sessions.link.ask_the_clock().await {
+            tracing::debug!(?failure, "redis has not told the time yet");
+        }
         sessions.tasks.spawn(sessions.clone().keep_house());
         sessions.tasks.spawn(sessions.clone().keep_in_touch());
         Ok(sessions)
+    }
+
+    /// The time that all routers share: Redis's, however far this machine's clock is from it, unless they disagree by more than a minute
+    /// from the start.
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.link.clock()
     }
 
     /// How many calls were made so far: commits and reads of accounts, indexes, leases.

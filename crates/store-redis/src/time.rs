@@ -65,7 +65,7 @@ impl SharedTime {
     }
 
     /// The time as all routers see it, and what ids are not below.
-    pub(crate) fn now(&self) -> (Timestamp, Timestamp) {
+    pub(crate) fn times(&self) -> (Timestamp, Timestamp) {
         let (wall, state) = (self.clock.now().0, *self.state.lock());
         let now = Timestamp(state.now(wall, Instant::now()));
         (now, if state.is_wild { Timestamp(0) } else { now })
@@ -74,13 +74,19 @@ impl SharedTime {
     /// A time by our clock, as all routers see it.
     pub(crate) fn shared(&self, ours: Timestamp) -> Timestamp {
         let ahead = i128::from(ours.0) - i128::from(self.clock.now().0);
-        Timestamp(u64::try_from(i128::from(self.now().0.0) + ahead).unwrap_or_default())
+        Timestamp(u64::try_from(i128::from(self.times().0.0) + ahead).unwrap_or_default())
     }
 
     /// Changes whenever the time was moved. `None`: whether others' leases are over is not to be judged by it.
     pub(crate) fn jumps(&self) -> Option<u64> {
         let state = self.state.lock();
         (state.origin != Origin::Own).then_some(state.jumps)
+    }
+}
+
+impl Clock for SharedTime {
+    fn now(&self) -> Timestamp {
+        self.times().0
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use starling_ports::clock::Clock;
+
 use crate::Config;
 use crate::archive::Buckets;
 use crate::client::Client;
@@ -29,9 +31,15 @@ impl Store {
         Ok(Arc::new(Store {
             client: Client::new(session, statements),
             buckets: Buckets::new(found.bucket),
-            stamps: Stamps::new(),
+            stamps: Stamps::default(),
             server,
         }))
+    }
+
+    /// What is written from now on is ordered by this clock; to be called once, before anything is written. Without it that is the
+    /// machine's: where several machines write, one whose clock is ahead would undo what others write after it (session-log rule 14).
+    pub fn keep_time(&self, clock: Arc<dyn Clock>) {
+        self.stamps.keep_time(clock);
     }
 
     /// Which server answers, with its version.

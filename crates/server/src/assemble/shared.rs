@@ -48,6 +48,7 @@ pub(super) async fn open(config: &Config, base: &Base, delivery: Arc<dyn Deliver
     };
     let sessions = wait_for(&base.health, "Redis is not reached", is_away, connect);
     let sessions = sessions.await.context("Redis")?;
+    cql.keep_time(sessions.clock());
     let nodes = sessions.clone();
     let stores = Stores {
         accounts: cql.clone(),

@@ -34,6 +34,7 @@ mod readers;
 mod replies;
 mod returns;
 mod rolling;
+mod stamps;
 mod storm;
 mod took;
 mod versions;

@@ -5,10 +5,12 @@
 #   scripts/lib/cassandra.sh stop            ends them and keeps their data; the next `start` goes on with it
 #   scripts/lib/cassandra.sh clean           ends them and deletes their data
 #   scripts/lib/cassandra.sh status          prints host:port if the first node runs, fails otherwise
+#   scripts/lib/cassandra.sh nodetool ARG…   Cassandra's tool for operators, at the first node: it must be started with CASSANDRA_JMX=1
 #
 # Everything lies in CASSANDRA_DIR (target/cassandra): port, and for node N its files and nN/pid. Whoever wants a server of
 # their own names another directory; the jars are shared. Node N listens on 127.0.0.N, all on one port.
 # CASSANDRA_YAML names a file with more settings, for TLS or passwords (then the user cassandra with that password is there).
+# CASSANDRA_JMX=1 opens the first node's port for nodetool, on loopback.
 # CASSANDRA_TIERS (1) is how far Java compiles: 1 starts quickly, 4 costs a minute of CPU and is cheaper in the long run.
 # `commitlog_sync: batch`: what was answered outlives a kill -9, which the default does not give.
 set -uo pipefail
@@ -97,9 +99,9 @@ YAML
 XML
 }
 
-# cassandra_launch JAVA NODE: leaves the process running, in a session of its own.
-cassandra_launch() {
-  local java=$1 home=$CASSANDRA_DIR/n$2 one flags=()
+# What Cassandra reaches into in Java 17, in `flags`.
+cassandra_opens() {
+  local one
   for one in java.base/jdk.internal.misc java.management.rmi/com.sun.jmx.remote.internal.rmi java.rmi/sun.rmi.registry \
     java.rmi/sun.rmi.server java.sql/java.sql java.base/java.lang.ref jdk.unsupported/sun.misc; do
     flags+=(--add-exports "$one=ALL-UNNAMED")
@@ -109,6 +111,16 @@ cassandra_launch() {
     java.base/{java.util.concurrent,java.util.concurrent.atomic,java.nio} jdk.management/com.sun.management.internal; do
     flags+=(--add-opens "$one=ALL-UNNAMED")
   done
+}
+
+# cassandra_launch JAVA NODE: leaves the process running, in a session of its own.
+cassandra_launch() {
+  local java=$1 home=$CASSANDRA_DIR/n$2 flags=()
+  cassandra_opens
+  if [ "$2" = 1 ] && [ -n "${CASSANDRA_JMX-}" ]; then
+    [ -s "$CASSANDRA_DIR/jmx" ] || cassandra_free_port 1 >"$CASSANDRA_DIR/jmx" || return
+    flags+=("-Dcassandra.jmx.local.port=$(cat "$CASSANDRA_DIR/jmx")")
+  fi
   setsid "$java" -Xms512m -Xmx1g -XX:+UseSerialGC -Xss256k -XX:-UsePerfData "-XX:TieredStopAtLevel=${CASSANDRA_TIERS:-1}" \
     "-XX:ErrorFile=$home/java.log" -XX:MaxDirectMemorySize=256m -Djdk.attach.allowAttachSelf=true -Dio.netty.tryReflectionSetAccessible=true \
     -Dcassandra-foreground=yes "-Dcassandra.config=file://$home/conf/cassandra.yaml" "-Dcassandra.storagedir=$home" \
@@ -149,6 +161,14 @@ cassandra_start() {
   echo "127.0.0.1:$port"
 }
 
+cassandra_nodetool() {
+  local java port flags=()
+  java=$(cassandra_java) && read -r port <"$CASSANDRA_DIR/jmx" || return
+  cassandra_opens
+  "$java" -Xmx128m -XX:+UseSerialGC "-Duser.home=$CASSANDRA_DIR" "${flags[@]}" -cp "$CASSANDRA_JARS/*" org.apache.cassandra.tools.NodeTool \
+    -h 127.0.0.1 -p "$port" "$@"
+}
+
 cassandra_stop() {
   local home pid pids=() end=$((SECONDS + 60))
   for home in "$CASSANDRA_DIR"/n*; do
@@ -176,8 +196,9 @@ if [ "${BASH_SOURCE[0]}" = "$0" ]; then
     stop) cassandra_stop ;;
     clean) cassandra_stop && rm -rf "$CASSANDRA_DIR" ;;
     status) cassandra_status ;;
+    nodetool) cassandra_nodetool "${@:2}" ;;
     *)
-      echo "usage: scripts/lib/cassandra.sh start [NODES] | stop | clean | status" >&2
+      echo "usage: scripts/lib/cassandra.sh start [NODES] | stop | clean | status | nodetool ARG…" >&2
       exit 64
       ;;
   esac

@@ -214,6 +214,11 @@ impl Cluster {
         self.start_again(part).await
     }
 
+    /// That of the cluster, on the CQL server.
+    pub fn keyspace(&self) -> &str {
+        &self.tables.1
+    }
+
     /// Makes the tables what another program wants them to be, while all run.
     pub fn migrate(&self, binary: &Path) -> Result<()> {
         migrate(binary, &self.directory.path().join(MIGRATE))

@@ -23,6 +23,9 @@ pub fn cql_server() -> String {
     String::from_utf8(status.stdout).unwrap().trim().to_owned()
 }
 
+/// What snapshots are called.
+const SNAPSHOT: &str = "backup";
+
 /// A Cassandra of a test's own, which may stop and kill it; one node, or several. Needs `scripts/lib/cassandra.sh`, and a gigabyte for
 /// each node.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Cassandra {
     directory: PathBuf,
     _own: Option<tempfile::TempDir>,
     nodes: usize,
+    /// It hears `nodetool`.
+    has_tool: bool,
     address: String,
 }
 
@@ -46,18 +51,32 @@ impl Cassandra {
     /// Starts so many, and waits until all of them answer.
     pub async fn start_nodes(nodes: usize) -> Result<Cassandra> {
         let own = tempfile::tempdir()?;
-        Cassandra::begin(own.path().to_owned(), Some(own), nodes).await
+        let directory = own.path().to_owned();
+        let cassandra =
+            Cassandra { directory, _own: Some(own), nodes, has_tool: false, address: String::new() };
+        cassandra.begin().await
+    }
+
+    /// Starts one node that `nodetool` reaches.
+    pub async fn start_with_nodetool() -> Result<Cassandra> {
+        let own = tempfile::tempdir()?;
+        let directory = own.path().to_owned();
+        let cassandra =
+            Cassandra { directory, _own: Some(own), nodes: 1, has_tool: true, address: String::new() };
+        cassandra.begin().await
     }
 
     /// Starts one node that keeps everything in a directory which outlives it.
     pub async fn start_in(directory: &Path) -> Result<Cassandra> {
-        Cassandra::begin(directory.to_owned(), None, 1).await
+        let directory = directory.to_owned();
+        let cassandra =
+            Cassandra { directory, _own: None, nodes: 1, has_tool: false, address: String::new() };
+        cassandra.begin().await
     }
 
-    async fn begin(directory: PathBuf, own: Option<tempfile::TempDir>, nodes: usize) -> Result<Cassandra> {
-        let mut cassandra = Cassandra { directory, _own: own, nodes, address: String::new() };
-        cassandra.address = cassandra.run("start").await?;
-        Ok(cassandra)
+    async fn begin(mut self) -> Result<Cassandra> {
+        self.address = self.run(&["start"]).await?;
+        Ok(self)
     }
 
     /// `host:port` of the first node, for clients; the same in all its lives.
@@ -99,7 +118,7 @@ impl Cassandra {
 
     /// SIGTERM, and waits until it is gone. Its data stays.
     pub async fn stop(&self) -> Result<()> {
-        self.run("stop").await.map(drop)
+        self.run(&["stop"]).await.map(drop)
     }
 
     /// What it has kept: to be asked while it is stopped.
@@ -116,9 +135,49 @@ impl Cassandra {
         self.start_again().await
     }
 
+    /// What `nodetool snapshot` says that a keyspace has at this moment: for each table a directory of that name.
+    pub async fn snapshot(&self, keyspace: &str) -> Result<tempfile::TempDir> {
+        self.run(&["nodetool", "flush", keyspace]).await?;
+        self.run(&["nodetool", "snapshot", "-t", SNAPSHOT, keyspace]).await?;
+        let copy = tempfile::tempdir()?;
+        for (table, directory) in self.tables(keyspace)? {
+            copy_all(&directory.join("snapshots").join(SNAPSHOT), &copy.path().join(table))?;
+        }
+        Ok(copy)
+    }
+
+    /// Puts a snapshot in the place of what the tables of a keyspace have. To be done while it is stopped.
+    pub fn put_back(&self, keyspace: &str, copy: &tempfile::TempDir) -> Result<()> {
+        for (table, directory) in self.tables(keyspace)? {
+            std::fs::remove_dir_all(&directory)?;
+            copy_all(&copy.path().join(&table), &directory).with_context(|| format!("no {table} in it"))?;
+        }
+        Ok(std::fs::remove_dir_all(self.directory.join("n1/commitlog"))?)
+    }
+
+    /// Another machine takes its place, which has nothing. To be done while it is stopped.
+    pub fn lose_all(&self) -> Result<()> {
+        for what in ["data", "commitlog", "hints", "saved_caches"] {
+            std::fs::remove_dir_all(self.directory.join("n1").join(what))?;
+        }
+        Ok(())
+    }
+
+    /// Each table of a keyspace and its directory, which is called by it and its id.
+    fn tables(&self, keyspace: &str) -> Result<Vec<(String, PathBuf)>> {
+        let home = self.directory.join("n1/data").join(keyspace);
+        let named = |entry: std::io::Result<std::fs::DirEntry>| {
+            let directory = entry?.path();
+            let name = directory.file_name().and_then(|name| name.to_str()).context("no name")?;
+            let (table, _) = name.rsplit_once('-').context("no id")?;
+            Ok((table.to_owned(), directory))
+        };
+        std::fs::read_dir(home)?.map(named).collect()
+    }
+
     /// The same directory and port again; waits until it answers.
     pub async fn start_again(&self) -> Result<()> {
-        let address = self.run("start").await?;
+        let address = self.run(&["start"]).await?;
         ensure!(address == self.address, "it came back at {address}");
         Ok(())
     }
@@ -128,16 +187,17 @@ impl Cassandra {
         pid.trim().parse().context("its pid")
     }
 
-    fn command(&self, what: &str) -> Command {
+    fn command(&self, what: &[&str]) -> Command {
         let mut command = Command::new(script());
-        command.arg(what).env("CASSANDRA_DIR", &self.directory).env_remove("CASSANDRA_YAML");
-        if what == "start" {
+        command.args(what).env("CASSANDRA_DIR", &self.directory).env_remove("CASSANDRA_YAML");
+        command.env("CASSANDRA_JMX", if self.has_tool { "1" } else { "" });
+        if what == ["start"] {
             command.arg(self.nodes.to_string());
         }
         command
     }
 
-    async fn run(&self, what: &str) -> Result<String> {
+    async fn run(&self, what: &[&str]) -> Result<String> {
         let mut command = self.command(what);
         let done = tokio::task::spawn_blocking(move || command.output()).await??;
         ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -147,6 +207,6 @@ impl Cassandra {
 
 impl Drop for Cassandra {
     fn drop(&mut self) {
-        let _ = self.command("clean").output();
+        let _ = self.command(&["clean"]).output();
     }
 }

@@ -90,32 +90,25 @@ async fn write(cluster: &Cluster, numbers: std::ops::RangeInclusive<u32>) {
     alice.write("</stream:stream>").await.unwrap();
 }
 
-/// docs/how-to/backup.md, with one node: the CQL store goes back to a copy, Redis begins empty.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_is_restored_from_its_cassandra_and_an_empty_redis() {
-    let cassandra = Cassandra::start().await.unwrap();
+/// A cluster on that Cassandra, in which 50 messages wait for Bob.
+async fn with_what_waits(cassandra: &Cassandra) -> Cluster {
     let options = ClusterOptions {
         managers: 1,
         routers: 1,
         cql: cassandra.address().to_owned(),
         ..ClusterOptions::default()
     };
-    let mut cluster = Cluster::start(&binary(), &options).await.unwrap();
+    let cluster = Cluster::start(&binary(), &options).await.unwrap();
     for name in ["alice", "bob"] {
         let add = json!({"op": "user-add", "jid": format!("{name}@localhost"), "password": "secret"});
         cluster.control(add).await.unwrap();
     }
     write(&cluster, 1..=50).await;
-    cassandra.stop().await.unwrap();
-    let backup = cassandra.copy().unwrap();
-    cassandra.start_again().await.unwrap();
-    write(&cluster, 51..=60).await;
+    cluster
+}
 
-    for part in PARTS {
-        cluster.kill(part).await.unwrap();
-    }
-    cassandra.kill().await.unwrap();
-    cassandra.start_from(&backup).await.unwrap();
+/// Its CQL store is as it was when 50 messages waited; Redis begins empty.
+async fn goes_on_from_there(mut cluster: Cluster) {
     cluster.redis().kill().await.unwrap();
     cluster.redis().start_from(None).await.unwrap();
     for part in PARTS {
@@ -133,4 +126,45 @@ async fn a_cluster_is_restored_from_its_cassandra_and_an_empty_redis() {
     }
     let expected: Vec<_> = (1..=50).chain(61..=70).map(|number: u32| number.to_string()).collect();
     assert_eq!(bodies, expected, "what was there when it was copied, and what has come since it is back");
+}
+
+/// docs/how-to/backup.md, with one node: the CQL store goes back to a copy, Redis begins empty.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_restored_from_its_cassandra_and_an_empty_redis() {
+    let cassandra = Cassandra::start().await.unwrap();
+    let mut cluster = with_what_waits(&cassandra).await;
+    cassandra.stop().await.unwrap();
+    let backup = cassandra.copy().unwrap();
+    cassandra.start_again().await.unwrap();
+    write(&cluster, 51..=60).await;
+    for part in PARTS {
+        cluster.kill(part).await.unwrap();
+    }
+    cassandra.kill().await.unwrap();
+    cassandra.start_from(&backup).await.unwrap();
+    goes_on_from_there(cluster).await;
+}
+
+/// The same of `nodetool snapshot`, taken while all run: on the server that has the tables, then on one that has nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_restored_from_a_snapshot_and_an_empty_redis() {
+    for has_tables in [true, false] {
+        let cassandra = Cassandra::start_with_nodetool().await.unwrap();
+        let mut cluster = with_what_waits(&cassandra).await;
+        let snapshot = cassandra.snapshot(cluster.keyspace()).await.unwrap();
+        write(&cluster, 51..=60).await;
+        for part in PARTS {
+            cluster.kill(part).await.unwrap();
+        }
+        cassandra.stop().await.unwrap();
+        if !has_tables {
+            cassandra.lose_all().unwrap();
+            cassandra.start_again().await.unwrap();
+            cluster.migrate(&binary()).unwrap();
+            cassandra.stop().await.unwrap();
+        }
+        cassandra.put_back(cluster.keyspace(), &snapshot).unwrap();
+        cassandra.start_again().await.unwrap();
+        goes_on_from_there(cluster).await;
+    }
 }

@@ -29,26 +29,43 @@ impl Lane<'_> {
     }
 
     pub(super) async fn flush_groups(&mut self) -> Result<()> {
-        let groups = std::mem::take(&mut self.groups);
-        if groups.is_empty() {
-            return Ok(());
+        let mut groups = std::mem::take(&mut self.groups);
+        match groups.pop() {
+            None => Ok(()),
+            Some(last) if groups.is_empty() => self.flush_one(last).await,
+            // In a box: a future is moved with all that it may ever hold, and most batches are for one account.
+            Some(last) => {
+                groups.push(last);
+                Box::pin(self.flush_several(groups)).await
+            }
         }
-        let routing = self.route_groups(&groups);
-        let routed = if self.leaves_nothing && groups.iter().any(|(account, _)| *account != self.account) {
-            // In one go with the commits, so that nobody waits for it behind them. If it is not heard now it is asked for then.
-            let own = self.pipeline.cx.stores.sessions.known_view(&self.account, self.came.elapsed());
-            Box::pin(async { tokio::join!(routing, own).0 }).await?
-        } else {
-            routing.await?
-        };
+    }
+
+    async fn flush_one(&mut self, (account, items): (BareJid, Vec<Item>)) -> Result<()> {
+        let routing = self.route_received(&account, &items);
+        let routed = self.beside_own_view(account != self.account, routing).await?;
+        for (item, routed) in items.into_iter().zip(routed) {
+            self.note(&account, item, routed);
+        }
+        Ok(())
+    }
+
+    /// Each account in its order, one beside the other (rule 1: one commit of this lane at an account).
+    async fn flush_several(&mut self, groups: Vec<(BareJid, Vec<Item>)>) -> Result<()> {
+        let mut routed = Vec::with_capacity(groups.len());
+        for at_once in groups.chunks(ACCOUNTS_AT_ONCE) {
+            let routing = at_once.iter().map(|(account, items)| self.route_received(account, items));
+            let is_elsewhere = at_once.iter().any(|(account, _)| *account != self.account);
+            // All of them are done then, also where one has failed: nothing of it goes on while it is repeated.
+            let done = self.beside_own_view(is_elsewhere, join_all(routing)).await;
+            routed.extend(done.into_iter().collect::<Result<Vec<_>>>()?);
+        }
         let (accounts, items): (Vec<_>, Vec<_>) = groups.into_iter().unzip();
         let of_account = |(at, (items, routed)): (usize, (Vec<Item>, Vec<Routed>))| {
             items.into_iter().zip(routed).map(move |(item, routed)| (at, item, routed))
         };
         let mut done: Vec<_> = items.into_iter().zip(routed).enumerate().flat_map(of_account).collect();
-        if accounts.len() > 1 {
-            done.sort_by_key(|(_, item, _)| item.key.map(|key| key.number)); // the sender's copies are in its order
-        }
+        done.sort_by_key(|(_, item, _)| item.key.map(|key| key.number)); // the sender's copies are in its order
         for (at, item, routed) in done {
             if let Some(account) = accounts.get(at) {
                 self.note(account, item, routed);
@@ -57,24 +74,23 @@ impl Lane<'_> {
         Ok(())
     }
 
-    /// Each in its order, one account beside the other (rule 1: one commit of this lane at an account).
-    async fn route_groups(&self, groups: &[(BareJid, Vec<Item>)]) -> Result<Vec<Vec<Routed>>> {
+    /// What is committed at other accounts leaves nothing at the sender's own, most likely. Whether it does is asked for in one go with the
+    /// commits, so that nobody waits for it behind them; if it is not heard now it is asked for then.
+    async fn beside_own_view<T>(&self, is_elsewhere: bool, routing: impl Future<Output = T>) -> T {
+        if !self.leaves_nothing || !is_elsewhere {
+            return routing.await;
+        }
+        let own = self.pipeline.cx.stores.sessions.known_view(&self.account, self.came.elapsed());
+        Box::pin(async { tokio::join!(routing, own).0 }).await
+    }
+
+    async fn route_received(&self, account: &BareJid, items: &[Item]) -> Result<Vec<Routed>> {
         let case = self.case(Side::Receiver);
         let decide = |view: &View, item: &Item, roster: Option<&Roster>| {
             let in_roster = roster.is_none_or(|roster| is_listed(roster, &self.account));
             self.pipeline.decide(&Case { in_roster, ..case }, view, item)
         };
-        if let [(account, items)] = groups {
-            return Ok(vec![self.route(account, items, None, &decide).await?]);
-        }
-        let mut routed = Vec::with_capacity(groups.len());
-        for at_once in groups.chunks(ACCOUNTS_AT_ONCE) {
-            let routing = at_once.iter().map(|(account, items)| self.route(account, items, None, &decide));
-            // All of them are done then, also where one has failed: nothing of it goes on while it is repeated.
-            let done = Box::pin(join_all(routing)).await;
-            routed.extend(done.into_iter().collect::<Result<Vec<_>>>()?);
-        }
-        Ok(routed)
+        self.route(account, items, None, &decide).await
     }
 
     /// What became of one, at another account or at the sender's own.

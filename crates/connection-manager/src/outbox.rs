@@ -225,14 +225,15 @@ impl Outbox {
         });
     }
 
-    /// Takes what a pull brought, without what a push brought meanwhile.
+    /// Takes what a pull brought, without what a push brought meanwhile. Behind a gap nothing is taken (session-log rule 5): the next entry that is
+    /// pushed, or the next renewal, makes another pull.
     pub fn fill(&self, entries: Vec<Outgoing>, more: bool) {
         let mut state = self.state.lock();
         if state.is_forgotten() {
             return;
         }
         for outgoing in entries {
-            if outgoing.number > state.last {
+            if outgoing.number.0 == state.last.0 + 1 {
                 self.budget.take(state.append(outgoing));
             }
         }

@@ -65,6 +65,7 @@ pub const RULES: [Rule; 26] = [
             "pulling_twice_gives_the_same_entries",
             "what_went_before_stream_management_",
             "a_gap_is_pulled",
+            "what_a_pull_brings_behind_a_gap_is_not_taken",
         ],
         "",
     ),

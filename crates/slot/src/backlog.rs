@@ -95,13 +95,15 @@ impl Slot {
         }
     }
 
-    /// Numbers what the store had. `None`: nothing of it was for this session, read on.
+    /// Numbers what the store had, and hands out what lies behind `after`: another pull of the same session may have numbered more
+    /// meanwhile, by a router that its node had left. `None`: nothing of it was for this session, read on.
     pub fn absorb(
         &mut self,
         context: &Context<'_>,
         id: SessionId,
         epoch: Epoch,
         scan: Scan,
+        after: LogNumber,
         limit: usize,
     ) -> Option<Pulled> {
         // Its place in the store may be that of before its store came back: it waits for its node then (rule 9).
@@ -109,7 +111,6 @@ impl Slot {
         let Some(at) = self.sessions.iter().position(is_it) else {
             return Some(NOTHING);
         };
-        let start = self.sessions.get(at)?.highest();
         let mut left = limit;
         let mut finished = scan.complete && scan.last == self.last;
         for (table, row) in scan.rows {
@@ -139,7 +140,7 @@ impl Slot {
                 session.flush(context.limits, left);
             }
         }
-        let skip = usize::try_from(start.saturating_sub(session.acknowledged)).unwrap_or(0);
+        let skip = usize::try_from(after.0.saturating_sub(session.acknowledged)).unwrap_or(usize::MAX);
         let (entries, rest) = entries(session, skip, limit);
         if entries.is_empty() && !finished && session.has_room(context.limits) {
             return None;

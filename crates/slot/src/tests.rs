@@ -174,7 +174,10 @@ impl World {
             let rest: Vec<_> = self.stored.iter().filter(asked).cloned().collect();
             let rows = rest.iter().take(4).cloned().collect();
             let scan = Scan { rows, complete: rest.len() <= 4, last };
-            if let Some(pulled) = self.step(|slot, context| slot.absorb(context, id, epoch, scan, limit)) {
+            let absorb = |slot: &mut Slot, context: &mut Context<'_>| {
+                slot.absorb(context, id, epoch, scan, LogNumber(after), limit)
+            };
+            if let Some(pulled) = self.step(absorb) {
                 return (pulled.entries, pulled.more);
             }
         }

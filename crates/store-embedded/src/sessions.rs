@@ -182,7 +182,7 @@ impl Sessions for Store {
                     self.store_rows(account, owed).await?;
                     let scan = self.scan(account, from, last)?;
                     let pulled =
-                        self.step(|context| slot.lock().absorb(context, session, epoch, scan, limit));
+                        self.step(|context| slot.lock().absorb(context, session, epoch, scan, after, limit));
                     if let Some(pulled) = pulled {
                         self.forget_if_broken(&slot, &pulled).await?;
                         return Ok(pulled);

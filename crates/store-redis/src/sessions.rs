@@ -258,7 +258,7 @@ impl Port for Sessions {
                     self.store_rows(account, owed).await?;
                     let scan = self.ports.scan(account, from, last).await?;
                     let absorb = |slot: &mut Slot, context: &mut Context<'_>| {
-                        slot.absorb(context, session, epoch, scan.clone(), limit)
+                        slot.absorb(context, session, epoch, scan.clone(), after, limit)
                     };
                     if let Some(pulled) = self.step(account, asked, absorb).await? {
                         return Ok(pulled);

@@ -64,6 +64,19 @@ fn a_gap_is_pulled() {
 }
 
 #[test]
+fn what_a_pull_brings_behind_a_gap_is_not_taken() {
+    let outbox = outbox();
+    outbox.push(outgoing(1));
+    outbox.fill([1, 2, 4, 5].map(outgoing).to_vec(), false);
+    assert_eq!(drain(&outbox), [1, 2]);
+    assert_eq!(outbox.begin_pull(), None);
+    outbox.push(outgoing(6));
+    assert_eq!(outbox.begin_pull(), Some(LogNumber(2)));
+    outbox.fill((3..=6).map(outgoing).collect(), false);
+    assert_eq!(drain(&outbox), [3, 4, 5, 6]);
+}
+
+#[test]
 fn a_full_outbox_drops_and_pulls() {
     let outbox = outbox();
     let recorder = PrometheusBuilder::new().build_recorder();

@@ -126,7 +126,8 @@ fn rule_9_a_page_that_was_read_before_is_numbered_by_nobody() {
     assert!(world.slot.session(desk).unwrap().backlog.is_some(), "it is to get what waits");
     let (epoch, last) = (world.epoch(desk), world.slot.last());
     let scan = crate::Scan { rows: vec![(Table::Archive, row)], complete: true, last };
-    let pulled = world.step(|slot, context| slot.absorb(context, desk, epoch, scan, 10)).unwrap();
+    let absorbed = world.step(|slot, context| slot.absorb(context, desk, epoch, scan, LogNumber(0), 10));
+    let pulled = absorbed.unwrap();
     assert_eq!(pulled.entries.len(), 0);
     let session = world.slot.session(desk).unwrap();
     assert_eq!(

@@ -202,10 +202,29 @@ fn rule_17_the_switch_to_live_waits_for_what_was_committed_meanwhile() {
     assert!(matches!(world.slot.pull(&limits, desk, epoch, LogNumber(0), 10), Need::Page(_)));
     let scan = Scan { rows: world.stored.clone(), complete: true, last: world.slot.last() };
     world.commit(message(2, &[desk])); // between the scan and its absorption
-    let pulled = world.step(|slot, context| slot.absorb(context, desk, epoch, scan, 10)).unwrap();
+    let absorbed = world.step(|slot, context| slot.absorb(context, desk, epoch, scan, LogNumber(0), 10));
+    let pulled = absorbed.unwrap();
     assert!(pulled.more);
     assert_eq!(bodies(&pulled.entries), ["1"]);
     assert_eq!(bodies(&world.pull(desk, 1, 10).0), ["2"]);
+}
+
+/// A router that its node has left goes on with a pull that nobody hears of any more: what it numbers is the next pull's.
+#[test]
+fn rule_5_what_another_pull_has_numbered_meanwhile_is_handed_out() {
+    let mut world = world();
+    for number in 1..=4 {
+        world.commit(message(number, &[]));
+    }
+    let desk = world.online("desk");
+    let (epoch, limits) = (world.epoch(desk), world.limits.clone());
+    assert!(matches!(world.slot.pull(&limits, desk, epoch, LogNumber(0), 2), Need::Page(_)));
+    let scan = Scan { rows: world.stored.clone(), complete: true, last: world.slot.last() };
+    world.step(|slot, context| slot.absorb(context, desk, epoch, scan.clone(), LogNumber(0), 2)).unwrap();
+    let pulled =
+        world.step(|slot, context| slot.absorb(context, desk, epoch, scan, LogNumber(0), 2)).unwrap();
+    assert_eq!((bodies(&pulled.entries), pulled.more), (vec!["1".to_owned(), "2".to_owned()], true));
+    assert_eq!(bodies(&world.pull(desk, 2, 2).0), ["3", "4"]);
 }
 
 #[test]

@@ -61,10 +61,17 @@ impl Slot {
         gone
     }
 
-    /// Of these some may wait among those that are not known by name, and have been stored when sessions had read past them.
+    /// Of these some of a former life may be known only in that they wait among those that are not known by name. They may have been
+    /// stored when sessions had read past them.
     fn give_late(&mut self, stored: &[(ArchiveId, Born)]) {
-        let waits = |id: &ArchiveId| self.pending.waits_unnamed(*id) && !self.owed.contains_key(id);
-        let late: Vec<ArchiveId> = stored.iter().map(|(id, _)| *id).filter(waits).collect();
+        let is_late = |(id, born): &&(ArchiveId, Born)| {
+            born.life != self.life
+                && self.pending.waits_unnamed(*id)
+                && !self.owed.contains_key(id)
+                && !self.seen.knows(*id)
+                && !born.key.is_some_and(|key| self.seen.is_past(&key))
+        };
+        let late: Vec<ArchiveId> = stored.iter().filter(is_late).map(|(id, _)| *id).collect();
         if late.is_empty() {
             return;
         }

@@ -260,6 +260,9 @@ fn rule_8_what_is_stored_behind_a_session_that_has_read_all_goes_to_it() {
         world.acknowledge(desk, 2);
         world.stored.push((Table::Archive, late.clone()));
         world.stored.sort_by_key(|(_, row)| row.id);
+        let present = Row { born: Born { life: Life(2), ..late.born }, ..late.clone() };
+        assert_eq!(undo(&mut world, &present), [], "this life has not forgotten it");
+        assert!(world.slot.session(desk).unwrap().backlog.is_none(), "nor who has had it");
         assert_eq!(undo(&mut world, &late), []);
         assert_eq!(bodies(&world.pull(desk, 2, 10).0), [number.to_string()]);
         assert_eq!(undo(&mut world, &before), [], "it is acknowledged");

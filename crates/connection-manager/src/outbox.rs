@@ -216,7 +216,7 @@ impl Outbox {
             if full {
                 overflowed(1);
             }
-            if full || outgoing.number.0 != state.last.0 + 1 {
+            if full || !state.is_next(&outgoing) {
                 state.behind = true;
             } else {
                 self.budget.take(state.append(outgoing));
@@ -233,7 +233,7 @@ impl Outbox {
             return;
         }
         for outgoing in entries {
-            if outgoing.number.0 == state.last.0 + 1 {
+            if state.is_next(&outgoing) {
                 self.budget.take(state.append(outgoing));
             }
         }
@@ -351,6 +351,11 @@ impl Drop for Outbox {
 impl State {
     fn is_forgotten(&self) -> bool {
         self.kept.as_ref().is_some_and(|kept| kept.is_forgotten)
+    }
+
+    /// Whether nothing is missing before it.
+    fn is_next(&self, outgoing: &Outgoing) -> bool {
+        outgoing.number.0 == self.last.0 + 1
     }
 
     /// How many bytes it takes.

@@ -41,14 +41,18 @@ impl Slot {
 
     /// Which of these are not, and were not, committed here (rule 8). What is handled is forgotten, and was committed.
     pub fn unknown(&mut self, committed: &[(ArchiveId, Born)]) -> Vec<ArchiveId> {
-        let mut is_known = |(id, born): &(ArchiveId, Born)| {
-            self.owed.contains_key(id)
-                || self.pending.contains(*id)
-                || self.pending.acknowledged.contains_key(id)
-                || self.seen.knows(*id)
-                || born.key.is_some_and(|key| self.seen.is_past(&key))
-        };
-        committed.iter().filter(|one| !is_known(one)).map(|(id, _)| *id).collect()
+        let mut is_unknown =
+            |one: &&(ArchiveId, Born)| !self.pending.waits_unnamed(one.0) && !self.is_known(one);
+        committed.iter().filter(&mut is_unknown).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether it was committed here: not only may be, as one that waits unnamed.
+    fn is_known(&mut self, (id, born): &(ArchiveId, Born)) -> bool {
+        self.owed.contains_key(id)
+            || self.pending.ids.contains_key(id)
+            || self.pending.acknowledged.contains_key(id)
+            || self.seen.knows(*id)
+            || born.key.is_some_and(|key| self.seen.is_past(&key))
     }
 
     /// The same, for whoever undoes them: until they are committed anew, nobody takes their rows for committed.
@@ -64,14 +68,10 @@ impl Slot {
     /// Of these some of a former life may be known only in that they wait among those that are not known by name. They may have been
     /// stored when sessions had read past them.
     fn give_late(&mut self, stored: &[(ArchiveId, Born)]) {
-        let is_late = |(id, born): &&(ArchiveId, Born)| {
-            born.life != self.life
-                && self.pending.waits_unnamed(*id)
-                && !self.owed.contains_key(id)
-                && !self.seen.knows(*id)
-                && !born.key.is_some_and(|key| self.seen.is_past(&key))
+        let mut is_late = |one: &&(ArchiveId, Born)| {
+            one.1.life != self.life && self.pending.waits_unnamed(one.0) && !self.is_known(one)
         };
-        let late: Vec<ArchiveId> = stored.iter().filter(is_late).map(|(id, _)| *id).collect();
+        let late: Vec<ArchiveId> = stored.iter().filter(&mut is_late).map(|(id, _)| *id).collect();
         if late.is_empty() {
             return;
         }

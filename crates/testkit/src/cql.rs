@@ -50,33 +50,33 @@ impl Cassandra {
 
     /// Starts so many, and waits until all of them answer.
     pub async fn start_nodes(nodes: usize) -> Result<Cassandra> {
-        let own = tempfile::tempdir()?;
-        let directory = own.path().to_owned();
-        let cassandra =
-            Cassandra { directory, _own: Some(own), nodes, has_tool: false, address: String::new() };
-        cassandra.begin().await
+        Cassandra::start_own(nodes, false).await
     }
 
     /// Starts one node that `nodetool` reaches.
     pub async fn start_with_nodetool() -> Result<Cassandra> {
-        let own = tempfile::tempdir()?;
-        let directory = own.path().to_owned();
-        let cassandra =
-            Cassandra { directory, _own: Some(own), nodes: 1, has_tool: true, address: String::new() };
-        cassandra.begin().await
+        Cassandra::start_own(1, true).await
     }
 
     /// Starts one node that keeps everything in a directory which outlives it.
     pub async fn start_in(directory: &Path) -> Result<Cassandra> {
-        let directory = directory.to_owned();
-        let cassandra =
-            Cassandra { directory, _own: None, nodes: 1, has_tool: false, address: String::new() };
-        cassandra.begin().await
+        Cassandra::begin(directory.to_owned(), None, 1, false).await
     }
 
-    async fn begin(mut self) -> Result<Cassandra> {
-        self.address = self.run(&["start"]).await?;
-        Ok(self)
+    async fn start_own(nodes: usize, has_tool: bool) -> Result<Cassandra> {
+        let own = tempfile::tempdir()?;
+        Cassandra::begin(own.path().to_owned(), Some(own), nodes, has_tool).await
+    }
+
+    async fn begin(
+        directory: PathBuf,
+        own: Option<tempfile::TempDir>,
+        nodes: usize,
+        has_tool: bool,
+    ) -> Result<Cassandra> {
+        let mut cassandra = Cassandra { directory, _own: own, nodes, has_tool, address: String::new() };
+        cassandra.address = cassandra.run(&["start"]).await?;
+        Ok(cassandra)
     }
 
     /// `host:port` of the first node, for clients; the same in all its lives.

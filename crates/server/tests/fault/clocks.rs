@@ -12,13 +12,17 @@ const JUMPS: [i64; 6] = [30, -30, 3600, -3600, 180, 0];
 /// Longer than a lease: whoever takes one for over does it within this time.
 const LONG: Duration = Duration::from_secs(20);
 
-/// One part has that clock, all others have the machine's.
-fn with_clock(part: Part, clock: &FakeClock, directory: &Path) -> impl Fn(Part) -> PathBuf {
+/// One part has the clock of that environment, all others have the machine's.
+pub(crate) fn with_clock(
+    part: Part,
+    clock: Vec<(&'static str, String)>,
+    directory: &Path,
+) -> impl Fn(Part) -> PathBuf {
     move |other| {
         if other != part {
             return binary();
         }
-        wrapped(&binary(), directory, "with-clock", &clock.environment(), None).unwrap()
+        wrapped(&binary(), directory, "with-clock", &clock, None).unwrap()
     }
 }
 
@@ -40,7 +44,7 @@ async fn jump_of(part: Part) {
     let directory = tempfile::tempdir().unwrap();
     let clock = FakeClock::make(directory.path()).unwrap();
     let redis = Redis::start_somewhere(&directory.path().join("redis")).await.unwrap();
-    let program = with_clock(part, &clock, directory.path());
+    let program = with_clock(part, clock.environment(), directory.path());
     let kit = Kit::start_each(format!("url = \"redis://{}/0\"", redis.address()), program).await;
     jump(kit, |ahead| clock.set(ahead).unwrap(), rounds(4)).await;
 }

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use starling_testkit::numbered::PATIENCE;
-use starling_testkit::{Cluster, ClusterOptions, Connection, Part, Tree, WallClock, cql_server, wrapped};
+use starling_testkit::{Cluster, ClusterOptions, Connection, Part, Tree, WallClock};
 
+use crate::clocks::with_clock;
 use crate::kit::{binary, calm, settles};
 
 /// So many that each router writes for some of them.
@@ -44,13 +45,8 @@ fn card(name: &str) -> String {
 async fn what_a_router_with_a_wrong_clock_wrote_gives_way_to_what_comes_later() {
     let directory = tempfile::tempdir().unwrap();
     let clock = WallClock::make(directory.path()).unwrap();
-    let program = |part| match part {
-        Part::Router(0) => {
-            wrapped(&binary(), directory.path(), "with-clock", &clock.environment(), None).unwrap()
-        }
-        _ => binary(),
-    };
-    let options = ClusterOptions { cql: cql_server(), ..ClusterOptions::default() };
+    let program = with_clock(Part::Router(0), clock.environment(), directory.path());
+    let options = ClusterOptions::default();
     let mut cluster = Cluster::start_each(&binary(), &options, program).await.unwrap();
     let names: Vec<String> = (0..ACCOUNTS).map(|number| format!("user{number}")).collect();
     for name in &names {

@@ -1,8 +1,10 @@
 //! Rules 15, 18 and 19: what a session leaves.
 
+use starling_ports::ids::ArchiveId;
 use starling_ports::sessions::{Claim, Detach, Detached};
 
 use super::*;
+use crate::pending::KNOWN;
 
 #[test]
 fn rule_15_no_row_for_what_a_session_took_and_one_for_what_nobody_took() {
@@ -176,22 +178,27 @@ fn directed_presence_is_remembered_until_it_is_taken_back() {
     assert_eq!(world.end(desk).ended.farewell.unwrap().directed, [to("room@example.net/bob")]);
 }
 
+/// So many more wait than are known at once, and all that are known are acknowledged. Returns the session that has them, and their ids.
+fn beyond_what_is_known(world: &mut World, more: usize) -> (SessionId, Vec<ArchiveId>) {
+    let desk = world.online("desk");
+    for number in 1..=(KNOWN + more) as u64 {
+        world.commit(message(number, &[desk]));
+    }
+    assert_eq!(world.waiting(), KNOWN + more);
+    let ids: Vec<_> = world.stored.iter().map(|(_, row)| row.id).collect();
+    for id in &ids[..KNOWN] {
+        assert!(world.slot.pending.acknowledge(*id));
+    }
+    (desk, ids)
+}
+
 #[test]
 fn more_than_is_known_at_once_waits_and_is_read_later() {
     let mut world = world();
-    let known = crate::pending::KNOWN;
-    let desk = world.online("desk");
-    for number in 1..=(known as u64 + 50) {
-        world.commit(message(number, &[desk]));
-    }
-    assert_eq!(world.waiting(), known + 50);
-    let first: Vec<_> = world.stored.iter().map(|(_, row)| row.id).collect();
-    for id in &first[..known] {
-        assert!(world.slot.pending.acknowledge(*id));
-    }
-    assert_eq!(world.slot.wants_refill(), Some(first[known - 1]));
-    assert!(world.slot.pending.contains(first[known]));
-    world.slot.refill(first[known..].iter().map(|id| (*id, 10)).collect(), false, world.slot.last());
+    let (_, ids) = beyond_what_is_known(&mut world, 50);
+    assert_eq!(world.slot.wants_refill(), Some(ids[KNOWN - 1]));
+    assert!(world.slot.pending.contains(ids[KNOWN]));
+    world.slot.refill(ids[KNOWN..].iter().map(|id| (*id, 10)).collect(), false, world.slot.last());
     assert_eq!(world.slot.view().waiting_bytes, 500);
     assert_eq!(world.waiting(), 50);
     assert_eq!(world.slot.wants_refill(), None);
@@ -200,24 +207,16 @@ fn more_than_is_known_at_once_waits_and_is_read_later() {
 #[test]
 fn what_is_committed_while_what_waits_is_read_again_waits_too() {
     let mut world = world();
-    let known = crate::pending::KNOWN;
-    let desk = world.online("desk");
-    for number in 1..=(known as u64 + 1) {
-        world.commit(message(number, &[desk]));
-    }
-    let first: Vec<_> = world.stored.iter().map(|(_, row)| row.id).collect();
-    for id in &first[..known] {
-        assert!(world.slot.pending.acknowledge(*id));
-    }
-    let (read, last) = (vec![(first[known], 10)], world.slot.last());
-    let Outcome::Done { id: Some(late), .. } = world.commit(message(known as u64 + 2, &[desk])) else {
+    let (desk, ids) = beyond_what_is_known(&mut world, 1);
+    let (read, last) = (vec![(ids[KNOWN], 10)], world.slot.last());
+    let Outcome::Done { id: Some(late), .. } = world.commit(message(KNOWN as u64 + 2, &[desk])) else {
         panic!("it is new")
     };
     world.slot.refill(read, false, last);
-    assert!(world.slot.pending.contains(first[known]) && world.slot.pending.contains(late));
-    assert!(world.slot.pending.acknowledge(first[known]));
+    assert!(world.slot.pending.contains(ids[KNOWN]) && world.slot.pending.contains(late));
+    assert!(world.slot.pending.acknowledge(ids[KNOWN]));
     let wants = world.slot.wants_refill().unwrap();
-    assert!(first[known] <= wants && wants < late, "{wants:?} is where it goes on");
+    assert!(ids[KNOWN] <= wants && wants < late, "{wants:?} is where it goes on");
     world.slot.refill(vec![(late, 10)], false, world.slot.last());
     assert_eq!((world.waiting(), world.slot.wants_refill()), (1, None));
 }

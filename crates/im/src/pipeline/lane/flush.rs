@@ -30,14 +30,13 @@ impl Lane<'_> {
 
     pub(super) async fn flush_groups(&mut self) -> Result<()> {
         let mut groups = std::mem::take(&mut self.groups);
-        match groups.pop() {
-            None => Ok(()),
-            Some(last) if groups.is_empty() => self.flush_one(last).await,
+        if groups.len() > 1 {
             // In a box: a future is moved with all that it may ever hold, and most batches are for one account.
-            Some(last) => {
-                groups.push(last);
-                Box::pin(self.flush_several(groups)).await
-            }
+            return Box::pin(self.flush_several(groups)).await;
+        }
+        match groups.pop() {
+            Some(group) => self.flush_one(group).await,
+            None => Ok(()),
         }
     }
 

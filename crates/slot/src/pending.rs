@@ -169,7 +169,9 @@ impl Pending {
         self.low = self.low.max(position.low);
         self.saved = position.low;
         self.acknowledged.extend(position.acknowledged.into_iter().map(|id| (id, ())));
-        let (low, end) = (self.low, waiting.last().map(|(id, _)| *id).filter(|_| more));
+        let (low, read) = (self.low, waiting.last().map(|(id, _)| *id));
+        // What was read may end below what is known to be done: that is not read again.
+        let end = read.max(low).filter(|_| more);
         let waits = |(id, _): &Waiting| Some(*id) > low && !self.acknowledged.contains_key(id);
         let fresh: Vec<_> = waiting.into_iter().filter(waits).collect();
         self.ids.extend(fresh);

@@ -247,6 +247,23 @@ fn rule_8_what_waits_beyond_what_was_read_goes_to_a_session_that_is_registered_a
     assert!(world.stored.iter().all(|(_, row)| !world.slot.pending.contains(row.id)));
 }
 
+/// The record is further than what was saved, of which the verification has read the beginning only.
+#[test]
+fn rule_8_what_the_record_knows_to_be_done_does_not_wait_beyond_what_was_read() {
+    let mut world = world();
+    let desk = world.resumable("desk");
+    for number in 1..=3 {
+        world.commit(message(number, &[desk]));
+    }
+    world.acknowledge(desk, 2);
+    let ids: Vec<ArchiveId> = world.stored.iter().map(|(_, row)| row.id).collect();
+    let facts = Facts { last: Some(ids[2]), waiting: vec![(ids[0], 5)], more: true, ..Facts::default() };
+    come_back(&mut world, facts);
+    register_with(&mut world, desk, ids[..2].to_vec(), Vec::new(), &BTreeMap::new());
+    assert_eq!(bodies(&world.pull(desk, 2, 10).0), ["3"]);
+    assert_eq!(bodies(&world.pull(desk, 3, 10).0), [""; 0], "what it has had does not come again");
+}
+
 /// What is not known by name is not undone: it may have been handed out. So it is handed out however late it is stored.
 #[test]
 fn rule_8_what_is_stored_behind_a_session_that_has_read_all_goes_to_it() {

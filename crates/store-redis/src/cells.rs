@@ -31,6 +31,8 @@ pub(crate) struct Loaded {
     pub(crate) stamp: Option<Stamp>,
     /// Of the last writes, as they were read.
     pub(crate) stamps: Vec<Stamp>,
+    /// Those with a mark in the record.
+    pub(crate) marks: Vec<Stamp>,
     /// The connection over which it was read.
     pub(crate) generation: u64,
     /// Which Redis that was: under this it is verified.

@@ -11,6 +11,8 @@ use metrics::{
 pub(crate) const WRITE: &str = "write";
 pub(crate) const READ: &str = "read";
 pub(crate) const LOOK: &str = "look";
+/// What is made anew.
+pub(crate) const REMOVE: &str = "remove";
 
 fn duration(name: &'static str) -> Histogram {
     histogram!("starling_redis_request_duration_seconds", "operation" => name)

@@ -6,7 +6,7 @@ use starling_slot::{Body, Delta, Field, ORIGINS};
 use crate::connect::Link;
 use crate::error::Failure;
 use crate::keys::AccountKeys;
-use crate::metrics::{LOOK, READ, WRITE};
+use crate::metrics::{LOOK, READ, REMOVE, WRITE};
 use crate::node::Live;
 use crate::packed;
 use crate::scripts::Scripts;
@@ -46,6 +46,8 @@ pub(crate) struct Write<'a> {
     /// How many milliseconds it may rest; 0 for ever.
     pub(crate) rests: u64,
     pub(crate) delta: &'a Delta,
+    /// Of former writes, which go with this one.
+    pub(crate) marks: &'a [Stamp],
 }
 
 /// A record that is not the one that the caller knew.
@@ -58,6 +60,16 @@ pub(crate) struct Record {
     pub(crate) bodies: Vec<Body>,
     /// It has origin-ids that are not among the fields.
     pub(crate) is_partial: bool,
+    /// Of which writes the beginning is there: of the last one.
+    pub(crate) marks: Vec<Stamp>,
+}
+
+impl Record {
+    /// Whether it has the beginning of a write that nobody was told of and that has no end. A Redis that was killed when half a write was
+    /// in its file leaves that half there, and what it writes next is its end when the file is read once more (valkey-io/valkey#4342).
+    pub(crate) fn is_torn(&self) -> bool {
+        self.marks.iter().any(|mark| Some(mark) != self.stamps.first())
+    }
 }
 
 /// The answer.
@@ -130,10 +142,10 @@ pub(crate) async fn ask(
 fn command(scripts: &Scripts, keys: &AccountKeys, request: &Request<'_>) -> Cmd {
     let expected = request.expected.as_ref().map_or(&[][..], |stamp| &stamp[..]);
     let (arguments, bytes) = request.write.as_ref().map_or((0, 0), |write| room(write.delta));
-    let mut call = Cmd::with_capacity(20 + arguments, 256 + bytes);
+    let mut call = Cmd::with_capacity(21 + arguments, 256 + bytes);
     call.arg("EVALSHA").arg(scripts.step.get_hash()).arg(2).arg(&keys.record).arg(&keys.bodies).arg(expected);
     let fields = if request.origins == Origins::None { 0 } else { MOST_FIELDS };
-    let Some(Write { stamp, incarnation, rests, delta }) = &request.write else {
+    let Some(Write { stamp, incarnation, rests, delta, marks }) = &request.write else {
         call.arg("").arg("").arg(0).arg(request.known).arg(fields);
         return call;
     };
@@ -156,7 +168,24 @@ fn command(scripts: &Scripts, keys: &AccountKeys, request: &Request<'_>) -> Cmd 
     for name in &delta.dropped {
         call.arg(*name);
     }
+    for mark in *marks {
+        call.arg(&mark[..]);
+    }
     call
+}
+
+/// Removes the record of this stamp, if it is still that one.
+pub(crate) async fn remove(
+    link: &Link,
+    live: &Live,
+    scripts: &Scripts,
+    keys: &AccountKeys,
+    stamp: &Stamp,
+) -> Result<(), Failure> {
+    let mut connection = live.connection.clone();
+    let mut call = scripts.remove_record.key(&keys.record);
+    let call = call.key(&keys.bodies).arg(&stamp[..]);
+    link.call(live, REMOVE, call.invoke_async(&mut connection)).await
 }
 
 /// How many arguments it makes, and about how many bytes. A number has up to twenty.
@@ -185,6 +214,7 @@ fn read(value: Value) -> Result<(u64, Answer), RedisError> {
             b"v" => record.stamps = value.as_chunks().0.to_vec(),
             b"n" => {} // the script's own
             b"i" => record.incarnation = String::from_utf8_lossy(value).into_owned(),
+            [b't', stamp @ ..] => record.marks.extend(stamp.as_chunks().0),
             _ => record.fields.push((name.to_vec(), value.to_vec())),
         }
     }

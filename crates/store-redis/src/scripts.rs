@@ -8,13 +8,17 @@ use redis::Script;
 /// stamp (empty: only look); the incarnation of Redis under which the record was verified; how many milliseconds it may
 /// rest (0: for ever); the last body that the caller knows; how many fields a record may have for the caller to do without its
 /// origin-ids (0: it wants them); whether the caller may lack origin-ids of the record that it knows (1); how many bytes of former stamps
-/// stay; then four lists, each behind its length: fields to set, fields to remove, bodies to add, bodies to remove.
+/// stay; then four lists, each behind its length: fields to set, fields to remove, bodies to add, bodies to remove; and the stamps whose
+/// marks go.
 ///
 /// Returns the time in microseconds; or the time in two parts, the record, and the bodies that the caller does not know, each packed into
 /// one value, and 1 where origin-ids were left out.
 ///
 /// A record of which they are left out has an index: field `n`, the names of its other fields behind the stamp of the record. Whoever does not
 /// know of it writes another stamp, and it is made anew.
+///
+/// The first thing that is written is a mark with the new stamp, the last that the former ones go: where a part of it comes to stand in a
+/// record, there are two.
 const STEP: &str = r"
 local function is_origin(name) return string.byte(name) == 111 end
 local function is_there_already()
@@ -68,7 +72,8 @@ if string.sub(held, 1, 8) ~= ARGV[1] or is_there_already() then
 end
 if ARGV[2] ~= '' then
   local names = index_of(ARGV[1])
-  redis.call('HSET', KEYS[1], 'v', ARGV[2] .. string.sub(held, 1, ARGV[8]), 'i', ARGV[3])
+  local mark = 't' .. ARGV[2]
+  redis.call('HSET', KEYS[1], mark, '', 'v', ARGV[2] .. string.sub(held, 1, ARGV[8]), 'i', ARGV[3])
   local at = 9
   for _, list in ipairs({{'HSET', KEYS[1], 2}, {'HDEL', KEYS[1], 1}, {'HSET', KEYS[2], 2}, {'HDEL', KEYS[2], 1}}) do
     local last = at + tonumber(ARGV[at]) * list[3]
@@ -82,10 +87,15 @@ if ARGV[2] ~= '' then
     end
     at = last + 1
   end
-  if names then keep_index(ARGV[2], names) end
+  if names then
+    names[mark] = true
+    for n = at, #ARGV do names['t' .. ARGV[n]] = nil end
+    keep_index(ARGV[2], names)
+  end
   for _, key in ipairs(KEYS) do
     if ARGV[4] == '0' then redis.call('PERSIST', key) else redis.call('PEXPIRE', key, ARGV[4]) end
   end
+  for n = at, #ARGV do redis.call('HDEL', KEYS[1], 't' .. ARGV[n]) end
 end
 return tonumber(time[1]) * 1000000 + tonumber(time[2])
 ";
@@ -100,6 +110,15 @@ if redis.call('ZSCORE', KEYS[1], ARGV[1]) == ARGV[2] then
   return redis.call('ZREM', KEYS[1], ARGV[1])
 end
 return 0
+";
+
+/// Removes a record if it is still the one that the caller saw.
+///
+/// KEYS: the record, the bodies. ARGV: its stamp.
+const REMOVE_RECORD: &str = r"
+if string.sub(redis.call('HGET', KEYS[1], 'v') or '', 1, 8) == ARGV[1] then
+  redis.call('DEL', KEYS[1], KEYS[2])
+end
 ";
 
 /// Counts attempts. What nobody tried for a while is forgotten; so is all of it when there is too much.
@@ -142,11 +161,17 @@ return counts
 pub(crate) struct Scripts {
     pub(crate) step: Script,
     pub(crate) remove_if: Script,
+    pub(crate) remove_record: Script,
     pub(crate) count: Script,
 }
 
 impl Scripts {
     pub(crate) fn new() -> Scripts {
-        Scripts { step: Script::new(STEP), remove_if: Script::new(REMOVE_IF), count: Script::new(COUNT) }
+        Scripts {
+            step: Script::new(STEP),
+            remove_if: Script::new(REMOVE_IF),
+            remove_record: Script::new(REMOVE_RECORD),
+            count: Script::new(COUNT),
+        }
     }
 }

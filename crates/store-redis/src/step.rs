@@ -178,7 +178,8 @@ impl Sessions {
         }
         let stamp = self.random().to_be_bytes();
         let rests = if loaded.slot.is_at_rest() { REST.as_millis() as u64 } else { 0 };
-        let write = Write { stamp, incarnation: &loaded.incarnation, rests, delta: &delta };
+        let (incarnation, marks) = (&*loaded.incarnation, &loaded.marks[..]);
+        let write = Write { stamp, incarnation, rests, delta: &delta, marks };
         // Where there was no record, what this router would have called its stanzas means nothing to others.
         let known = loaded.stamp.map_or(0, |_| loaded.saved.known());
         let (expected, is_calm) = (loaded.stamp, loaded.is_calm && does == Does::Change);
@@ -193,6 +194,7 @@ impl Sessions {
                 if writes {
                     loaded.saved.confirm(delta);
                     loaded.stamp = Some(stamp);
+                    loaded.marks = vec![stamp];
                     loaded.is_verified_anew = false;
                 }
                 (loaded.at, loaded.is_calm) = (asked, true);
@@ -248,6 +250,13 @@ impl Sessions {
         let live = self.link.live(&cell.keys.record).await?;
         let asked = Instant::now();
         match record::ask(&self.link, &live, &self.scripts, &cell.keys, record::whole()).await? {
+            Answer::Other(record) if *record.incarnation != *live.incarnation && record.is_torn() => {
+                tracing::warn!(account = %cell.account, "redis has torn what it had of an account, which is made anew");
+                if let Some(stamp) = record.stamps.first() {
+                    record::remove(&self.link, &live, &self.scripts, &cell.keys, stamp).await?;
+                }
+                self.load(cell, &live, asked, Record::default(), None).await
+            }
             Answer::Other(record) => self.load(cell, &live, asked, record, None).await,
             Answer::Same => self.load(cell, &live, asked, Record::default(), None).await,
         }
@@ -262,7 +271,7 @@ impl Sessions {
         known: Option<&Saved>,
     ) -> Result<Loaded, Failure> {
         let (now, _) = self.link.now();
-        let Record { stamps, incarnation, fields, bodies, is_partial: _ } = record;
+        let Record { stamps, marks, incarnation, fields, bodies, is_partial: _ } = record;
         let is_verified_anew = !stamps.is_empty() && *incarnation != *live.incarnation;
         let (slot, saved) = if stamps.is_empty() {
             // Rule 9: nothing is known of it, which does not mean that nothing was.
@@ -290,6 +299,7 @@ impl Sessions {
             saved,
             stamp: stamps.first().copied(),
             stamps,
+            marks,
             generation: live.generation,
             incarnation: live.incarnation.clone(),
             is_verified_anew,

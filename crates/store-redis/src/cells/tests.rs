@@ -28,6 +28,7 @@ fn loaded() -> (Loaded, Renewal) {
         saved: Saved::nothing(1),
         stamp: Some([1; 8]),
         stamps: Vec::new(),
+        marks: Vec::new(),
         generation: 1,
         incarnation: "it".into(),
         is_verified_anew: false,

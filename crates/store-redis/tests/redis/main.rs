@@ -19,6 +19,7 @@ mod server;
 mod suite;
 mod swaps;
 mod talk;
+mod torn;
 mod trouble;
 mod world;
 mod writers;

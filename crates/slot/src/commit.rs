@@ -123,7 +123,11 @@ impl Slot {
                 Logged { stanza: stanza.clone(), copy, late: false, coalesce: planned.coalesce.clone() };
             match offer(session, context.limits, logged, planned.urgent, is_answer) {
                 Took::Handed(entries) => {
-                    handed.extend(entries);
+                    // What others have committed and not stored yet is left to a pull, which stores it first (rule 12).
+                    let is_owed = |of: ArchiveId| self.owed.contains_key(&of);
+                    handed.extend(
+                        entries.into_iter().filter(|one| !one.entry.committed.id.is_some_and(is_owed)),
+                    );
                     taken += 1;
                 }
                 Took::BacklogWith(hint) => {

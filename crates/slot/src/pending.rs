@@ -217,6 +217,11 @@ impl Pending {
         self.len() == 0
     }
 
+    /// Everything up to here is done.
+    pub(crate) fn low(&self) -> Option<ArchiveId> {
+        self.low
+    }
+
     /// The number before the first that waits.
     pub(crate) fn before_first(&self) -> u64 {
         self.first().or(self.beyond).or(self.low).map_or(0, |id| id.number.saturating_sub(1))

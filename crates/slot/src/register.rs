@@ -6,6 +6,7 @@ use std::sync::Arc;
 use starling_ports::archive::{Direction, Row, Table};
 use starling_ports::delivery::{Committed, Copy, Outgoing};
 use starling_ports::ids::{ArchiveId, Epoch};
+use starling_ports::position::Position;
 use starling_ports::sessions::{Flags, Registered, Registration};
 
 use crate::log::{Logged, Stanza};
@@ -38,17 +39,39 @@ impl Slot {
         self.touched = context.now;
         let at = self.sessions.iter().position(|session| session.id == registration.session);
         let former = at.map(|at| self.sessions.remove(at));
-        let (session, acknowledged) = self.as_registered(context, registration, epoch, former, rows);
+        let is_older = former.as_ref().is_some_and(|former| former.highest() < highest(registration));
+        let (mut session, acknowledged) = self.as_registered(context, registration, epoch, former, rows);
         // One that had the resource before it, and came back with an older record, is over already.
         self.sessions.retain(|other| other.jid != session.jid);
         self.done(acknowledged);
         self.remember_reached(rows, &registration.done);
         self.pending.learn(&registration.done);
+        if is_older {
+            self.skip_what_was_had(&mut session, &registration.done);
+        }
         self.sessions.reserve_exact(1);
         self.sessions.push(session);
         self.give_what_lies_in_no_log();
         self.decide_anew();
         Registered::Again { epoch }
+    }
+
+    /// The record is from before its client had what it has: of what lay there without a number, and of what is read from the store, it
+    /// may have acknowledged all that does not wait any more.
+    fn skip_what_was_had(&self, session: &mut Session, done: &Position) {
+        let was_had = |logged: &Logged| {
+            let Some(id) = logged.stanza.id() else { return false };
+            let waits = logged.stanza.deliverable().is_none() || self.pending.contains(id);
+            !waits || Some(id) <= self.pending.low() || done.acknowledged.contains(&id)
+        };
+        for queue in [&mut session.held, &mut session.behind] {
+            let gone = queue.iter().filter(|logged| was_had(logged)).map(Logged::bytes).sum();
+            session.bytes = session.bytes.saturating_sub(gone);
+            queue.retain(|logged| !was_had(logged));
+        }
+        if let Some(backlog) = &mut session.backlog {
+            backlog.before = self.last;
+        }
     }
 
     fn may_register(&self, registration: &Registration, epoch: Epoch) -> bool {
@@ -116,6 +139,11 @@ impl Slot {
         session.bytes += queued;
         (session, acknowledged)
     }
+}
+
+/// The last number that has come to the node.
+fn highest(registration: &Registration) -> u64 {
+    registration.acknowledged.0 + registration.entries.len() as u64
 }
 
 /// As the node has it; of its row, where there is one, so that its acknowledgement ends what waits.

@@ -2,6 +2,7 @@
 
 mod ends;
 mod farewells;
+mod lives;
 mod loss;
 mod queues;
 mod retries;
@@ -36,6 +37,9 @@ struct World {
     fields: BTreeMap<Vec<u8>, Vec<u8>>,
     bodies: BTreeMap<u64, Vec<u8>>,
 }
+
+/// Fields and bodies of a record.
+type Record = (BTreeMap<Vec<u8>, Vec<u8>>, BTreeMap<u64, Vec<u8>>);
 
 const ALICE: SessionId = SessionId(7);
 
@@ -106,6 +110,18 @@ impl World {
         self.slot.live_in(life); // as whoever loads it does
         let again = self.slot.delta(&self.saved);
         assert!(again.is_empty(), "what was read is what was written: {again:?}");
+    }
+
+    fn record(&self) -> Record {
+        (self.fields.clone(), self.bodies.clone())
+    }
+
+    /// Read by somebody who knows nothing of it.
+    fn go_back(&mut self, record: Record) {
+        (self.fields, self.bodies) = record;
+        let fields: Vec<_> = self.fields.clone().into_iter().collect();
+        let bodies: Vec<_> = self.bodies.clone().into_iter().collect();
+        (self.slot, self.saved) = Slot::load(self.slot.account(), &fields, &bodies, None, self.now).unwrap();
     }
 
     fn bind(&mut self, resource: &str) -> SessionId {

@@ -289,3 +289,27 @@ fn rule_8_what_is_stored_behind_a_session_that_has_read_all_goes_to_it() {
         assert_eq!(handed(&next), [4], "it goes on behind them");
     }
 }
+
+/// It lay there without a number, then it had one and was acknowledged, and then the record was lost.
+#[test]
+fn rule_9_what_an_older_record_still_holds_does_not_come_again() {
+    for is_saved in [false, true] {
+        let mut world = world();
+        let desk = world.resumable("desk");
+        world.change(desk, Change::Flags(Flags { inactive: true, resumable: true, ..Flags::default() }));
+        world.commit(Planned { urgent: false, ..message(1, &[desk]) });
+        world.commit(Planned { urgent: false, ..message(2, &[desk]) });
+        let older = world.record();
+        world.change(desk, Change::Flags(Flags { resumable: true, ..Flags::default() }));
+        assert_eq!(bodies(&world.pull(desk, 0, 1).0), ["1"]);
+        let ids: Vec<ArchiveId> = world.stored.iter().map(|(_, row)| row.id).collect();
+        world.go_back(older);
+        let low = is_saved.then_some(ids[0]);
+        let position = Position { low, acknowledged: Vec::new() };
+        let waiting = ids.iter().filter(|id| Some(**id) > low).map(|id| (*id, 5)).collect();
+        come_back(&mut world, Facts { last: Some(ids[1]), position, waiting, ..Facts::default() });
+        let acknowledged = vec![ids[0]];
+        register_with(&mut world, desk, acknowledged, Vec::new(), &BTreeMap::new());
+        assert_eq!(bodies(&world.pull(desk, 1, 10).0), ["2"], "{is_saved}");
+    }
+}

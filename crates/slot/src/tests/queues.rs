@@ -86,6 +86,19 @@ fn an_inactive_session_gets_what_is_urgent_behind_what_was_held() {
     assert_eq!(bodies(&world.pull(desk, 2, 10).0), ["4"]);
 }
 
+/// Redis could lose it, and its router undo it, when the client has it already.
+#[test]
+fn rule_12_what_is_not_stored_yet_is_not_handed_out_with_what_comes_later() {
+    let mut world = world();
+    let desk = world.online("desk");
+    world.change(desk, inactive(true));
+    world.try_commit(Planned { urgent: false, ..message(1, &[desk]) });
+    let CommitReply::Done(outcomes) = world.try_commit(message(2, &[desk])) else { panic!() };
+    assert_eq!(outcomes.iter().map(handed).collect::<Vec<_>>(), [[2]], "the connection sees a gap");
+    world.store();
+    assert_eq!(bodies(&world.pull(desk, 0, 10).0), ["1", "2"]);
+}
+
 #[test]
 fn rule_16_the_first_device_ends_pending_and_takes_nothing_from_the_other() {
     let mut world = world();

@@ -119,10 +119,11 @@ impl Link {
         is_fresh.then_some(live.life)
     }
 
-    /// Whether the Redis that has the key took the place of another one less than `within` ago, or came back as another one.
+    /// Whether the Redis that has the key took the place of another one less than `within` ago, or came back as another one; while it is
+    /// away it may do so.
     pub(crate) fn is_younger(&self, key: &str, within: Duration) -> bool {
-        let live = self.present(key);
-        live.and_then(|live| live.since).is_some_and(|since| since.elapsed() < within)
+        let is_young = |live: Live| live.since.is_some_and(|since| since.elapsed() < within);
+        self.present(key).is_none_or(is_young)
     }
 
     /// Of the last connection to whoever has the key.

@@ -292,8 +292,10 @@ impl Port for Sessions {
     async fn claim(&self, claim: Claim) -> Result<Claimed> {
         let account = claim.account.clone();
         // Whoever holds a session renews it within a lease, and is told then that it is to be registered again (rule 9).
-        let is_young = self.link.is_younger(&AccountKeys::of(&account).record, self.config.lease);
+        let record = AccountKeys::of(&account).record;
         let take = |slot: &mut Slot, _: &mut Context<'_>| {
+            // Asked each time: while this step waits, Redis may become another one.
+            let is_young = self.link.is_younger(&record, self.config.lease);
             let failed = match is_young && slot.is_unknown(claim.session) {
                 true => Claimed::Doubtful,
                 false => Claimed::Failed { handled: slot.last_handled(claim.session) },

@@ -1,8 +1,10 @@
 //! Replies that are lost, a Redis that is killed, and one that is emptied.
 
+use std::time::Duration;
+
 use starling_jid::Jid;
 use starling_ports::ids::LogNumber;
-use starling_ports::sessions::{Change, Changed, Outcome, Renewal, Sessions, Standing};
+use starling_ports::sessions::{Change, Changed, Claim, Claimed, Outcome, Renewal, Sessions, Standing};
 use starling_ports::suite::fresh_user;
 use starling_ports::suite::sessions::renewal_of;
 use starling_store_redis::Config;
@@ -84,4 +86,21 @@ async fn an_emptied_redis_costs_a_reconnect_and_no_message() {
     let came: Vec<_> = pulled.entries.iter().filter_map(|entry| entry.committed.id).collect();
     assert_eq!(came, [&ids[2..], &[next]].concat());
     assert!(pulled.entries.iter().all(|entry| entry.late));
+}
+
+/// Rule 9: its node may register it within seconds, and the client goes on with it.
+#[tokio::test]
+async fn nobody_is_told_that_a_session_is_over_who_asked_while_redis_was_away_and_forgot_it() {
+    let mut world = World::new();
+    let account = fresh_user();
+    let router = world.router().await;
+    let desk = resumable(&*router, &account, "desk").await;
+    world.server.kill();
+    let claim = Claim { account, session: desk.id, node: NODE, h: 0, token: 1 };
+    let come_back = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.server.come_back_as(tempfile::tempdir().unwrap());
+    };
+    let (claimed, ()) = tokio::join!(router.claim(claim), come_back);
+    assert!(matches!(claimed, Ok(Claimed::Doubtful)), "{claimed:?}");
 }

@@ -107,8 +107,17 @@ impl Slot {
         let mut session = Session::new(*id, jid.clone(), *node, since);
         session.epoch = epoch;
         session.token = Some(registration.token);
-        session.flags = Flags { resumable: registration.resume.is_some(), ..portrait.flags };
-        (session.available, session.directed) = (portrait.available.clone(), portrait.directed.clone());
+        // What the session has said of itself, and its node has not heard to be done, stands in the record, and may not be said again.
+        let is_ahead = |former: &&Session| {
+            let is_new = |number: u64| number > registration.handled.0;
+            is_new(former.handled) || self.seen.answered(*id).into_iter().any(is_new)
+        };
+        let (flags, available, directed) = match former.as_ref().filter(is_ahead) {
+            Some(former) => (former.flags, &former.available, &former.directed),
+            None => (portrait.flags, &portrait.available, &portrait.directed),
+        };
+        session.flags = Flags { resumable: registration.resume.is_some(), ..flags };
+        (session.available, session.directed) = (available.clone(), directed.clone());
         session.resume = registration.resume.map(|resume| resume.min(context.limits.resume_within));
         session.base = registration.base;
         session.handled = registration.handled.0;

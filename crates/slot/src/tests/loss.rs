@@ -162,7 +162,17 @@ fn register_with(
     entries: Vec<Outgoing>,
     rows: &crate::Rows,
 ) {
-    let said = Registration {
+    let (count, done) = (acknowledged.len() as u64, Position { low: None, acknowledged });
+    register_as(
+        world,
+        Registration { acknowledged: LogNumber(count), entries, done, ..held(world, desk) },
+        rows,
+    );
+}
+
+/// What a node says of a session in which nothing has happened.
+fn held(world: &World, desk: SessionId) -> Registration {
+    Registration {
         session: desk,
         jid: FullJid::new("bob@example.org/desk").unwrap(),
         node: NodeId::default(),
@@ -173,10 +183,13 @@ fn register_with(
         resume: Some(Duration::from_secs(300)),
         base: SmBase::default(),
         handled: Handled(0),
-        acknowledged: LogNumber(acknowledged.len() as u64),
-        entries,
-        done: Position { low: None, acknowledged },
-    };
+        acknowledged: LogNumber(0),
+        entries: Vec::new(),
+        done: Position::default(),
+    }
+}
+
+fn register_as(world: &mut World, said: Registration, rows: &crate::Rows) {
     let registered = world.step(|slot, context| slot.register(context, &said, rows));
     assert!(matches!(registered, Registered::Again { .. }), "{registered:?}");
 }
@@ -312,4 +325,28 @@ fn rule_9_what_an_older_record_still_holds_does_not_come_again() {
         register_with(&mut world, desk, acknowledged, Vec::new(), &BTreeMap::new());
         assert_eq!(bodies(&world.pull(desk, 1, 10).0), ["2"], "{is_saved}");
     }
+}
+
+/// It was done, and the answer lost with the store: its client does not say it again.
+#[test]
+fn rule_9_what_a_session_has_said_and_its_node_has_not_heard_of_stays_so() {
+    let is_available = |is_answered: bool, heard: u64| {
+        let mut world = world();
+        let desk = world.resumable("desk");
+        if is_answered {
+            let answer = passing(1, "presence", &[desk]);
+            let key = answer.key.map(|key| SenderKey { session: desk, role: Role::Answer, ..key });
+            world.commit(Planned { key, ..answer });
+        } else {
+            let handled = Some((desk, world.epoch(desk), Handled(1)));
+            world.step(|slot, _| slot.settle(&[], handled));
+        }
+        come_back(&mut world, Facts::default());
+        let (portrait, handled) = (Portrait::default(), Handled(heard));
+        let said = Registration { portrait, handled, ..held(&world, desk) };
+        register_as(&mut world, said, &BTreeMap::new());
+        world.slot.session(desk).unwrap().takes_bare()
+    };
+    assert!(is_available(false, 0) && is_available(true, 0));
+    assert!(!is_available(false, 1) && !is_available(true, 1), "its node knows what it has heard of");
 }

@@ -10,7 +10,7 @@ use starling_ports::authentication::{Mechanism, Reply, SaslFailure};
 use starling_ports::delivery::{Command, Outgoing};
 use starling_ports::ids::{Epoch, Handled, LogNumber, SessionId};
 use starling_ports::ingress::{BindError, Handling, RegisterError, SessionRef};
-use starling_ports::sessions::{Claimed, Flags, SmBase};
+use starling_ports::sessions::{Claimed, Flags, Portrait, SmBase};
 use starling_stanza::Wire;
 use starling_stream::{Effect, Input, Machine, Output, Security, Settings};
 use starling_xml::{Framing, Limits};
@@ -171,7 +171,10 @@ impl Peer {
                     handled: Handled(0),
                     base: SmBase { sent: LogNumber(1), handled: Handled(0) },
                     acknowledged: LogNumber(5),
-                    flags: Flags { sm: true, resumable: true, ..Flags::default() },
+                    portrait: Portrait {
+                        flags: Flags { sm: true, resumable: true, ..Flags::default() },
+                        ..Portrait::default()
+                    },
                     fenced: None,
                     done: Default::default(),
                 }))

@@ -124,8 +124,8 @@ pub enum Claimed {
         base: SmBase,
         /// Where the log begins: the last number that the client has.
         acknowledged: LogNumber,
-        /// The flags as they were.
-        flags: Flags,
+        /// What it has said of itself, for a node that may have to register it again (rule 9).
+        portrait: Portrait,
         /// The former owner, if a socket still held it: to be told `Fenced`.
         fenced: Option<(NodeId, Epoch)>,
         /// What devices of its account have acknowledged, where that is not saved yet: its node keeps it (rule 9).

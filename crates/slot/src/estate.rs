@@ -137,7 +137,7 @@ impl Slot {
             handled: Handled(session.handled),
             base: session.base,
             acknowledged: LogNumber(session.acknowledged),
-            flags: session.flags,
+            portrait: session.portrait(),
             fenced,
             done: Position::default(),
         };

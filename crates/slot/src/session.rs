@@ -7,7 +7,8 @@ use std::time::Duration;
 use starling_jid::{FullJid, Jid};
 use starling_ports::ids::{ArchiveId, Epoch, LogNumber, NodeId, SessionId, Timestamp};
 use starling_ports::sessions::{
-    Availability, Flags, Handed, Holding, Renewal, Renewed, SessionInfo, SessionView, SmBase, Standing,
+    Availability, Flags, Handed, Holding, Portrait, Renewal, Renewed, SessionInfo, SessionView, SmBase,
+    Standing,
 };
 
 use crate::log::{Logged, Stanza};
@@ -242,6 +243,12 @@ impl Session {
             return self.acknowledged;
         }
         base + number
+    }
+
+    /// What it has said of itself.
+    pub fn portrait(&self) -> Portrait {
+        let (available, directed) = (self.available.clone(), self.directed.clone());
+        Portrait { flags: self.flags, available, directed }
     }
 
     /// As a decision sees it.

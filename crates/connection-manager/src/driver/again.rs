@@ -67,8 +67,8 @@ impl Again<'_> {
 
     /// Keeps what a claim has told.
     pub(super) fn resumes(&mut self, input: &Input<'_>) {
-        if let Input::Resumed(Some(Claimed::Resumed { done, .. })) = input {
-            self.done = done.clone();
+        if let Input::Resumed(Some(Claimed::Resumed { done, portrait, .. })) = input {
+            (self.done, self.portrait) = (done.clone(), portrait.clone());
         }
     }
 
@@ -109,7 +109,9 @@ impl<'a> Driver<'a> {
         if self.submit.is_none() && !again.batch.is_empty() && may_try {
             self.submit = Some(shared.ingress.submit_again(held.session(), again.batch.clone()));
         }
-        if again.asking.is_none() && self.call.is_none() && std::mem::take(&mut again.portrait_due) {
+        let may_ask = again.asking.is_none() && self.call.is_none() && may_try;
+        if may_ask && std::mem::take(&mut again.portrait_due) {
+            self.retry_at = None;
             again.asking = Some(shared.ingress.portrait(held.session()));
         }
         self.submit.is_none() && !again.batch.is_empty()
@@ -164,7 +166,11 @@ impl<'a> Driver<'a> {
         let moved = asked.is_some() || standing.is_some() || registered.is_some();
         match asked {
             Some(Ok(portrait)) => again.portrait = portrait,
-            Some(Err(error)) => debug!(%error, "what a session said of itself is not known"),
+            Some(Err(error)) => {
+                debug!(%error, "what a session said of itself is not known yet");
+                again.portrait_due = true;
+                self.retry_at = Some(self.now() + RETRY_AFTER);
+            }
             None => {}
         }
         if let Some(answer) = standing {

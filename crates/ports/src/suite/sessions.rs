@@ -397,7 +397,10 @@ pub async fn a_forgotten_session_is_registered_again(sessions: &dyn Sessions, ar
     sessions.detach(&account, session, epoch, Detach::Lost).await.unwrap();
     let claim = Claim { account: account.clone(), session, node: NodeId::default(), h: 6, token: 1 };
     let claimed = sessions.claim(claim).await.unwrap();
-    let Claimed::Resumed { handled, acknowledged, done, .. } = claimed else { panic!("{claimed:?}") };
+    let Claimed::Resumed { handled, acknowledged, done, portrait, .. } = claimed else {
+        panic!("{claimed:?}")
+    };
+    assert!(portrait.available.is_some() && portrait.flags.resumable, "{portrait:?}");
     assert_eq!((handled, acknowledged), (Handled(9), LogNumber(6)));
     assert!(done.low >= Some(ids[2]), "what its node acknowledged for it goes with it: {done:?} of {ids:?}");
 }

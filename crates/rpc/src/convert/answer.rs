@@ -231,14 +231,14 @@ fn of_bound(bound: pb::Bound) -> Result<std::result::Result<SessionRef, BindErro
 fn claimed(claimed: Claimed) -> pb::Claimed {
     use pb::claimed::Body;
     let body = match claimed {
-        Claimed::Resumed { jid, epoch, handled, base: from, acknowledged, flags: had, fenced: _, done } => {
+        Claimed::Resumed { jid, epoch, handled, base: from, acknowledged, portrait, fenced: _, done } => {
             Body::Resumed(pb::Resumed {
                 jid: jid.as_str().to_owned(),
                 epoch: epoch.0,
                 handled: handled.0,
                 base: Some(base(from)),
                 acknowledged: acknowledged.0,
-                flags: Some(flags(had)),
+                flags: Some(again::portrait(&portrait)),
                 done_up_to: done.low.map(archive_id),
                 done: done.acknowledged.into_iter().map(archive_id).collect(),
             })
@@ -261,7 +261,7 @@ fn of_claimed(claimed: pb::Claimed) -> Result<Claimed> {
             handled: Handled(resumed.handled),
             base: of_base(resumed.base)?,
             acknowledged: LogNumber(resumed.acknowledged),
-            flags: of_flags(resumed.flags.ok_or(Malformed("flags"))?),
+            portrait: again::of_portrait(resumed.flags.ok_or(Malformed("flags"))?)?,
             fenced: None,
             done: Position {
                 low: resumed.done_up_to.map(of_archive_id),

@@ -99,14 +99,13 @@ fn a_draft_is_the_same_at_the_router() {
 
 #[test]
 fn answers_are_read_as_they_were_given() {
-    let flags = Flags { carbons: true, resumable: true, ..Flags::default() };
     let resumed = || Claimed::Resumed {
         jid: alice().jid,
         epoch: Epoch(4),
         handled: Handled(5),
         base: SmBase::default(),
         acknowledged: LogNumber(6),
-        flags,
+        portrait: portrait(),
         fenced: None,
         done: done(),
     };

@@ -204,10 +204,10 @@ impl Teller<'_> {
         let (account, token) = (self.account.clone(), self.token);
         let claim = Claim { account, session: known.id, node: NODE, h, token };
         match router.claim(claim).await.unwrap() {
-            Claimed::Resumed { epoch, handled, acknowledged, flags, fenced, .. } => {
+            Claimed::Resumed { epoch, handled, acknowledged, portrait, fenced, .. } => {
                 let (last, acknowledged) = (acknowledged.0, acknowledged.0);
                 self.sessions.insert(session, Known { epoch, last, acknowledged, ..known });
-                format!("{epoch:?} {handled:?} {acknowledged} {flags:?} {}", fenced.is_some())
+                format!("{epoch:?} {handled:?} {acknowledged} {portrait:?} {}", fenced.is_some())
             }
             other => format!("{other:?}"),
         }

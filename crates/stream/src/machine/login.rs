@@ -277,9 +277,9 @@ impl Machine {
         let Phase::Authenticated(account) = &mut self.phase else { return Ok(()) };
         let Some(resume) = account.resume.take() else { return Ok(()) };
         match claimed {
-            Some(Claimed::Resumed { jid, epoch, handled, acknowledged, flags, base, .. }) => {
+            Some(Claimed::Resumed { jid, epoch, handled, acknowledged, portrait, base, .. }) => {
                 let session = SessionRef { id: resume.session, jid, epoch };
-                let counters = sm::Counters { base, resumable: flags.resumable };
+                let counters = sm::Counters { base, resumable: portrait.flags.resumable };
                 sm::write_resumed(&mut out.bytes, resume.session, counters.h(handled));
                 let session = Session::resumed(session, counters, handled, acknowledged);
                 let Attached { session: reference, acknowledged } = session.attached();

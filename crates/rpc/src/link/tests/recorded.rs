@@ -102,7 +102,10 @@ fn downward() -> pb::Downward {
         handled: Handled(41),
         base: SmBase::default(),
         acknowledged: LogNumber(7),
-        flags: Flags { carbons: true, sm: true, resumable: true, ..Flags::default() },
+        portrait: Portrait {
+            flags: Flags { carbons: true, sm: true, resumable: true, ..Flags::default() },
+            ..Portrait::default()
+        },
         fenced: None,
         done: Position::default(),
     };

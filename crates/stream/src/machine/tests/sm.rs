@@ -2,7 +2,7 @@
 
 use starling_ports::ids::{Handled, LogNumber};
 use starling_ports::ingress::Handling;
-use starling_ports::sessions::{Claimed, Flags, SmBase};
+use starling_ports::sessions::{Claimed, Flags, Portrait, SmBase};
 
 use super::*;
 
@@ -155,7 +155,10 @@ fn claimed(handled: u64, base: u64, acknowledged: u64) -> Claimed {
         handled: Handled(handled),
         base: SmBase { sent: LogNumber(base), handled: Handled(1) },
         acknowledged: LogNumber(acknowledged),
-        flags: Flags { sm: true, resumable: true, ..Flags::default() },
+        portrait: Portrait {
+            flags: Flags { sm: true, resumable: true, ..Flags::default() },
+            ..Portrait::default()
+        },
         fenced: None,
         done: Default::default(),
     }

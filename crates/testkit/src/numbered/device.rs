@@ -80,9 +80,9 @@ impl Recipient {
         let (mut stream, begun) = Stream::open(address, &self.account, &self.resource, kept).await?;
         self.kept = Kept::default();
         let resumed = matches!(begun, Begun::Resumed(_));
-        if !resumed {
-            self.stream += 1;
-            stream.write("<presence/>").await?;
+        self.stream += u32::from(!resumed);
+        if !resumed || begun == Begun::Resumed(0) {
+            stream.write("<presence/>").await?; // the first that it sends, and sends again where that was not handled
         }
         Ok((stream, resumed))
     }

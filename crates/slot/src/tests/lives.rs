@@ -7,7 +7,9 @@ use starling_ports::archive::Born;
 use starling_ports::delivery::Outgoing;
 use starling_ports::ids::{ArchiveId, Handled, Life};
 use starling_ports::position::Position;
-use starling_ports::sessions::{Handed, Portrait, Registered, Registration};
+use starling_ports::sessions::{
+    Claim, Claimed, Detach, Detached, Handed, Portrait, Registered, Registration,
+};
 
 use super::*;
 
@@ -36,6 +38,8 @@ enum Step {
     Back(Back),
     /// A client closes its stream and signs in again.
     SignIn(usize),
+    /// A client loses its socket and resumes its session at another node; the former one has said so before, or not yet.
+    Resume { node: usize, is_told: bool },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +61,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::SavePosition),
         2 => Just(Step::Checkpoint),
         2 => prop_oneof![Just(Back::Same), Just(Back::Older), Just(Back::Empty)].prop_map(Step::Back),
-        1 => node.prop_map(Step::SignIn),
+        1 => node.clone().prop_map(Step::SignIn),
+        2 => (node, any::<bool>()).prop_map(|(node, is_told)| Step::Resume { node, is_told }),
     ];
     prop::collection::vec(step, 1..80)
 }
@@ -73,7 +78,7 @@ struct Node {
     /// What has come and is not acknowledged.
     entries: Vec<Entry>,
     /// What is acknowledged, and may not have been saved.
-    done: Vec<ArchiveId>,
+    done: Position,
     /// The bodies of all that came on this stream.
     received: Vec<String>,
 }
@@ -117,7 +122,7 @@ impl History {
         world.slot.live_in(Life(1));
         let nodes = ["desk", "phone"][..devices].iter().map(|resource| {
             let id = world.resumable(resource);
-            let (entries, done, received) = (Vec::new(), Vec::new(), Vec::new());
+            let (entries, done, received) = (Vec::new(), Position::default(), Vec::new());
             Node { resource, id, epoch: world.epoch(id), life: Life(1), last: 0, entries, done, received }
         });
         let nodes = nodes.collect();
@@ -142,6 +147,7 @@ impl History {
             }
             Step::Back(back) => self.come_back(back),
             Step::SignIn(node) => self.sign_in(node),
+            Step::Resume { node, is_told } => self.resume(node, is_told),
         }
         self.chores();
         for node in &self.nodes {
@@ -223,7 +229,7 @@ impl History {
     fn acknowledge(&mut self, at: usize, count: usize, is_heard: bool) {
         let Some(node) = self.nodes.get_mut(at) else { return };
         let gone: Vec<Entry> = node.entries.drain(..count.min(node.entries.len())).collect();
-        node.done.extend(gone.iter().filter_map(|entry| entry.committed.id));
+        node.done.acknowledged.extend(gone.iter().filter_map(|entry| entry.committed.id));
         self.got.extend(bodies(&gone));
         if is_heard {
             self.hear(at);
@@ -246,7 +252,9 @@ impl History {
             return self.register(at);
         }
         let mark = self.world.slot.renewed().saved;
-        self.nodes[at].done.retain(|id| Some(*id) > mark);
+        let done = &mut self.nodes[at].done;
+        done.acknowledged.retain(|id| Some(*id) > mark);
+        done.low = done.low.filter(|_| done.low > mark);
     }
 
     fn register(&mut self, at: usize) {
@@ -273,9 +281,9 @@ impl History {
             handled: Handled(0),
             acknowledged: LogNumber(node.acknowledged()),
             entries: node.entries.iter().map(outgoing).collect(),
-            done: Position { low: None, acknowledged: node.done.clone() },
+            done: node.done.clone(),
         };
-        let done: Vec<_> = node.done.iter().map(|id| (*id, Born::default())).collect();
+        let done: Vec<_> = node.done.acknowledged.iter().map(|id| (*id, Born::default())).collect();
         let mut ids: Vec<_> = node.entries.iter().filter_map(|entry| entry.committed.id).collect();
         ids.extend(self.world.slot.unknown(&done));
         let stored = self.world.stored.iter().filter(|(_, row)| ids.contains(&row.id));
@@ -301,6 +309,10 @@ impl History {
     }
 
     fn come_back(&mut self, back: Back) {
+        // One that sleeps through two lives may find its row taken for one that waits, and a node then says that it is done: a gap.
+        while let Some(at) = self.writers.iter().position(|writer| writer.row.born.life != Life(self.life)) {
+            self.finish(at, true);
+        }
         self.life += 1;
         let (waiting, more) = self.waiting_after(self.position.low);
         let position = self.position.clone();
@@ -347,6 +359,30 @@ impl History {
         (node.id, node.epoch, node.life, node.last) = (id, epoch, Life(self.life), 0);
         node.entries.clear();
         node.received.clear();
+    }
+
+    fn resume(&mut self, at: usize, is_told: bool) {
+        if at >= self.nodes.len() {
+            return;
+        }
+        if self.nodes[at].life != Life(self.life) {
+            self.register(at); // its client waits for that
+        }
+        let (id, epoch, h) = (self.nodes[at].id, self.nodes[at].epoch, self.nodes[at].last as u32);
+        if is_told {
+            let detached = self.world.step(|slot, context| slot.detach(context, id, epoch, Detach::Lost));
+            assert!(matches!(detached, Detached::Waits));
+        }
+        let account = self.world.slot.account().clone();
+        let claim =
+            Claim { account, session: id, node: NodeId::default(), h, token: u128::from(self.world.now.0) };
+        let claimed = self.world.step(|slot, _| slot.claim(&claim));
+        let Some(Claimed::Resumed { epoch, done, acknowledged, .. }) = claimed else { panic!("{claimed:?}") };
+        let node = &mut self.nodes[at];
+        assert_eq!(acknowledged, LogNumber(node.last));
+        self.got.extend(bodies(&node.entries));
+        node.entries.clear();
+        (node.epoch, node.done) = (epoch, done);
     }
 
     /// What a router does unasked.

@@ -277,6 +277,20 @@ fn rule_8_what_the_record_knows_to_be_done_does_not_wait_beyond_what_was_read() 
     assert_eq!(bodies(&world.pull(desk, 3, 10).0), [""; 0], "what it has had does not come again");
 }
 
+/// Only what is owed says that it waits, where it was committed beyond what is known by name.
+#[test]
+fn rule_8_what_is_on_its_way_to_the_store_waits_though_it_was_not_known_by_name() {
+    let mut world = world();
+    let desk = world.resumable("desk");
+    with_more_than_was_read(&mut world, desk);
+    world.try_commit(message(4, &[]));
+    let owed: Vec<ArchiveId> = world.slot.owed().iter().map(|owed| owed.row.id).collect();
+    let waiting: Vec<_> = world.stored.iter().map(|(_, row)| (row.id, 5)).collect();
+    let last = waiting.last().map(|(id, _)| *id);
+    come_back(&mut world, Facts { last, waiting, ..Facts::default() });
+    assert!(owed.iter().all(|id| world.slot.pending.contains(*id)) && owed.len() == 1);
+}
+
 /// What is not known by name is not undone: it may have been handed out. So it is handed out however late it is stored.
 #[test]
 fn rule_8_what_is_stored_behind_a_session_that_has_read_all_goes_to_it() {

@@ -6,7 +6,7 @@ use std::task::Context;
 use std::time::Duration;
 
 use starling_ports::delivery::{Command, Holder};
-use starling_ports::ids::Epoch;
+use starling_ports::ids::{Epoch, Handled};
 use starling_ports::ingress::{Answered, Handling, SessionRef, Submitted};
 use starling_ports::position::Position;
 use starling_ports::sessions::{
@@ -32,6 +32,8 @@ pub(super) struct Again<'a> {
     /// Something that the session said of itself may have changed.
     portrait_due: bool,
     portrait: Portrait,
+    /// How far what was read is handled, where the stream has ended before that was known.
+    handled: Handled,
     /// What was acknowledged before the session was resumed here.
     done: Position,
     asking: Job<'a, Result<Portrait>>,
@@ -69,6 +71,14 @@ impl Again<'_> {
     pub(super) fn resumes(&mut self, input: &Input<'_>) {
         if let Input::Resumed(Some(Claimed::Resumed { done, portrait, .. })) = input {
             (self.done, self.portrait) = (done.clone(), portrait.clone());
+        }
+    }
+
+    /// What was read is handled so far, behind the end of the stream.
+    pub(super) fn done_behind(&mut self, handled: Handled, portrait: Option<Portrait>) {
+        self.handled = self.handled.max(handled);
+        if let Some(portrait) = portrait {
+            self.portrait = portrait;
         }
     }
 
@@ -149,7 +159,7 @@ impl<'a> Driver<'a> {
             portrait,
             resume: resumable.then_some(Duration::MAX), // for how long is for the router to say
             base: counts.base.unwrap_or_default(),
-            handled: counts.handled,
+            handled: counts.handled.max(again.handled),
             acknowledged: log.acknowledged,
             entries: log.entries,
             done: log.done,

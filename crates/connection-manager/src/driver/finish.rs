@@ -38,7 +38,7 @@ impl Driver<'_> {
         let (session, outbox) = (held.session(), &held.outbox);
         if let Some(submit) = self.submit.take() {
             let answer = submit.await;
-            self.is_unknown |= !matches!(answer, Ok(Answered { handling: Handling::Done(_), .. }));
+            self.is_unknown |= !self.is_done(answer);
         }
         let drafts = self.machine.take_drafts();
         // Behind stanzas that are not handled, or of which nothing is known, none may go (session-log rule 1), or an `h` would cover
@@ -47,7 +47,8 @@ impl Driver<'_> {
             || self.again.as_ref().is_some_and(|again| again.is_under_way())
             || outbox.is_forgotten();
         if !drafts.is_empty() && !is_unknown {
-            let _ = self.shared.ingress.submit(session, drafts).await;
+            let answer = self.shared.ingress.submit(session, drafts).await;
+            self.is_done(answer);
         }
         if let Some(pull) = self.pull.take()
             && let LogAnswer::Acknowledged(upto, Err(_)) = pull.await
@@ -62,6 +63,14 @@ impl Driver<'_> {
             self.unregister();
         }
         unsaid
+    }
+
+    /// Whether a batch is handled. Should the session be registered again, that is known of it, or what comes behind would have numbers
+    /// that were others' (session-log rule 9).
+    fn is_done(&mut self, answer: Result<Answered>) -> bool {
+        let Ok(Answered { handling: Handling::Done(handled), portrait }) = answer else { return false };
+        self.again.iter_mut().for_each(|again| again.done_behind(handled, portrait.clone()));
+        true
     }
 
     /// What the client has acknowledged is heard before that its socket is gone: nobody acknowledges it later, and it would come again.

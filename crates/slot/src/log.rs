@@ -9,7 +9,8 @@ use starling_ports::delivery::{Committed, Copy, Entry};
 use starling_ports::ids::{ArchiveId, LogNumber};
 use starling_ports::sessions::Keep;
 
-use crate::Owed;
+use crate::pending::counted;
+use crate::{Owed, Waiting};
 
 /// A committed stanza, shared by all logs that it lies in.
 #[derive(Debug)]
@@ -57,6 +58,11 @@ impl Stanza {
     /// The id, if the message waits for a device of the account.
     pub fn deliverable(&self) -> Option<ArchiveId> {
         self.keep.as_ref().filter(|keep| keep.deliverable).and(self.id())
+    }
+
+    /// The same, with its bytes.
+    pub(crate) fn waiting(&self) -> Option<Waiting> {
+        Some((self.deliverable()?, counted(self.committed.wire.len())))
     }
 
     /// Whether a row is stored, or owed.

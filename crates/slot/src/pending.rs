@@ -16,6 +16,11 @@ const REMEMBERED: usize = 10_000;
 /// A message that waits, and its bytes.
 pub type Waiting = (ArchiveId, u32);
 
+/// As they are kept beside an id.
+pub(crate) fn counted(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
 pub(crate) struct Pending {
     pub(crate) ids: Tracked<ArchiveId, u32>,
     /// Of all that are counted.
@@ -79,7 +84,7 @@ impl Pending {
         self.top = self.top.max(Some(id));
         self.bytes += bytes;
         if self.beyond.is_none() && self.ids.len() < KNOWN {
-            self.ids.insert(id, u32::try_from(bytes).unwrap_or(u32::MAX));
+            self.ids.insert(id, counted(bytes));
             return;
         }
         self.beyond = self.beyond.or(self.last());
@@ -91,7 +96,7 @@ impl Pending {
         if self.ids.contains_key(&id) || self.beyond.is_some_and(|beyond| id > beyond) {
             return;
         }
-        self.ids.insert(id, u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.ids.insert(id, counted(bytes));
         self.bytes += bytes;
         self.top = self.top.max(Some(id));
         if is_done {

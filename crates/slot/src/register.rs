@@ -7,7 +7,7 @@ use starling_ports::archive::{Direction, Row, Table};
 use starling_ports::delivery::{Committed, Copy, Outgoing};
 use starling_ports::ids::{ArchiveId, Epoch};
 use starling_ports::position::Position;
-use starling_ports::sessions::{Flags, Registered, Registration};
+use starling_ports::sessions::{Flags, Portrait, Registered, Registration};
 
 use crate::log::{Logged, Stanza};
 use crate::session::Session;
@@ -39,14 +39,14 @@ impl Slot {
         self.touched = context.now;
         let at = self.sessions.iter().position(|session| session.id == registration.session);
         let former = at.map(|at| self.sessions.remove(at));
-        let is_older = former.as_ref().is_some_and(|former| former.highest() < highest(registration));
+        let known = former.as_ref().map(Session::highest);
         let (mut session, acknowledged) = self.as_registered(context, registration, epoch, former, rows);
         // One that had the resource before it, and came back with an older record, is over already.
         self.sessions.retain(|other| other.jid != session.jid);
         self.done(acknowledged);
         self.remember_reached(rows, &registration.done);
         self.pending.learn(&registration.done);
-        if is_older {
+        if known.is_some_and(|known| known < session.highest()) {
             self.skip_what_was_had(&mut session, &registration.done);
         }
         self.sessions.reserve_exact(1);
@@ -112,12 +112,10 @@ impl Slot {
             let is_new = |number: u64| number > registration.handled.0;
             is_new(former.handled) || self.seen.answered(*id).into_iter().any(is_new)
         };
-        let (flags, available, directed) = match former.as_ref().filter(is_ahead) {
-            Some(former) => (former.flags, &former.available, &former.directed),
-            None => (portrait.flags, &portrait.available, &portrait.directed),
-        };
+        let ahead = former.as_ref().filter(is_ahead).map(Session::portrait);
+        let Portrait { flags, available, directed } = ahead.unwrap_or_else(|| portrait.clone());
         session.flags = Flags { resumable: registration.resume.is_some(), ..flags };
-        (session.available, session.directed) = (available.clone(), directed.clone());
+        (session.available, session.directed) = (available, directed);
         session.resume = registration.resume.map(|resume| resume.min(context.limits.resume_within));
         session.base = registration.base;
         session.handled = registration.handled.0;
@@ -148,11 +146,6 @@ impl Slot {
         session.bytes += queued;
         (session, acknowledged)
     }
-}
-
-/// The last number that has come to the node.
-fn highest(registration: &Registration) -> u64 {
-    registration.acknowledged.0 + registration.entries.len() as u64
 }
 
 /// As the node has it; of its row, where there is one, so that its acknowledgement ends what waits.

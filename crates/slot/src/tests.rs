@@ -11,13 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use starling_jid::{BareJid, FullJid, Jid};
 use starling_ports::archive::{Direction, Row, Table};
-use starling_ports::delivery::{Copy, Entry};
-use starling_ports::ids::{Epoch, Handled, LogNumber, NodeId, SessionId, Timestamp};
+use starling_ports::delivery::{Copy, Entry, Outgoing};
+use starling_ports::ids::{ArchiveId, Epoch, Handled, Life, LogNumber, NodeId, SessionId, Timestamp};
+use starling_ports::position::Position;
 use starling_ports::sessions::{
-    Availability, Bind, Change, Changed, CommitReply, Flags, Keep, Origin, Outcome, Planned, Role, SenderKey,
-    SmBase,
+    Availability, Bind, Change, Changed, CommitReply, Flags, Keep, Origin, Outcome, Planned, Portrait,
+    Registration, Role, SenderKey, SmBase,
 };
 use starling_stanza::Wire;
 
@@ -167,14 +169,23 @@ impl World {
     }
 
     fn store(&mut self) {
-        let owed = self.slot.owed();
-        let ids: Vec<_> = owed.iter().map(|owed| owed.row.id).collect();
-        for Owed { table, row } in owed {
-            let place = self.stored.partition_point(|(_, stored)| stored.id <= row.id);
-            self.stored.insert(place, (table, row));
-        }
+        let ids = self.put_owed();
         self.slot.settle(&ids, None);
         self.save();
+    }
+
+    /// Stores what is owed; the slot hears nothing of it.
+    fn put_owed(&mut self) -> Vec<ArchiveId> {
+        let owed = self.slot.owed();
+        let ids = owed.iter().map(|owed| owed.row.id).collect();
+        owed.into_iter().for_each(|Owed { table, row }| self.put(table, row));
+        ids
+    }
+
+    fn put(&mut self, table: Table, row: Row) {
+        if let Err(at) = self.stored.binary_search_by_key(&row.id, |(_, row)| row.id) {
+            self.stored.insert(at, (table, row));
+        }
     }
 
     fn pull(&mut self, id: SessionId, after: u64, limit: usize) -> (Vec<Entry>, bool) {
@@ -287,4 +298,29 @@ fn inactive(inactive: bool) -> Change {
 
 fn with_origin(digest: u128, planned: Planned) -> Planned {
     Planned { origin: Some(Origin { digest }), ..planned }
+}
+
+/// What a node says of an available session in which nothing has happened.
+fn held(session: SessionId, resource: &str, epoch: Epoch) -> Registration {
+    Registration {
+        session,
+        jid: FullJid::new(&format!("bob@example.org/{resource}")).unwrap(),
+        node: NodeId::default(),
+        epoch,
+        life: Life(1),
+        token: 1,
+        portrait: Portrait { available: Some(available(0)), ..Portrait::default() },
+        resume: Some(Duration::from_secs(300)),
+        base: SmBase::default(),
+        handled: Handled(0),
+        acknowledged: LogNumber(0),
+        entries: Vec::new(),
+        done: Position::default(),
+    }
+}
+
+/// A message as its node has it.
+fn outgoing(number: u64, wire: &Wire, id: Option<ArchiveId>) -> Outgoing {
+    let (number, wire) = (LogNumber(number), wire.clone());
+    Outgoing { number, wire, more: Bytes::new(), address: true, late: false, id, trace: None }
 }

@@ -9,7 +9,7 @@ use starling_ports::position::Position;
 
 use crate::register::Rows;
 use crate::session::Backlog;
-use crate::{Facts, Slot, Waiting, usual};
+use crate::{Facts, Slot, usual};
 
 /// How long a session is waited for whose node may register it again: it does so within seconds, when it can.
 const DOUBTFUL_FOR: Duration = Duration::from_secs(60);
@@ -29,8 +29,10 @@ impl Slot {
             }
         }
         self.seen.remember_rows(facts.keys);
-        let waiting = self.with_owed(facts.waiting, facts.more);
-        self.pending.verify(facts.position, facts.last, waiting, facts.more);
+        // On its way to the store: of what was not known by name nothing else says that it waits.
+        let owed = self.owed.values().filter_map(|stanza| stanza.waiting());
+        self.pending.ids.extend(owed);
+        self.pending.verify(facts.position, facts.last, facts.waiting, facts.more);
         for session in &mut self.sessions {
             session.doubtful = true;
             let until = now.after(DOUBTFUL_FOR);
@@ -38,19 +40,6 @@ impl Slot {
         }
         self.give_what_lies_in_no_log();
         self.decide_anew();
-    }
-
-    /// What waits in the store, and what is on its way there: of what was not known by name nothing else says that it waits. Beyond the
-    /// last of what was read, where there is more, it need not be named.
-    fn with_owed(&self, mut waiting: Vec<Waiting>, more: bool) -> Vec<Waiting> {
-        let end = waiting.last().map(|(id, _)| *id).filter(|_| more);
-        let owed = self.owed.values().filter_map(|stanza| {
-            let bytes = stanza.committed.wire.len();
-            Some((stanza.deliverable()?, u32::try_from(bytes).unwrap_or(u32::MAX)))
-        });
-        waiting.extend(owed.filter(|(id, _)| end.is_none_or(|end| *id <= end)));
-        waiting.sort_unstable();
-        waiting
     }
 
     /// Which of these are not, and were not, committed here (rule 8). What is handled is forgotten, and was committed.

@@ -17,7 +17,6 @@ use starling_slot::{Context, Estate, Need, Owed, Promise, Slot, handed_out};
 
 use crate::Sessions;
 use crate::cells::Known;
-use crate::keys::AccountKeys;
 use crate::riders::Due;
 use crate::step::Trust;
 
@@ -292,10 +291,10 @@ impl Port for Sessions {
     async fn claim(&self, claim: Claim) -> Result<Claimed> {
         let account = claim.account.clone();
         // Whoever holds a session renews it within a lease, and is told then that it is to be registered again (rule 9).
-        let record = AccountKeys::of(&account).record;
+        let cell = self.cells.get(&account);
         let take = |slot: &mut Slot, _: &mut Context<'_>| {
             // Asked each time: while this step waits, Redis may become another one.
-            let is_young = self.link.is_younger(&record, self.config.lease);
+            let is_young = self.link.is_younger(&cell.keys.record, self.config.lease);
             let failed = match is_young && slot.is_unknown(claim.session) {
                 true => Claimed::Doubtful,
                 false => Claimed::Failed { handled: slot.last_handled(claim.session) },

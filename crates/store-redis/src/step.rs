@@ -249,17 +249,20 @@ impl Sessions {
     async fn read(&self, cell: &Cell) -> Result<Loaded, Failure> {
         let live = self.link.live(&cell.keys.record).await?;
         let asked = Instant::now();
-        match record::ask(&self.link, &live, &self.scripts, &cell.keys, record::whole()).await? {
-            Answer::Other(record) if *record.incarnation != *live.incarnation && record.is_torn() => {
-                tracing::warn!(account = %cell.account, "redis has torn what it had of an account, which is made anew");
-                if let Some(stamp) = record.stamps.first() {
-                    record::remove(&self.link, &live, &self.scripts, &cell.keys, stamp).await?;
-                }
-                self.load(cell, &live, asked, Record::default(), None).await
-            }
-            Answer::Other(record) => self.load(cell, &live, asked, record, None).await,
-            Answer::Same => self.load(cell, &live, asked, Record::default(), None).await,
+        let mut record =
+            match record::ask(&self.link, &live, &self.scripts, &cell.keys, record::whole()).await? {
+                Answer::Other(record) => record,
+                Answer::Same => Record::default(),
+            };
+        if let Some(stamp) = record.stamps.first()
+            && *record.incarnation != *live.incarnation
+            && record.is_torn()
+        {
+            tracing::warn!(account = %cell.account, "redis has torn what it had of an account, which is made anew");
+            record::remove(&self.link, &live, &self.scripts, &cell.keys, stamp).await?;
+            record = Record::default();
         }
+        self.load(cell, &live, asked, record, None).await
     }
 
     async fn load(

@@ -69,7 +69,9 @@ impl Driver<'_> {
     /// that were others' (session-log rule 9).
     fn is_done(&mut self, answer: Result<Answered>) -> bool {
         let Ok(Answered { handling: Handling::Done(handled), portrait }) = answer else { return false };
-        self.again.iter_mut().for_each(|again| again.done_behind(handled, portrait.clone()));
+        if let Some(again) = &mut self.again {
+            again.done_behind(handled, portrait);
+        }
         true
     }
 

@@ -5,11 +5,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use starling_ports::archive::Born;
 use starling_ports::delivery::Outgoing;
-use starling_ports::ids::{ArchiveId, Handled, Life};
+use starling_ports::ids::{ArchiveId, Life};
 use starling_ports::position::Position;
-use starling_ports::sessions::{
-    Claim, Claimed, Detach, Detached, Handed, Portrait, Registered, Registration,
-};
+use starling_ports::sessions::{Claim, Claimed, Detach, Detached, Handed, Registered, Registration};
 
 use super::*;
 
@@ -183,7 +181,7 @@ impl History {
         }
         let Writer { number, row, handed } = self.writers.remove(writer);
         let committed = [(row.id, row.born)];
-        self.put(row);
+        self.world.put(Table::Archive, row);
         let present = Life(self.life);
         if committed[0].1.life != present {
             let gone = self.world.step(|slot, context| slot.undo(&committed, context.now));
@@ -203,22 +201,13 @@ impl History {
         }
     }
 
-    fn put(&mut self, row: Row) {
-        let stored = &mut self.world.stored;
-        if let Err(at) = stored.binary_search_by_key(&row.id, |(_, row)| row.id) {
-            stored.insert(at, (Table::Archive, row));
-        }
-    }
-
     fn pull(&mut self, at: usize, limit: usize) -> bool {
         let Some(node) = self.nodes.get(at) else { return false };
         let (id, epoch, after) = (node.id, node.epoch, node.last);
         if !self.world.slot.sessions().iter().any(|session| (session.id, session.epoch) == (id, epoch)) {
             return false;
         }
-        for owed in self.world.slot.owed() {
-            self.put(owed.row);
-        }
+        self.world.put_owed();
         let (entries, more) = self.world.pull(id, after, limit);
         self.world.save();
         let node = &mut self.nodes[at];
@@ -259,29 +248,16 @@ impl History {
 
     fn register(&mut self, at: usize) {
         let node = &self.nodes[at];
-        let outgoing = |entry: &Entry| Outgoing {
-            number: entry.number,
-            wire: entry.committed.wire.clone(),
-            more: Default::default(),
-            address: true,
+        let sent = |entry: &Entry| Outgoing {
             late: entry.late,
-            id: entry.committed.id,
-            trace: None,
+            ..outgoing(entry.number.0, &entry.committed.wire, entry.committed.id)
         };
         let said = Registration {
-            session: node.id,
-            jid: FullJid::new(&format!("bob@example.org/{}", node.resource)).unwrap(),
-            node: NodeId::default(),
-            epoch: node.epoch,
             life: node.life,
-            token: 1,
-            portrait: Portrait { available: Some(available(0)), ..Portrait::default() },
-            resume: Some(Duration::from_secs(300)),
-            base: SmBase::default(),
-            handled: Handled(0),
             acknowledged: LogNumber(node.acknowledged()),
-            entries: node.entries.iter().map(outgoing).collect(),
+            entries: node.entries.iter().map(sent).collect(),
             done: node.done.clone(),
+            ..held(node.id, node.resource, node.epoch)
         };
         let done: Vec<_> = node.done.acknowledged.iter().map(|id| (*id, Born::default())).collect();
         let mut ids: Vec<_> = node.entries.iter().filter_map(|entry| entry.committed.id).collect();
@@ -337,12 +313,7 @@ impl History {
         world.go_back(record);
         let now = world.now;
         world.step(|slot, _| slot.verify(facts, now));
-        let owed = self.world.slot.owed();
-        let ids: Vec<_> = owed.iter().map(|owed| owed.row.id).collect();
-        owed.into_iter().for_each(|owed| self.put(owed.row));
-        self.world.slot.settle(&ids, None);
-        self.world.slot.live_in(Life(self.life));
-        self.world.save();
+        world.store();
         self.older = None; // it is of a former life
     }
 
@@ -389,9 +360,7 @@ impl History {
     fn chores(&mut self) {
         if let Some(after) = self.world.slot.wants_refill() {
             let last = self.world.slot.last();
-            for owed in self.world.slot.owed() {
-                self.put(owed.row);
-            }
+            self.world.put_owed();
             let (waiting, more) = self.waiting_after(Some(after));
             self.world.step(|slot, _| slot.refill(waiting, more, last));
         }

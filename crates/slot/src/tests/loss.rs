@@ -1,6 +1,5 @@
 //! Rules 8 and 9: the store came back with less than it had.
 
-use bytes::Bytes;
 use starling_ports::archive::{Born, StanzaKey};
 use starling_ports::delivery::Outgoing;
 use starling_ports::ids::{ArchiveId, Handled, Life};
@@ -140,15 +139,7 @@ fn rule_9_a_page_that_was_read_before_is_numbered_by_nobody() {
 
 /// A node got `row` under the number 1, and registers its session. The row was stored when the account had been verified.
 fn register(world: &mut World, desk: SessionId, row: &Row, is_acknowledged: bool) {
-    let outgoing = Outgoing {
-        number: LogNumber(1),
-        wire: row.wire.clone(),
-        more: Bytes::new(),
-        address: true,
-        late: false,
-        id: Some(row.id),
-        trace: None,
-    };
+    let outgoing = outgoing(1, &row.wire, Some(row.id));
     let (acknowledged, entries) =
         if is_acknowledged { (vec![row.id], Vec::new()) } else { (Vec::new(), vec![outgoing]) };
     let rows = BTreeMap::from([(row.id, (Table::Archive, row.clone()))]);
@@ -165,28 +156,13 @@ fn register_with(
     let (count, done) = (acknowledged.len() as u64, Position { low: None, acknowledged });
     register_as(
         world,
-        Registration { acknowledged: LogNumber(count), entries, done, ..held(world, desk) },
+        Registration { acknowledged: LogNumber(count), entries, done, ..held_desk(world, desk) },
         rows,
     );
 }
 
-/// What a node says of a session in which nothing has happened.
-fn held(world: &World, desk: SessionId) -> Registration {
-    Registration {
-        session: desk,
-        jid: FullJid::new("bob@example.org/desk").unwrap(),
-        node: NodeId::default(),
-        epoch: world.slot.session(desk).map_or(Epoch(1), |session| session.epoch),
-        life: Life(1),
-        token: 1,
-        portrait: Portrait { available: Some(available(0)), ..Portrait::default() },
-        resume: Some(Duration::from_secs(300)),
-        base: SmBase::default(),
-        handled: Handled(0),
-        acknowledged: LogNumber(0),
-        entries: Vec::new(),
-        done: Position::default(),
-    }
+fn held_desk(world: &World, desk: SessionId) -> Registration {
+    held(desk, "desk", world.slot.session(desk).map_or(Epoch(1), |session| session.epoch))
 }
 
 fn register_as(world: &mut World, said: Registration, rows: &crate::Rows) {
@@ -357,7 +333,7 @@ fn rule_9_what_a_session_has_said_and_its_node_has_not_heard_of_stays_so() {
         }
         come_back(&mut world, Facts::default());
         let (portrait, handled) = (Portrait::default(), Handled(heard));
-        let said = Registration { portrait, handled, ..held(&world, desk) };
+        let said = Registration { portrait, handled, ..held_desk(&world, desk) };
         register_as(&mut world, said, &BTreeMap::new());
         world.slot.session(desk).unwrap().takes_bare()
     };
